@@ -1,0 +1,1 @@
+//! Running an agent: pseudo-terminal, namespace, cgroup, signals.

@@ -1,0 +1,1 @@
+//! Differences of trees and of texts.

@@ -1,0 +1,1 @@
+//! The file system: views, the gate, mounts, invalidation.

@@ -1,0 +1,3 @@
+//! Entry point: parses, dispatches, sets the exit code.
+
+fn main() {}

@@ -1,0 +1,24 @@
+//! The plain types that every room speaks: ids, paths, trees, commits, operations, steps, events.
+//!
+//! No I/O happens here, and nothing here knows how a thing is stored or drawn. The words are those of
+//! ARCHITECTURE.md, one word per thing.
+
+mod change;
+mod commit;
+mod event;
+mod id;
+mod op;
+mod path;
+mod step;
+mod time;
+mod tree;
+
+pub use change::{Origin, Touch, Writer};
+pub use commit::{Attr, Cause, Commit};
+pub use event::{EmitBody, EmitEvent};
+pub use id::{BlobId, CommitId, IdError, OpId, SessionId, StepId, TreeId};
+pub use op::{OpKind, Operation, RefChange, RefTarget};
+pub use path::{PathError, RepoPath, neutral};
+pub use step::{CallKind, Link, LinkRule, Ordinal, Session, Status, Step, StepKind};
+pub use time::Time;
+pub use tree::{Entry, Kind, Tree};

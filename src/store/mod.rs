@@ -1,0 +1,1 @@
+//! The store: packs are the journal, redb is the index.

@@ -1,0 +1,1 @@
+//! The terminal UI: App, Msg, update, draw.
