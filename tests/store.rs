@@ -86,6 +86,7 @@ fn step(native: &str, major: u64) -> Step {
         body: None,
         output: None,
         paths: vec!["a".into()],
+        state: None,
     }
 }
 
