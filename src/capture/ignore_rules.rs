@@ -14,6 +14,7 @@ use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
 use super::disk::Disk;
+use super::subtree::keys_below;
 use super::settings::{self, Settings};
 use super::tracked::{self, Repository, Tracked};
 use crate::model::{Kind, RepoPath, TreeId, neutral};
@@ -290,7 +291,10 @@ impl Rules {
         if dir.is_root() {
             decided.dirs.clear();
         } else {
-            decided.dirs.retain(|d, _| !d.is_within(dir));
+            for below in keys_below(&decided.dirs, dir) {
+                decided.dirs.remove(&below);
+            }
+            decided.dirs.remove(dir);
         }
     }
 

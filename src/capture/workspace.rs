@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::disk::Stamp;
+use super::subtree::keys_below;
 use crate::model::{Attr, BlobId, Entry, Kind, RepoPath, Tree, TreeId};
 use crate::store::{self, Store};
 
@@ -129,6 +130,8 @@ pub struct Workspace {
     dirs: BTreeMap<RepoPath, Dir>,
     /// Directories whose tree id is out of date; with each, all around it.
     stale: BTreeSet<RepoPath>,
+    /// What the last sealing stored, until the commit that names it is durable.
+    sealed: Vec<RepoPath>,
 }
 
 impl Default for Workspace {
@@ -136,31 +139,9 @@ impl Default for Workspace {
         Self {
             dirs: BTreeMap::from([(RepoPath::root(), Dir::default())]),
             stale: BTreeSet::from([RepoPath::root()]),
+            sealed: Vec::new(),
         }
     }
-}
-
-/// The keys strictly below `dir`, as bounds of a sorted map: `/` is followed by `0` in byte order.
-fn below(dir: &RepoPath) -> (Vec<u8>, Vec<u8>) {
-    let mut from = dir.as_bytes().to_vec();
-    let mut to = from.clone();
-    from.push(b'/');
-    to.push(b'/' + 1);
-    (from, to)
-}
-
-/// The paths strictly below `dir` in a sorted map.
-pub fn keys_below<V>(map: &BTreeMap<RepoPath, V>, dir: &RepoPath) -> Vec<RepoPath> {
-    if dir.is_root() {
-        return map.keys().filter(|k| !k.is_root()).cloned().collect();
-    }
-    let (from, to) = below(dir);
-    map.range(dir.clone()..)
-        .map(|(k, _)| k)
-        .skip_while(|k| k.as_bytes() < from.as_slice())
-        .take_while(|k| k.as_bytes() < to.as_slice())
-        .cloned()
-        .collect()
 }
 
 impl Workspace {
@@ -282,32 +263,27 @@ impl Workspace {
         }
     }
 
-    /// Makes the next look at `path` read it, and the next sealing write the directories around it: what the store
-    /// holds of them is in doubt.
-    pub fn doubt(&mut self, path: &RepoPath) {
-        let dir = if self.is_dir(path) {
-            path.clone()
-        } else {
-            path.parent().unwrap_or_default()
-        };
-        // A directory that is stale already may hide one further out that is not.
-        let mut at = Some(dir);
-        while let Some(d) = at {
-            if let Some(known) = self.dirs.get_mut(&d) {
-                known.tree = None;
-                self.stale.insert(d.clone());
+    /// The store may have lost what was put since the last commit: the directories of the last sealing are stored
+    /// again, and the files at `paths` are read again when they are looked at.
+    pub fn doubt<'a>(&mut self, paths: impl IntoIterator<Item = &'a RepoPath>) {
+        for dir in std::mem::take(&mut self.sealed) {
+            if self.is_dir(&dir) {
+                self.touch(&dir);
             }
-            at = d.parent();
         }
-        if let Some(parent) = path.parent()
-            && let Some(dir) = self.dirs.get_mut(&parent)
-            && let Some(Node {
-                what: What::File { ctime_ns, .. },
-                ..
-            }) = dir.children.get_mut(path.name())
-        {
-            *ctime_ns = i64::MIN;
+        for path in paths {
+            if let Some(dir) = path.parent().and_then(|p| self.dirs.get_mut(&p))
+                && let Some(node) = dir.children.get_mut(path.name())
+                && let What::File { ctime_ns, .. } = &mut node.what
+            {
+                *ctime_ns = i64::MIN;
+            }
         }
+    }
+
+    /// The last sealing is durable.
+    pub fn settled(&mut self) {
+        self.sealed.clear();
     }
 
     fn take(&mut self, path: &RepoPath) -> Option<(Node, Vec<(RepoPath, Dir)>)> {
@@ -367,7 +343,7 @@ impl Workspace {
             if let Some(dir) = self.dirs.get(&path) {
                 let mut entries = Vec::with_capacity(dir.children.len());
                 for (name, node) in &dir.children {
-                    entries.push(self.entry(&path, name, node)?);
+                    entries.push(self.entry(&path, name, node, store.empty_tree()));
                 }
                 let id = if entries.is_empty() {
                     store.empty_tree()
@@ -377,6 +353,7 @@ impl Workspace {
                 if let Some(dir) = self.dirs.get_mut(&path) {
                     dir.tree = Some(id);
                 }
+                self.sealed.push(path.clone());
             }
             self.stale.remove(&path);
         }
@@ -387,7 +364,7 @@ impl Workspace {
             .unwrap_or_else(|| store.empty_tree()))
     }
 
-    fn entry(&self, dir: &RepoPath, name: &[u8], node: &Node) -> store::Result<Entry> {
+    fn entry(&self, dir: &RepoPath, name: &[u8], node: &Node, empty: TreeId) -> Entry {
         let kind = match &node.what {
             What::File { blob, size, .. } => Kind::File {
                 blob: *blob,
@@ -400,14 +377,14 @@ impl Workspace {
                     .ok()
                     .and_then(|path| self.dirs.get(&path))
                     .and_then(|d| d.tree);
-                Kind::Dir(tree.unwrap_or_else(empty_tree_id))
+                Kind::Dir(tree.unwrap_or(empty))
             }
         };
-        Ok(Entry {
+        Entry {
             name: name.to_vec(),
             mode: u32::from(node.mode),
             kind,
-        })
+        }
     }
 
     /// The side record of the path: what a tree leaves out.
