@@ -309,10 +309,11 @@ impl Dirty {
         names.iter().filter(|n| *n != path).cloned().collect()
     }
 
-    /// Whether names of that inode are known.
+    /// What the known names of that inode were at the last swap; `None` if it was not known to have several.
     #[must_use]
-    pub fn knows_inode(&self, inode: (u64, u64)) -> bool {
-        self.links.names.contains_key(&inode)
+    pub fn names_of(&self, inode: (u64, u64)) -> Option<Vec<RepoPath>> {
+        let names = self.links.names.get(&inode)?;
+        Some(names.iter().map(|n| self.former_name(n)).collect())
     }
 
     /// `path` is one name of `inode`, which has several; `None`: it is the only one. A name at the last swap.

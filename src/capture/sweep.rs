@@ -178,6 +178,22 @@ impl Inner {
         false
     }
 
+    /// Whether `path` is a directory to be listed: asked for, or never known before.
+    fn is_tree_root(&mut self, path: &RepoPath, fresh: bool) -> bool {
+        let tree = self.marks.get(path).is_some_and(|m| m.tree);
+        if path.is_root() {
+            return tree;
+        }
+        let is_dir = matches!(self.slot(path), Some(Slot::Done(found)) if found.is_dir());
+        if is_dir && (tree || fresh) {
+            if let Some(mark) = self.marks.get_mut(path) {
+                mark.tree = true;
+            }
+            return true;
+        }
+        false
+    }
+
     fn done(&mut self, path: &RepoPath, found: Found) {
         let parent = path.parent().unwrap_or_default();
         self.slots
@@ -281,11 +297,12 @@ impl Sweep {
         let paths: Vec<RepoPath> = self.lock().marks.keys().cloned().collect();
         for path in &paths {
             self.settle(path);
+            let fresh = self.known.known(path) != Some(Prior::Dir);
             let mut inner = self.lock();
             if let Some(e) = inner.failed.take() {
                 return Err(e);
             }
-            if self.is_tree_root(&mut inner, path) {
+            if inner.is_tree_root(path, fresh) {
                 inner.queue.push_back(path.clone());
             }
         }
@@ -303,25 +320,6 @@ impl Sweep {
             Some(e) => Err(e),
             None => Ok(()),
         }
-    }
-
-    /// Whether `path` is a directory to be listed: asked for, or never seen before.
-    fn is_tree_root(&self, inner: &mut Inner, path: &RepoPath) -> bool {
-        let tree = inner.marks.get(path).is_some_and(|m| m.tree);
-        if path.is_root() {
-            return tree;
-        }
-        match inner.slot(path) {
-            Some(Slot::Done(found)) if found.is_dir() => {}
-            _ => return false,
-        }
-        if tree || self.known.known(path) != Some(Prior::Dir) {
-            if let Some(mark) = inner.marks.get_mut(path) {
-                mark.tree = true;
-            }
-            return true;
-        }
-        false
     }
 
     fn work(&self) {
@@ -448,6 +446,7 @@ impl Sweep {
             hook(dir);
         }
         let complete = self.list_names(dir);
+        let was_known = self.known.known(dir) == Some(Prior::Dir);
         let mut inner = self.lock();
         inner.listing.remove(dir);
         if let Err(e) = &complete {
@@ -457,7 +456,7 @@ impl Sweep {
             ));
         }
         // One that cannot be listed keeps what was known of it.
-        if complete.is_ok() || self.known.known(dir) != Some(Prior::Dir) {
+        if complete.is_ok() || !was_known {
             inner.listed.insert(dir.clone());
         }
         let below: Vec<RepoPath> = inner
@@ -583,21 +582,33 @@ impl Sweep {
         }
     }
 
-    /// The paths found so far for which `pick` is true.
-    pub fn pick(&self, pick: impl Fn(&Seen) -> bool) -> Vec<RepoPath> {
+    /// The files found so far that have several names, with their device and inode.
+    pub fn linked(&self) -> Vec<(RepoPath, (u64, u64))> {
         let inner = self.lock();
-        let mut picked = Vec::new();
+        let mut linked = Vec::new();
         for (dir, names) in &inner.slots {
             for (name, slot) in names {
                 if let Slot::Done(Found::There(seen)) = slot
-                    && pick(seen)
+                    && seen.stat.kind == Type::File
+                    && seen.stat.nlink > 1
                     && let Ok(path) = dir.join(name)
                 {
-                    picked.push(path);
+                    linked.push((path, (seen.stamp.dev, seen.stamp.ino)));
                 }
             }
         }
-        picked
+        linked
+    }
+
+    /// The marks of paths with one of these names.
+    pub fn marks_named(&self, names: &[&[u8]]) -> Vec<(RepoPath, Mark)> {
+        let inner = self.lock();
+        inner
+            .marks
+            .iter()
+            .filter(|(path, _)| names.contains(&path.name()))
+            .map(|(path, mark)| (path.clone(), mark.clone()))
+            .collect()
     }
 
     /// Takes out what was found. Nobody may ask any more.
@@ -614,6 +625,9 @@ impl Sweep {
                 })
                 .collect();
             names.insert(dir, found);
+        }
+        for dir in &inner.listed {
+            names.entry(dir.clone()).or_default();
         }
         Findings {
             marks: std::mem::take(&mut inner.marks),

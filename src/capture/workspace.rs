@@ -90,15 +90,6 @@ impl Node {
         }
     }
 
-    /// The content, if it is a file.
-    #[must_use]
-    pub fn blob(&self) -> Option<BlobId> {
-        match self.what {
-            What::File { blob, .. } => Some(blob),
-            _ => None,
-        }
-    }
-
     /// Whether a tree would say the same of both.
     fn same_entry(&self, other: &Self) -> bool {
         self.mode == other.mode
@@ -174,18 +165,6 @@ impl Workspace {
         }
         all.extend(keys_below(&self.dirs, dir));
         all
-    }
-
-    /// How many things are known.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.dirs.values().map(|d| d.children.len()).sum()
-    }
-
-    /// Whether nothing is known.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.dirs.values().all(|d| d.children.is_empty())
     }
 
     fn touch(&mut self, dir: &RepoPath) {
@@ -401,7 +380,7 @@ impl Workspace {
 
     /// The paths of known files that are one of `inodes` (device, inode). Walks everything.
     #[must_use]
-    pub fn names_of(&self, inodes: &BTreeSet<(u64, u64)>) -> Vec<(RepoPath, (u64, u64))> {
+    pub fn names_of(&self, inodes: &BTreeSet<(u64, u64)>) -> Vec<RepoPath> {
         let mut found = Vec::new();
         for (dir, known) in &self.dirs {
             for (name, node) in &known.children {
@@ -409,7 +388,7 @@ impl Workspace {
                     && inodes.contains(&(dev, ino))
                     && let Ok(path) = dir.join(name)
                 {
-                    found.push((path, (dev, ino)));
+                    found.push(path);
                 }
             }
         }
