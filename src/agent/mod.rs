@@ -156,6 +156,22 @@ fn run_in(
     })
 }
 
+/// Runs `command` with everything we have ourselves and waits for it, passing on the signals that it does not get by
+/// itself, so that we outlive it whatever happens. The same condition holds as for [`run`].
+pub fn stand_by(command: &mut Command) -> Result<RunEnd, Error> {
+    let relay = Relay::take_over().map_err(Error::Signals)?;
+    let mut child = command.spawn().map_err(Error::Spawn)?;
+    let watched = relay.watch(&child, false, None);
+    if watched.is_err() {
+        let _ = child.kill();
+    }
+    let status = child.wait().map_err(Error::Wait)?;
+    watched.map_err(Error::Wait)?;
+    Ok(RunEnd {
+        exit_code: exit_code(status),
+    })
+}
+
 /// One line on standard error. Nothing can be done when that is closed.
 fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "backtrail: {line}");

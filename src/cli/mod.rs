@@ -15,6 +15,8 @@ mod link;
 pub mod out;
 mod run;
 mod state;
+#[cfg(test)]
+mod testing;
 
 use std::io::{self, Write};
 use std::path::PathBuf;

@@ -6,12 +6,20 @@ use std::time::Duration;
 use super::args::Verb;
 use super::link::Project;
 use super::out::{Out, Tone, count, duration};
-use super::{Context, Ended, Fail};
+use super::{Context, Ended, Fail, runtime};
 use crate::engine::api::{ApiError, EngineStatus, ErrorCode, Notice, Request, Response};
 use crate::model::{Time, neutral};
 
 /// No command: the screen.
-pub fn screen(_cwd: PathBuf) -> Ended {
+pub fn screen(cwd: PathBuf) -> Ended {
+    let runtime = runtime(false)?;
+    let code = open_screen(&runtime, cwd);
+    runtime.shutdown_background();
+    code
+}
+
+/// Opens the screen on the project that lies at `cwd`, and returns when it is closed.
+pub fn open_screen(_runtime: &tokio::runtime::Runtime, _cwd: PathBuf) -> Ended {
     Err(Fail::Message("the screen is not there yet".into()))
 }
 
