@@ -98,8 +98,13 @@ pub(crate) fn open_parts(
     let doubt = Index::doubt_path(&index_path);
     let index = match open_checked(&index_path, &doubt, &packs_dir) {
         Ok(index) => {
-            if !had_index && has_records {
-                report.rebuilt = Some("it was missing".into());
+            if has_records && index.position()? == Place::default() {
+                let why = if had_index {
+                    "it was empty"
+                } else {
+                    "it was missing"
+                };
+                report.rebuilt = Some(why.into());
             }
             index
         }
