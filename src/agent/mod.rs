@@ -14,7 +14,7 @@ mod signals;
 
 pub use cgroup::{Cgroup, CgroupError};
 pub use enter::{Place, enter};
-pub use signals::{block_in_helper_threads, interrupts_block};
+pub use signals::{block_in_helper_threads, unblock_inherited};
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -157,7 +157,8 @@ fn run_in(
 }
 
 /// Runs `command` with everything we have ourselves and waits for it, passing on the signals that it does not get by
-/// itself, so that we outlive it whatever happens. The same condition holds as for [`run`].
+/// itself, so that we outlive it whatever happens. The same condition holds as for [`run`]; the child is to call
+/// [`unblock_inherited`] at its start.
 pub fn stand_by(command: &mut Command) -> Result<RunEnd, Error> {
     let relay = Relay::take_over().map_err(Error::Signals)?;
     let mut child = command.spawn().map_err(Error::Spawn)?;

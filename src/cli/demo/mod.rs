@@ -57,6 +57,7 @@ impl Place {
 /// `demo`
 pub fn demo(args: &args::Demo) -> Ended {
     if let Some(top) = &args.stage {
+        agent::unblock_inherited();
         return stage::run(&Place { top: top.clone() });
     }
     let dir = tempfile::Builder::new()
