@@ -88,6 +88,8 @@ pub fn run(begun: &Begun, cwd: &Path, command: &[OsString], io: Io) -> Result<Ru
     };
     let mut envs = vec![
         ("BACKTRAIL_SOCKET", OsString::from(&begun.socket)),
+        ("BACKTRAIL_PROJECT", OsString::from(&begun.project)),
+        ("BACKTRAIL_VIEW", OsString::from(&begun.view)),
         (
             "BACKTRAIL_SESSION",
             OsString::from(begun.session.id.to_hex()),

@@ -49,7 +49,9 @@ impl Place {
             .env("BACKTRAIL_RUNTIME", self.runtime())
             // The demo may be started by an agent under Backtrail, whose engine is not the demo's.
             .env_remove("BACKTRAIL_SOCKET")
-            .env_remove("BACKTRAIL_SESSION");
+            .env_remove("BACKTRAIL_SESSION")
+            .env_remove("BACKTRAIL_PROJECT")
+            .env_remove("BACKTRAIL_VIEW");
         command
     }
 }
