@@ -1,1 +1,4 @@
 //! Differences of trees and of texts.
+
+pub mod text;
+mod words;

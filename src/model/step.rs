@@ -170,6 +170,9 @@ pub struct Step {
     /// Paths that the call names in its arguments, relative to the project where they lie in it.
     #[serde(default)]
     pub paths: Vec<String>,
+    /// For a marker that set the workspace (rollback, undo, switch): the state it went to.
+    #[serde(default)]
+    pub state: Option<CommitId>,
 }
 
 /// Which rule tied a change to a step.
