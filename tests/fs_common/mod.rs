@@ -157,6 +157,15 @@ pub fn world_in(dir: tempfile::TempDir) -> Option<World> {
     })
 }
 
+/// Waits for something that another thread or process brings about.
+pub fn wait_until(what: &str, mut so: impl FnMut() -> bool) {
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !so() {
+        assert!(std::time::Instant::now() < until, "never: {what}");
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}
+
 pub fn p(s: &str) -> RepoPath {
     RepoPath::try_from(s).unwrap()
 }
