@@ -38,6 +38,15 @@ impl Notes {
         std::mem::take(&mut self.lines.lock().unwrap())
     }
 
+    /// How many changes; a release is none.
+    pub fn changes(&self) -> usize {
+        let lines = self.lines.lock().unwrap();
+        lines
+            .iter()
+            .filter(|(l, _)| !l.starts_with("closed"))
+            .count()
+    }
+
     pub fn take_before(&self) -> Vec<String> {
         std::mem::take(&mut self.before.lock().unwrap())
     }
