@@ -28,7 +28,7 @@
 //! | stats | commit | files, added, removed, binary as u32 |
 
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 
 use redb::{
     Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition,
@@ -171,6 +171,8 @@ pub(crate) fn path_key(path: &[u8], seq: u64) -> Vec<u8> {
 pub(crate) struct Index {
     /// `None` while it is being opened again, or after that failed.
     db: RwLock<Option<Database>>,
+    /// Held by questions, so that none sees the index while it is being caught up.
+    gate: RwLock<()>,
     path: PathBuf,
 }
 
@@ -179,6 +181,7 @@ impl Index {
     pub fn open(path: &Path) -> Result<Self> {
         let index = Self {
             db: RwLock::new(None),
+            gate: RwLock::new(()),
             path: path.to_owned(),
         };
         index.reopen()?;
@@ -201,6 +204,11 @@ impl Index {
             })?,
         }
         Ok(index)
+    }
+
+    /// Keeps questions out while this is held.
+    pub fn keep_out(&self) -> RwLockWriteGuard<'_, ()> {
+        self.gate.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Closes the file and opens it again, at what was last durable in it: redb refuses everything after a failed
@@ -246,7 +254,7 @@ impl Index {
     }
 
     fn meta(&self, name: &str) -> Result<Option<u64>> {
-        self.read(|tx| match tx.open_table(META) {
+        self.look(|tx| match tx.open_table(META) {
             Ok(t) => Ok(t.get(name)?.map(|v| v.value())),
             Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
             Err(e) => Err(e.into()),
@@ -258,8 +266,13 @@ impl Index {
         Ok(Place(self.meta("position")?.unwrap_or(0)))
     }
 
-    /// Reads in one snapshot.
+    /// Answers a question, in one snapshot.
     pub fn read<T>(&self, f: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>) -> Result<T> {
+        let _asking = self.gate.read().unwrap_or_else(PoisonError::into_inner);
+        self.look(f)
+    }
+
+    fn look<T>(&self, f: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>) -> Result<T> {
         let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
         let read = || f(&opened(&db)?.begin_read()?);
         read().map_err(|e: redb::Error| self.error(e))

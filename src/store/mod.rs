@@ -27,6 +27,8 @@ mod record;
 mod scan;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod trace;
 mod tree_code;
 mod verify;
@@ -105,7 +107,7 @@ impl Store {
         };
         let (packs, index) = open::open_parts(dir, roll, &mut report)?;
         let stale = report.caught_up > 0 || report.rebuilt.is_some();
-        let core = Arc::new(Core::new(packs, index, stale));
+        let core = Arc::new(Core::new(packs, index, stale)?);
         let flusher = spawn_flusher(&core).map_err(|e| Error::io("start a thread for", dir, e))?;
         Ok(Self {
             core,

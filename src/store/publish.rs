@@ -121,19 +121,20 @@ impl Store {
             self.core.doubt();
             return Err(e);
         }
-        self.core.index_with(&moving, |tables| {
-            for (n, place) in new.iter().zip(&appended.places) {
-                tables.apply(&Rec {
-                    kind: n.kind,
-                    flags: GROUPED,
-                    id: &n.id,
-                    place: *place,
-                    len: n.raw.len() as u64,
-                    raw: &n.raw,
-                })?;
-            }
-            tables.position(appended.end)
-        })?;
+        self.core
+            .index_with(&moving, Some(appended.end), |tables| {
+                for (n, place) in new.iter().zip(&appended.places) {
+                    tables.apply(&Rec {
+                        kind: n.kind,
+                        flags: GROUPED,
+                        id: &n.id,
+                        place: *place,
+                        len: n.raw.len() as u64,
+                        raw: &n.raw,
+                    })?;
+                }
+                Ok(())
+            })?;
         Ok(out)
     }
 

@@ -1,6 +1,7 @@
 //! Steps, links and sessions. The newest record of an id wins; unknown fields of a record are ignored.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
 
 use redb::{ReadableTable, ReadableTableMetadata};
 use serde::de::DeserializeOwned;
@@ -24,17 +25,16 @@ impl Store {
         self.core.ready_with(&writer)?;
         let record = record::encode(kind, 0, id, raw);
         let place = self.core.packs.append(record, |_| {})?;
-        self.core
-            .index_with(&std::collections::HashMap::new(), |tables| {
-                tables.apply(&Rec {
-                    kind,
-                    flags: 0,
-                    id,
-                    place,
-                    len: raw.len() as u64,
-                    raw,
-                })
+        self.core.index_with(&HashMap::new(), None, |tables| {
+            tables.apply(&Rec {
+                kind,
+                flags: 0,
+                id,
+                place,
+                len: raw.len() as u64,
+                raw,
             })
+        })
     }
 
     /// Stores a step, or a newer state of one.
