@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 
 use super::error::Result;
-use super::index::{self, Index, Key, Loc, Tables};
+use super::index::Index;
 use super::open::{self, OpenReport};
 use super::pack::Packs;
 use super::record::Place;
+use super::tables::{self, Key, Loc, Tables};
 
 /// What the background thread shares with the store.
 pub(super) struct Core {
@@ -66,9 +67,15 @@ impl Core {
         self.dirty.load(Ordering::Acquire)
     }
 
-    /// Whether writes can be taken. An index that failed (the disk was full) is opened again first and caught up.
+    /// Whether the index has failed and is to be opened again or made anew.
+    pub fn is_stalled(&self) -> bool {
+        self.failed.load(Ordering::Acquire) || self.index.is_damaged()
+    }
+
+    /// Whether writes can be taken. An index that failed (the disk was full, a page was damaged) is first opened again
+    /// or made anew, and caught up.
     pub fn ready(&self) -> Result<()> {
-        if self.failed.load(Ordering::Acquire) {
+        if self.is_stalled() {
             self.ready_with(&self.writer())?;
         }
         Ok(())
@@ -76,19 +83,24 @@ impl Core {
 
     /// The same for whoever has the writer's lock.
     pub fn ready_with(&self, _writer: &MutexGuard<'_, ()>) -> Result<()> {
-        if !self.failed.load(Ordering::Acquire) {
+        if !self.is_stalled() {
             return Ok(());
         }
         let end = self.packs.flush(|_| {})?;
         self.packs.room(0)?;
         let _alone = self.index.keep_out();
-        self.index.reopen()?;
+        if self.index.is_damaged() {
+            self.index.recreate()?;
+        } else {
+            self.index.reopen()?;
+        }
         open::catch_up(
             self.packs.dir(),
             &self.index,
             Some(end),
             &mut OpenReport::default(),
         )?;
+        self.index.trusted()?;
         self.indexed.store(end.0, Ordering::Release);
         self.dirty.store(true, Ordering::Release);
         self.failed.store(false, Ordering::Release);
@@ -104,7 +116,7 @@ impl Core {
             }
         }
         self.index.read(|tx| {
-            let objects = tx.open_table(index::OBJECTS)?;
+            let objects = tx.open_table(tables::OBJECTS)?;
             Ok(objects.get(key)?.map(|v| Loc::decode(v.value())))
         })
     }

@@ -25,6 +25,7 @@ mod publish;
 mod query;
 mod record;
 mod scan;
+mod tables;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -54,9 +55,9 @@ pub use verify::{Fault, VerifyReport};
 
 use cache::Cache;
 use core::Core;
-use index::Key;
 use lock::Lock;
 use object::Part;
+use tables::Key;
 
 /// How often the index is made durable while things change.
 const DURABLE_EVERY: Duration = Duration::from_secs(3);
@@ -151,8 +152,10 @@ impl Drop for Store {
             drop(stop);
             let _ = thread.join();
         }
-        // If this fails, the next start catches up from the packs.
-        let _ = self.core.make_durable();
+        // If this fails, the next start catches up from the packs; that of a failed index is left to it.
+        if !self.core.is_stalled() {
+            let _ = self.core.make_durable();
+        }
     }
 }
 
@@ -163,7 +166,7 @@ fn spawn_flusher(core: &Arc<Core>) -> std::io::Result<(mpsc::Sender<()>, JoinHan
         .name("store-index".into())
         .spawn(move || {
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(DURABLE_EVERY) {
-                if core.is_dirty()
+                if (core.is_dirty() || core.is_stalled())
                     && let Err(e) = core.make_durable()
                 {
                     tracing::warn!("the store's index was not made durable: {e}");
