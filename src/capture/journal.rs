@@ -1,0 +1,449 @@
+//! The journal of the workspace: what an operation is about to do to the files, written durably before the first of
+//! them changes, so that a process that dies in the middle is finished by the next one.
+//!
+//! One file, `intent`, in a directory of its own; it is there exactly while an operation is under way:
+//!
+//! ```text
+//! backtrail-journal 1 LENGTH BLAKE3      one line; LENGTH and BLAKE3 (hexadecimal) are of the body
+//! BODY                                   one line of JSON; bytes of names and link targets that are not UTF-8 as lists
+//! in-place 3,17                          perhaps: the changes (by number) that are about to be written in place
+//! ```
+//!
+//! The body is written to `intent.new`, synced, renamed, and the directory is synced: a torn body therefore means
+//! damage, and is refused with the file's name. The last line is appended and synced later, so a torn one only says
+//! that what it announces had not begun.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::failpoint::point;
+use crate::diff::tree::PathChange;
+use crate::model::{BlobId, CommitId, Entry, Kind, OpId, OpKind, RepoPath, Time, TreeId};
+
+const MAGIC: &str = "backtrail-journal";
+const VERSION: u64 = 1;
+/// A longer body is not ours: it would take an operation on ten million paths.
+const MAX_BODY: u64 = 4 << 30;
+
+/// What can go wrong with the journal.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file system refused.
+    #[error("cannot {what} the journal {}: {source}", path.display())]
+    Io {
+        /// A verb.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The journal is not what was written.
+    #[error(
+        "the journal {} is damaged ({what}): an operation may have stopped half-way; nothing was changed now. Move that file away to go on with the files as they are, and roll back to the state that you want",
+        path.display()
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// A later version wrote it.
+    #[error("the journal {} has format {found}, this program knows up to {VERSION}: let the newer backtrail that wrote it finish", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u64,
+    },
+    /// An operation is under way that must be finished first.
+    #[error("an earlier operation ({description}) stopped half-way: it must be finished first (journal {})", path.display())]
+    Pending {
+        /// The file.
+        path: PathBuf,
+        /// What that operation is.
+        description: String,
+    },
+    /// The journal holds another operation than the one that was named.
+    #[error("the journal {} holds another operation than the one to be finished", path.display())]
+    Other {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+/// How files are to be restored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Options {
+    /// Give files back their recorded modification time. Without it they get the present time, as git does: with the
+    /// old one, make and cargo would call a newer binary fresh.
+    #[serde(default)]
+    pub keep_mtime: bool,
+}
+
+/// What an operation is about to do to the workspace, with everything needed to finish it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intent {
+    /// Which kind of operation.
+    pub operation: OpKind,
+    /// A line for people.
+    pub description: String,
+    /// The branch whose workspace it is.
+    pub branch: String,
+    /// When it was asked for.
+    pub time: Time,
+    /// For undo and redo: the operation that is reversed or done again.
+    pub target: Option<OpId>,
+    /// The commit that the workspace equals before.
+    pub from_commit: CommitId,
+    /// The commit that it shall equal.
+    pub to_commit: CommitId,
+    /// How files are to be restored.
+    pub options: Options,
+    /// Every path that changes; a directory before what it holds.
+    pub changes: Vec<PathChange>,
+}
+
+/// An intent with what the restoring itself must remember.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Record {
+    pub intent: Intent,
+    /// Directories that we may not write in as they are, with their modes: made writable for the time of the work.
+    pub relaxed: Vec<(RepoPath, u32)>,
+    /// Numbers of the changes that are being written in place; empty before that began.
+    pub in_place: Vec<usize>,
+    /// Hash of the body: names the staging files.
+    pub id: blake3::Hash,
+}
+
+/// The journal's directory.
+#[derive(Debug, Clone)]
+pub struct Journal {
+    dir: PathBuf,
+}
+
+impl Journal {
+    /// Opens the journal in `dir`, which is made if it is not there (its parent must be).
+    pub fn open(dir: &Path) -> Result<Self, Error> {
+        match fs::DirBuilder::new().mode(0o700).create(dir) {
+            Ok(()) => {}
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+            Err(source) => {
+                return Err(Error::Io {
+                    what: "make",
+                    path: dir.to_owned(),
+                    source,
+                });
+            }
+        }
+        Ok(Self {
+            dir: dir.to_owned(),
+        })
+    }
+
+    /// The operation that is under way or was left half-way, if there is one.
+    pub fn pending(&self) -> Result<Option<Intent>, Error> {
+        Ok(self.read()?.map(|r| r.intent))
+    }
+
+    /// The operation is complete and its refs have moved: forget it. Durable when it returns, so that an old intent
+    /// never comes back after a power cut.
+    pub fn done(&self, intent: &Intent) -> Result<(), Error> {
+        match self.read()? {
+            None => return Ok(()),
+            Some(r) if r.intent == *intent => {}
+            Some(_) => return Err(Error::Other { path: self.file() }),
+        }
+        let path = self.file();
+        match fs::remove_file(&path) {
+            Ok(()) => {}
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            Err(e) => return Err(self.io("remove", e)),
+        }
+        point("journal.removed");
+        self.sync_dir()
+    }
+
+    /// Writes the intent durably. Refused while another is pending.
+    pub(super) fn begin(
+        &self,
+        intent: &Intent,
+        relaxed: Vec<(RepoPath, u32)>,
+    ) -> Result<Record, Error> {
+        if let Some(other) = self.read()? {
+            return Err(Error::Pending {
+                path: self.file(),
+                description: other.intent.description,
+            });
+        }
+        let body = encode(intent, &relaxed).map_err(|e| self.io("write", e.into()))?;
+        let id = blake3::hash(&body);
+        let mut bytes =
+            format!("{MAGIC} {VERSION} {} {}\n", body.len(), id.to_hex()).into_bytes();
+        bytes.extend_from_slice(&body);
+        bytes.push(b'\n');
+        let written = self.dir.join("intent.new");
+        let write = || -> io::Result<()> {
+            let mut file = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(&written)?;
+            file.write_all(&bytes)?;
+            file.sync_all()?;
+            point("journal.temporary-written");
+            fs::rename(&written, self.file())
+        };
+        if let Err(e) = write() {
+            let _ = fs::remove_file(&written);
+            return Err(self.io("write", e));
+        }
+        point("journal.renamed");
+        self.sync_dir()?;
+        Ok(Record {
+            intent: intent.clone(),
+            relaxed,
+            in_place: Vec::new(),
+            id,
+        })
+    }
+
+    /// Notes durably that these changes are now written in place. At most once for an intent.
+    pub(super) fn mark_in_place(&self, changes: &[usize]) -> Result<(), Error> {
+        let numbers: Vec<String> = changes.iter().map(usize::to_string).collect();
+        let line = format!("in-place {}\n", numbers.join(","));
+        let append = || -> io::Result<()> {
+            let mut file = OpenOptions::new().append(true).open(self.file())?;
+            file.write_all(line.as_bytes())?;
+            file.sync_data()
+        };
+        append().map_err(|e| self.io("write", e))
+    }
+
+    /// What the journal holds.
+    pub(super) fn read(&self) -> Result<Option<Record>, Error> {
+        let path = self.file();
+        let mut file = match File::open(&path) {
+            Ok(f) => f,
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(self.io("read", e)),
+        };
+        let length = file.metadata().map_err(|e| self.io("read", e))?.len();
+        if length > MAX_BODY {
+            return Err(Error::Damaged {
+                path,
+                what: format!("{length} bytes long"),
+            });
+        }
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)
+            .map_err(|e| self.io("read", e))?;
+        decode(&bytes, &path).map(Some)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.dir.join("intent")
+    }
+
+    fn sync_dir(&self) -> Result<(), Error> {
+        File::open(&self.dir)
+            .and_then(|d| d.sync_all())
+            .map_err(|e| self.io("sync", e))
+    }
+
+    fn io(&self, what: &'static str, source: io::Error) -> Error {
+        Error::Io {
+            what,
+            path: self.file(),
+            source,
+        }
+    }
+}
+
+/// The body as it stands in the file. [`RepoPath`] checks itself when it is read.
+#[derive(Serialize, Deserialize)]
+struct Body {
+    operation: OpKind,
+    description: String,
+    branch: String,
+    time: Time,
+    target: Option<OpId>,
+    from: CommitId,
+    to: CommitId,
+    options: Options,
+    relaxed: Vec<(RepoPath, u32)>,
+    changes: Vec<Change>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Change {
+    path: RepoPath,
+    before: Option<Thing>,
+    after: Option<Thing>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Thing {
+    mode: u32,
+    #[serde(flatten)]
+    what: What,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+enum What {
+    File { blob: BlobId, size: u64 },
+    Dir { tree: TreeId },
+    Link { target: Vec<u8> },
+    Fifo,
+    Socket,
+    Device { block: bool, rdev: u64 },
+}
+
+impl Thing {
+    fn of(e: &Entry) -> Self {
+        let what = match &e.kind {
+            Kind::File { blob, size } => What::File {
+                blob: *blob,
+                size: *size,
+            },
+            Kind::Dir(tree) => What::Dir { tree: *tree },
+            Kind::Symlink(target) => What::Link {
+                target: target.clone(),
+            },
+            Kind::Fifo => What::Fifo,
+            Kind::Socket => What::Socket,
+            Kind::Device { block, rdev } => What::Device {
+                block: *block,
+                rdev: *rdev,
+            },
+        };
+        Self { mode: e.mode, what }
+    }
+
+    fn entry(self, path: &RepoPath) -> Entry {
+        let kind = match self.what {
+            What::File { blob, size } => Kind::File { blob, size },
+            What::Dir { tree } => Kind::Dir(tree),
+            What::Link { target } => Kind::Symlink(target),
+            What::Fifo => Kind::Fifo,
+            What::Socket => Kind::Socket,
+            What::Device { block, rdev } => Kind::Device { block, rdev },
+        };
+        Entry {
+            name: path.name().to_vec(),
+            mode: self.mode,
+            kind,
+        }
+    }
+}
+
+fn encode(intent: &Intent, relaxed: &[(RepoPath, u32)]) -> serde_json::Result<Vec<u8>> {
+    let changes = intent.changes.iter().map(|c| Change {
+        path: c.path.clone(),
+        before: c.before.as_ref().map(Thing::of),
+        after: c.after.as_ref().map(Thing::of),
+    });
+    serde_json::to_vec(&Body {
+        operation: intent.operation,
+        description: intent.description.clone(),
+        branch: intent.branch.clone(),
+        time: intent.time,
+        target: intent.target,
+        from: intent.from_commit,
+        to: intent.to_commit,
+        options: intent.options,
+        relaxed: relaxed.to_vec(),
+        changes: changes.collect(),
+    })
+}
+
+fn decode(bytes: &[u8], path: &Path) -> Result<Record, Error> {
+    let damaged = |what: &str| Error::Damaged {
+        path: path.to_owned(),
+        what: what.to_owned(),
+    };
+    let end = bytes
+        .iter()
+        .take(200)
+        .position(|b| *b == b'\n')
+        .ok_or_else(|| damaged("no first line"))?;
+    let head = std::str::from_utf8(&bytes[..end]).map_err(|_| damaged("no first line"))?;
+    let mut words = head.split(' ');
+    if words.next() != Some(MAGIC) {
+        return Err(damaged("it does not begin as a journal"));
+    }
+    match words.next().and_then(|w| w.parse::<u64>().ok()) {
+        Some(VERSION) => {}
+        Some(found) if found > VERSION => {
+            return Err(Error::Newer {
+                path: path.to_owned(),
+                found,
+            });
+        }
+        _ => return Err(damaged("no version")),
+    }
+    let length = words
+        .next()
+        .and_then(|w| w.parse::<usize>().ok())
+        .ok_or_else(|| damaged("no length"))?;
+    let id = words
+        .next()
+        .and_then(|w| blake3::Hash::from_hex(w).ok())
+        .ok_or_else(|| damaged("no hash"))?;
+    let rest = &bytes[end + 1..];
+    let body = rest
+        .get(..length)
+        .ok_or_else(|| damaged("it ends too early"))?;
+    if blake3::hash(body) != id {
+        return Err(damaged("its hash does not fit"));
+    }
+    let body: Body = serde_json::from_slice(body).map_err(|e| damaged(&e.to_string()))?;
+    let changes: Vec<PathChange> = body
+        .changes
+        .into_iter()
+        .map(|c| PathChange {
+            before: c.before.map(|t| t.entry(&c.path)),
+            after: c.after.map(|t| t.entry(&c.path)),
+            path: c.path,
+        })
+        .collect();
+    let tail = rest.get(length + 1..).unwrap_or_default();
+    Ok(Record {
+        in_place: in_place(tail, changes.len()),
+        intent: Intent {
+            operation: body.operation,
+            description: body.description,
+            branch: body.branch,
+            time: body.time,
+            target: body.target,
+            from_commit: body.from,
+            to_commit: body.to,
+            options: body.options,
+            changes,
+        },
+        relaxed: body.relaxed,
+        id,
+    })
+}
+
+/// The numbers of the in-place line; none if it is not there or not whole.
+fn in_place(tail: &[u8], changes: usize) -> Vec<usize> {
+    let line = tail.split_inclusive(|b| *b == b'\n').next();
+    line.and_then(|l| l.strip_prefix(b"in-place "))
+        .and_then(|l| l.strip_suffix(b"\n"))
+        .and_then(|l| std::str::from_utf8(l).ok())
+        .and_then(|l| {
+            l.split(',')
+                .map(|n| n.parse().ok().filter(|n| *n < changes))
+                .collect()
+        })
+        .unwrap_or_default()
+}
