@@ -1,0 +1,300 @@
+//! Opening a store: lock, format, packs, and the index brought up to them.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::error::{Error, Result};
+use super::index::{self, Index, Rec, Tables};
+use super::pack::{self, Packs};
+use super::record::{Kind, Place};
+use super::scan::{Item, Scan, Scanned, Unit};
+
+/// The format of the whole directory.
+const FORMAT: u64 = 1;
+const FORMAT_LINE: &str = "backtrail store ";
+/// How many records go into one transaction while catching up.
+const BATCH: usize = 20_000;
+/// ... and how many bytes of payload.
+const BATCH_BYTES: usize = 32 << 20;
+/// More than this of a torn tail is not kept.
+const KEEP: u64 = 64 << 20;
+
+/// What opening had to do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OpenReport {
+    /// The store did not exist before.
+    pub created: bool,
+    /// Records that were in the packs but not yet in the index.
+    pub caught_up: u64,
+    /// Bytes at the packs' end that were never acknowledged (the trace of a crash), and were cut off.
+    pub torn: u64,
+    /// Where they are kept, if they are.
+    pub torn_kept: Option<PathBuf>,
+    /// Why the index was made anew, if it was.
+    pub rebuilt: Option<String>,
+    /// Damaged spots that were stepped over.
+    pub damaged: u64,
+}
+
+/// Checks or writes `FORMAT`.
+pub(crate) fn format(dir: &Path) -> Result<bool> {
+    let path = dir.join("FORMAT");
+    match fs::read_to_string(&path) {
+        Ok(text) => {
+            let version = text
+                .strip_prefix(FORMAT_LINE)
+                .and_then(|v| v.trim().parse::<u64>().ok());
+            match version {
+                Some(v) if v > FORMAT => Err(Error::NewerFormat {
+                    path,
+                    found: v,
+                    known: FORMAT,
+                }),
+                Some(FORMAT) => Ok(false),
+                _ => Err(Error::NotAStore {
+                    path,
+                    what: "its first line is not that of a store".into(),
+                }),
+            }
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            write_format(dir).map_err(|e| Error::io("write", &path, e))?;
+            Ok(true)
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::InvalidData => Err(Error::NotAStore {
+            path,
+            what: "its first line is not that of a store".into(),
+        }),
+        Err(e) => Err(Error::io("read", &path, e)),
+    }
+}
+
+fn write_format(dir: &Path) -> std::io::Result<()> {
+    let staged = dir.join("FORMAT.new");
+    let mut file = File::create(&staged)?;
+    writeln!(file, "{FORMAT_LINE}{FORMAT}")?;
+    file.sync_all()?;
+    fs::rename(&staged, dir.join("FORMAT"))?;
+    File::open(dir)?.sync_all()
+}
+
+/// Opens the index, brings it up to the packs, cuts a torn tail, and opens the packs for appending.
+pub(crate) fn open_parts(
+    dir: &Path,
+    roll: Option<u64>,
+    report: &mut OpenReport,
+) -> Result<(Packs, Index)> {
+    let packs_dir = dir.join("packs");
+    fs::create_dir_all(&packs_dir).map_err(|e| Error::io("make", &packs_dir, e))?;
+    let index_path = dir.join("graph.redb");
+    let had_index = index_path.exists();
+    let has_records = pack::list(&packs_dir)?
+        .iter()
+        .any(|n| fs::metadata(pack::pack_path(&packs_dir, *n)).is_ok_and(|m| m.len() > 0));
+
+    let doubt = dir.join("graph.doubt");
+    let index = match open_checked(&index_path, &doubt, &packs_dir) {
+        Ok(index) => {
+            if !had_index && has_records {
+                report.rebuilt = Some("it was missing".into());
+            }
+            index
+        }
+        Err(Distrust::Rebuild(why)) => {
+            set_aside(&index_path)?;
+            report.rebuilt = Some(why);
+            Index::open(&index_path)?
+        }
+        Err(Distrust::Refuse(e)) => return Err(e),
+    };
+    catch_up(&packs_dir, &index, report)?;
+    if doubt.exists() {
+        fs::remove_file(&doubt).map_err(|e| Error::io("remove", &doubt, e))?;
+    }
+    let packs = Packs::open(&packs_dir, roll)?;
+    Ok((packs, index))
+}
+
+enum Distrust {
+    Rebuild(String),
+    Refuse(Error),
+}
+
+fn open_checked(path: &Path, doubt: &Path, packs: &Path) -> Result<Index, Distrust> {
+    if doubt.exists() {
+        return Err(Distrust::Rebuild("it had failed before".into()));
+    }
+    // redb checks what it reads, but a file that was tampered with can still trip one of its assertions.
+    let opened = std::panic::catch_unwind(|| {
+        let index = Index::open(path)?;
+        let position = index.position()?;
+        Ok::<_, Error>((index, position))
+    });
+    let (index, position) = match opened {
+        Ok(Ok(both)) => both,
+        Ok(Err(Error::Index { source, .. })) => match *source {
+            redb::Error::DatabaseAlreadyOpen => {
+                return Err(Distrust::Refuse(Error::Index {
+                    path: path.to_owned(),
+                    source,
+                }));
+            }
+            e => return Err(Distrust::Rebuild(format!("it could not be read: {e}"))),
+        },
+        Ok(Err(e)) => return Err(Distrust::Refuse(e)),
+        Err(_) => return Err(Distrust::Rebuild("it could not be read".into())),
+    };
+    if position != Place::default() {
+        let pack = pack::pack_path(packs, position.pack());
+        let length = fs::metadata(&pack).map_or(0, |m| m.len());
+        if length < position.offset() {
+            return Err(Distrust::Rebuild(
+                "it knows of more than the packs hold".into(),
+            ));
+        }
+    }
+    Ok(index)
+}
+
+fn set_aside(path: &Path) -> Result<()> {
+    let aside = path.with_extension("redb.damaged");
+    match fs::rename(path, &aside) {
+        Ok(()) => Ok(()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(Error::io("set aside", path, e)),
+    }
+}
+
+fn catch_up(packs_dir: &Path, index: &Index, report: &mut OpenReport) -> Result<()> {
+    let position = index.position()?;
+    let numbers = pack::list(packs_dir)?;
+    let last = numbers.last().copied();
+    let mut batch = Batch::default();
+    let mut end = position;
+    for n in numbers {
+        if n < position.pack() {
+            continue;
+        }
+        let from = if n == position.pack() {
+            position.offset()
+        } else {
+            0
+        };
+        let path = pack::pack_path(packs_dir, n);
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(|e| Error::io("open", &path, e))?;
+        let scan = Scan {
+            file: &file,
+            path: &path,
+            pack: n,
+            last: Some(n) == last,
+            upto: None,
+        };
+        let scanned = scan.run(from, &mut |unit| {
+            match unit {
+                Unit::One(item) => {
+                    end = item.place.plus(item.header.len());
+                    batch.push(item);
+                }
+                Unit::Group(items, behind) => {
+                    end = behind;
+                    items.into_iter().for_each(|item| batch.push(item));
+                }
+            }
+            if batch.items.len() >= BATCH || batch.bytes >= BATCH_BYTES {
+                apply(index, &mut batch, end)?;
+            }
+            Ok(())
+        })?;
+        report.caught_up += scanned.records;
+        report.damaged += scanned.damage.len() as u64;
+        end = Place::new(n, scanned.good);
+        cut(&file, &path, &scanned, report)?;
+    }
+    if !batch.items.is_empty() || end != position {
+        apply(index, &mut batch, end)?;
+        // What was just read may not be on disk yet; `Packs::open` syncs it, and the index is made durable later.
+    }
+    Ok(())
+}
+
+/// Cuts the trace of a crash off, keeping a copy of it aside.
+fn cut(file: &File, path: &Path, scanned: &Scanned, report: &mut OpenReport) -> Result<()> {
+    let torn = scanned.length - scanned.good;
+    if torn == 0 {
+        return Ok(());
+    }
+    if torn <= KEEP {
+        use std::os::unix::fs::FileExt;
+        let aside = path.with_extension(format!("torn-{}", scanned.good));
+        let mut tail = vec![0; torn as usize];
+        let copied = file
+            .read_exact_at(&mut tail, scanned.good)
+            .and_then(|()| fs::write(&aside, &tail));
+        match copied {
+            Ok(()) => report.torn_kept = Some(aside),
+            Err(e) if super::error::is_full(&e) => {
+                let _ = fs::remove_file(&aside);
+            }
+            Err(e) => return Err(Error::io("keep a torn tail in", &aside, e)),
+        }
+    }
+    file.set_len(scanned.good)
+        .and_then(|()| file.sync_all())
+        .map_err(|e| Error::io("cut the torn tail of", path, e))?;
+    report.torn += torn;
+    Ok(())
+}
+
+#[derive(Default)]
+struct Batch {
+    items: Vec<Item>,
+    bytes: usize,
+}
+
+impl Batch {
+    /// Keeps only the payloads that the index wants: contents would not fit in memory.
+    fn push(&mut self, mut item: Item) {
+        let wanted =
+            Kind::of(item.header.kind).is_some_and(|k| index::wants_payload(k, item.header.flags));
+        if !wanted {
+            item.stored = Vec::new();
+        }
+        self.bytes += item.stored.len();
+        self.items.push(item);
+    }
+}
+
+fn apply(index: &Index, batch: &mut Batch, end: Place) -> Result<()> {
+    index.write(false, |tx| {
+        let mut tables = Tables::open(tx)?;
+        batch.bytes = 0;
+        for item in batch.items.drain(..) {
+            let Some(kind) = Kind::of(item.header.kind) else {
+                continue;
+            };
+            let header = item.header;
+            let raw = if index::wants_payload(kind, header.flags) {
+                match header.decode(item.stored) {
+                    Ok(raw) => raw,
+                    Err(_) => continue,
+                }
+            } else {
+                Vec::new()
+            };
+            tables.apply(&Rec {
+                kind,
+                flags: header.flags,
+                id: &header.id,
+                place: item.place,
+                len: header.raw,
+                raw: &raw,
+            })?;
+        }
+        tables.position(end)
+    })
+}

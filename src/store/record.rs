@@ -1,0 +1,240 @@
+//! One record of a pack: a header of 72 bytes and a payload.
+//!
+//! ```text
+//!  0  magic          "BTRr"
+//!  4  version  u8    1; of what follows the header. The header itself never changes
+//!  5  kind     u8    see `Kind`
+//!  6  codec    u8    0 raw, 1 zstd, 2 delta (reserved: a tree against an earlier one)
+//!  7  flags    u8    bit 0: part of a publication, counts only when its end record follows
+//!                    bit 1: a blob's payload is the list of its chunks
+//!  8  raw      u64   length of the payload when decoded
+//! 16  stored   u64   length of the payload as it lies here
+//! 24  id       [32]  what the record is about
+//! 56  body     u64   first 8 bytes of blake3 over the stored payload
+//! 64  check    u64   first 8 bytes of blake3 over bytes 0..64, xor the record's place
+//! 72  payload
+//! ```
+//!
+//! Integers are little-endian. The place is the pack's number times 2^40 plus the offset of the record: a copy of a
+//! record inside another's payload (someone keeps a pack in a project) is therefore never taken for a record when a
+//! reader looks for the next one behind a damaged spot. A damaged payload can be stepped over, since the header has a
+//! check of its own.
+
+use super::wire::Bad;
+
+pub(crate) const MAGIC: [u8; 4] = *b"BTRr";
+pub(crate) const VERSION: u8 = 1;
+pub(crate) const HEADER: usize = 72;
+
+/// Part of a publication.
+pub(crate) const GROUPED: u8 = 1;
+/// A blob whose payload lists its chunks.
+pub(crate) const LISTED: u8 = 2;
+
+/// Below this, compression is not tried.
+const SMALL: usize = 96;
+/// Up to this length, the space for decoding is taken at once.
+const AT_ONCE: u64 = 4 << 20;
+
+/// What a record holds. The numbers are on disk for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    /// A file's content, or the list of its chunks.
+    Blob = 1,
+    /// A part of a large blob; the id is blake3 of the part.
+    Chunk = 2,
+    /// A directory.
+    Tree = 3,
+    /// Times and owners beside a commit; the id is the commit's.
+    Attrs = 4,
+    /// A commit.
+    Commit = 5,
+    /// An operation.
+    Operation = 6,
+    /// Reserved: a ref outside of an operation.
+    Ref = 7,
+    /// A step as JSON.
+    Step = 8,
+    /// A link as JSON; the id is the commit's.
+    Link = 9,
+    /// A session as JSON.
+    Session = 10,
+    /// Reserved: an agent's own state.
+    AgentState = 11,
+    /// Reserved: what was dropped on purpose.
+    Tombstone = 12,
+    /// Reserved: a record of a trace as it was read.
+    Event = 13,
+    /// The changed paths of a commit; the id is the commit's.
+    Changes = 14,
+    /// The end of a publication.
+    End = 15,
+}
+
+impl Kind {
+    /// `None` for a kind that this version does not know: readers step over it.
+    pub fn of(byte: u8) -> Option<Self> {
+        Some(match byte {
+            1 => Self::Blob,
+            2 => Self::Chunk,
+            3 => Self::Tree,
+            4 => Self::Attrs,
+            5 => Self::Commit,
+            6 => Self::Operation,
+            7 => Self::Ref,
+            8 => Self::Step,
+            9 => Self::Link,
+            10 => Self::Session,
+            11 => Self::AgentState,
+            12 => Self::Tombstone,
+            13 => Self::Event,
+            14 => Self::Changes,
+            15 => Self::End,
+            _ => return None,
+        })
+    }
+}
+
+/// A place in the packs: number of the pack and offset in it. Orders as the records were written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub(crate) struct Place(pub u64);
+
+impl Place {
+    pub fn new(pack: u32, offset: u64) -> Self {
+        Self((u64::from(pack) << 40) | (offset & ((1 << 40) - 1)))
+    }
+
+    pub fn pack(self) -> u32 {
+        (self.0 >> 40) as u32
+    }
+
+    pub fn offset(self) -> u64 {
+        self.0 & ((1 << 40) - 1)
+    }
+
+    pub fn plus(self, n: u64) -> Self {
+        Self(self.0 + n)
+    }
+}
+
+/// A header as read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub version: u8,
+    pub kind: u8,
+    pub codec: u8,
+    pub flags: u8,
+    pub raw: u64,
+    pub stored: u64,
+    pub id: [u8; 32],
+    pub body: u64,
+}
+
+impl Header {
+    /// `None` when these bytes are not the header of a record at `place`.
+    pub fn parse(bytes: &[u8], place: Place) -> Option<Self> {
+        let bytes = bytes.first_chunk::<HEADER>()?;
+        if bytes[..4] != MAGIC {
+            return None;
+        }
+        let u64_at = |at: usize| {
+            bytes[at..]
+                .first_chunk::<8>()
+                .map_or(0, |b| u64::from_le_bytes(*b))
+        };
+        if u64_at(64) != short_hash(&bytes[..64]) ^ place.0 {
+            return None;
+        }
+        let mut id = [0; 32];
+        id.copy_from_slice(&bytes[24..56]);
+        Some(Self {
+            version: bytes[4],
+            kind: bytes[5],
+            codec: bytes[6],
+            flags: bytes[7],
+            raw: u64_at(8),
+            stored: u64_at(16),
+            id,
+            body: u64_at(56),
+        })
+    }
+
+    /// Length of the whole record.
+    pub fn len(&self) -> u64 {
+        self.stored.saturating_add(HEADER as u64)
+    }
+
+    pub fn grouped(&self) -> bool {
+        self.flags & GROUPED != 0
+    }
+
+    /// Whether `stored` is the payload that was written.
+    pub fn covers(&self, stored: &[u8]) -> bool {
+        self.stored == stored.len() as u64 && self.body == short_hash(stored)
+    }
+
+    /// Undoes the codec.
+    pub fn decode(&self, stored: Vec<u8>) -> Result<Vec<u8>, Bad> {
+        let raw = match self.codec {
+            0 => stored,
+            1 if self.raw <= AT_ONCE => zstd::bulk::decompress(&stored, self.raw as usize)
+                .map_err(|_| Bad("a payload does not decompress"))?,
+            1 => {
+                use std::io::Read as _;
+                let mut raw = Vec::new();
+                zstd::stream::read::Decoder::with_buffer(stored.as_slice())
+                    .and_then(|d| d.take(self.raw.saturating_add(1)).read_to_end(&mut raw))
+                    .map_err(|_| Bad("a payload does not decompress"))?;
+                raw
+            }
+            _ => return Err(Bad("a payload of unknown codec")),
+        };
+        if raw.len() as u64 == self.raw {
+            Ok(raw)
+        } else {
+            Err(Bad("a payload is not as long as it should be"))
+        }
+    }
+}
+
+fn short_hash(bytes: &[u8]) -> u64 {
+    blake3::hash(bytes)
+        .as_bytes()
+        .first_chunk::<8>()
+        .map_or(0, |b| u64::from_le_bytes(*b))
+}
+
+/// A record, complete but for the check, which depends on its place.
+pub(crate) fn encode(kind: Kind, flags: u8, id: &[u8; 32], raw: &[u8]) -> Vec<u8> {
+    let packed = if raw.len() < SMALL {
+        None
+    } else {
+        // Worth it when it saves a tenth.
+        zstd::bulk::compress(raw, 1)
+            .ok()
+            .filter(|p| p.len() <= raw.len() - raw.len() / 10)
+    };
+    let (codec, stored) = match &packed {
+        Some(p) => (1, p.as_slice()),
+        None => (0, raw),
+    };
+    let mut out = Vec::with_capacity(HEADER + stored.len());
+    out.extend_from_slice(&MAGIC);
+    out.extend_from_slice(&[VERSION, kind as u8, codec, flags]);
+    out.extend_from_slice(&(raw.len() as u64).to_le_bytes());
+    out.extend_from_slice(&(stored.len() as u64).to_le_bytes());
+    out.extend_from_slice(id);
+    out.extend_from_slice(&short_hash(stored).to_le_bytes());
+    out.extend_from_slice(&[0; 8]);
+    out.extend_from_slice(stored);
+    out
+}
+
+/// Writes the check for `place` into an encoded record.
+pub(crate) fn seal(record: &mut [u8], place: Place) {
+    if record.len() >= HEADER {
+        let check = short_hash(&record[..64]) ^ place.0;
+        record[64..72].copy_from_slice(&check.to_le_bytes());
+    }
+}
