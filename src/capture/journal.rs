@@ -26,8 +26,8 @@ use crate::model::{BlobId, CommitId, Entry, Kind, OpId, OpKind, RepoPath, Time, 
 
 const MAGIC: &str = "backtrail-journal";
 const VERSION: u64 = 1;
-/// A longer body is not ours: it would take an operation on ten million paths.
-const MAX_BODY: u64 = 4 << 30;
+/// A longer file is not ours: it would take an operation on millions of paths.
+const MAX: u64 = 1 << 30;
 
 /// What can go wrong with the journal.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +76,15 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+}
+
+impl Error {
+    /// `journal` holds not what its caller wants to finish.
+    pub(super) fn other(journal: &Journal) -> Self {
+        Self::Other {
+            path: journal.file(),
+        }
+    }
 }
 
 /// How files are to be restored.
@@ -158,7 +167,7 @@ impl Journal {
         match self.read()? {
             None => return Ok(()),
             Some(r) if r.intent == *intent => {}
-            Some(_) => return Err(Error::Other { path: self.file() }),
+            Some(_) => return Err(Error::other(self)),
         }
         let path = self.file();
         match fs::remove_file(&path) {
@@ -184,8 +193,7 @@ impl Journal {
         }
         let body = encode(intent, &relaxed).map_err(|e| self.io("write", e.into()))?;
         let id = blake3::hash(&body);
-        let mut bytes =
-            format!("{MAGIC} {VERSION} {} {}\n", body.len(), id.to_hex()).into_bytes();
+        let mut bytes = format!("{MAGIC} {VERSION} {} {}\n", body.len(), id.to_hex()).into_bytes();
         bytes.extend_from_slice(&body);
         bytes.push(b'\n');
         let written = self.dir.join("intent.new");
@@ -236,7 +244,7 @@ impl Journal {
             Err(e) => return Err(self.io("read", e)),
         };
         let length = file.metadata().map_err(|e| self.io("read", e))?.len();
-        if length > MAX_BODY {
+        if length > MAX {
             return Err(Error::Damaged {
                 path,
                 what: format!("{length} bytes long"),
@@ -446,4 +454,210 @@ fn in_place(tail: &[u8], changes: usize) -> Vec<usize> {
                 .collect()
         })
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        reason = "tests"
+    )]
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn entry(path: &RepoPath) -> impl Strategy<Value = Entry> + use<> {
+        let name = path.name().to_vec();
+        let kind = prop_oneof![
+            (any::<[u8; 32]>(), any::<u64>()).prop_map(|(b, size)| Kind::File {
+                blob: BlobId(b),
+                size
+            }),
+            any::<[u8; 32]>().prop_map(|t| Kind::Dir(TreeId(t))),
+            prop::collection::vec(any::<u8>(), 0..20).prop_map(Kind::Symlink),
+            Just(Kind::Fifo),
+            Just(Kind::Socket),
+            (any::<bool>(), any::<u64>()).prop_map(|(block, rdev)| Kind::Device { block, rdev }),
+        ];
+        (0..0o10000_u32, kind).prop_map(move |(mode, kind)| Entry {
+            name: name.clone(),
+            mode,
+            kind,
+        })
+    }
+
+    /// Paths of any bytes.
+    fn path() -> impl Strategy<Value = RepoPath> {
+        let byte = prop_oneof![
+            Just(b'/'),
+            Just(b'\n'),
+            Just(b'"'),
+            Just(b'\\'),
+            Just(0xff),
+            1..=255_u8
+        ];
+        prop::collection::vec(byte, 1..30).prop_filter_map("a path", |b| RepoPath::new(b).ok())
+    }
+
+    fn change() -> impl Strategy<Value = PathChange> {
+        path().prop_flat_map(|path| {
+            (
+                prop::option::of(entry(&path)),
+                prop::option::of(entry(&path)),
+            )
+                .prop_map(move |(before, after)| PathChange {
+                    path: path.clone(),
+                    before,
+                    after,
+                })
+        })
+    }
+
+    fn intent_of(changes: Vec<PathChange>, description: String, keep_mtime: bool) -> Intent {
+        Intent {
+            operation: OpKind::Rollback,
+            description,
+            branch: "main".into(),
+            time: Time(1_760_000_000_123_456),
+            target: Some(OpId([7; 32])),
+            from_commit: CommitId([1; 32]),
+            to_commit: CommitId([2; 32]),
+            options: Options { keep_mtime },
+            changes,
+        }
+    }
+
+    fn small() -> Intent {
+        let path = RepoPath::new(&b"dir/\xff\n"[..]).unwrap();
+        let change = PathChange {
+            before: None,
+            after: Some(Entry {
+                name: path.name().to_vec(),
+                mode: 0o644,
+                kind: Kind::Fifo,
+            }),
+            path,
+        };
+        intent_of(vec![change; 5], "roll back".into(), false)
+    }
+
+    proptest! {
+        #[test]
+        fn keeps_any_names(
+            changes in prop::collection::vec(change(), 0..8),
+            description in any::<String>(),
+            relaxed in prop::collection::vec((path(), 0..0o7777_u32), 0..3),
+            keep_mtime: bool,
+        ) {
+            let dir = tempfile::tempdir().unwrap();
+            let journal = Journal::open(&dir.path().join("journal")).unwrap();
+            prop_assert_eq!(journal.pending().unwrap(), None);
+            let intent = intent_of(changes, description, keep_mtime);
+            let written = journal.begin(&intent, relaxed).unwrap();
+            prop_assert_eq!(journal.pending().unwrap().unwrap(), intent.clone());
+            let read = journal.read().unwrap().unwrap();
+            prop_assert_eq!(&read, &written);
+            journal.done(&intent).unwrap();
+            prop_assert_eq!(journal.pending().unwrap(), None);
+            journal.done(&intent).unwrap();
+        }
+    }
+
+    #[test]
+    fn one_operation_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::open(dir.path()).unwrap();
+        let intent = small();
+        journal.begin(&intent, Vec::new()).unwrap();
+        let again = journal.begin(&intent, Vec::new()).unwrap_err();
+        assert!(matches!(again, Error::Pending { .. }), "{again}");
+        let mut other = intent.clone();
+        other.time = Time(1);
+        let wrong = journal.done(&other).unwrap_err();
+        assert!(matches!(wrong, Error::Other { .. }), "{wrong}");
+        assert_eq!(journal.pending().unwrap(), Some(intent));
+    }
+
+    #[test]
+    fn notes_what_is_written_in_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::open(dir.path()).unwrap();
+        journal.begin(&small(), Vec::new()).unwrap();
+        assert_eq!(
+            journal.read().unwrap().unwrap().in_place,
+            Vec::<usize>::new()
+        );
+        journal.mark_in_place(&[0, 4]).unwrap();
+        assert_eq!(journal.read().unwrap().unwrap().in_place, vec![0, 4]);
+        // A torn line announces nothing; a number out of range is no number.
+        let file = dir.path().join("intent");
+        let whole = std::fs::read(&file).unwrap();
+        std::fs::write(&file, &whole[..whole.len() - 1]).unwrap();
+        assert_eq!(
+            journal.read().unwrap().unwrap().in_place,
+            Vec::<usize>::new()
+        );
+        let mut far = whole[..whole.len() - 2].to_vec();
+        far.extend_from_slice(b"5\n");
+        std::fs::write(&file, far).unwrap();
+        assert_eq!(
+            journal.read().unwrap().unwrap().in_place,
+            Vec::<usize>::new()
+        );
+    }
+
+    #[test]
+    fn damage_is_named_and_never_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = Journal::open(dir.path()).unwrap();
+        journal.begin(&small(), Vec::new()).unwrap();
+        let file = dir.path().join("intent");
+        let whole = std::fs::read(&file).unwrap();
+        let refuse = |bytes: &[u8]| {
+            std::fs::write(&file, bytes).unwrap();
+            let error = journal.pending().unwrap_err();
+            assert!(
+                error.to_string().contains(file.to_str().unwrap()),
+                "{error}"
+            );
+            error
+        };
+        for cut in 0..whole.len() - 1 {
+            refuse(&whole[..cut]);
+        }
+        for at in 0..whole.len() - 1 {
+            let mut bad = whole.clone();
+            bad[at] ^= 0x20;
+            // Hexadecimal digits are read in either case.
+            if !bad.eq_ignore_ascii_case(&whole) {
+                refuse(&bad);
+            }
+        }
+        refuse(b"");
+        refuse(&[0; 5000]);
+        refuse(&[0xff; 5000]);
+        let newer = String::from_utf8(whole.clone()).unwrap();
+        let newer = newer.replacen("backtrail-journal 1 ", "backtrail-journal 2 ", 1);
+        let error = refuse(newer.as_bytes());
+        assert!(matches!(error, Error::Newer { found: 2, .. }), "{error}");
+        // A path that would lead out of the project, under a hash that fits.
+        let end = whole.iter().position(|b| *b == b'\n').unwrap();
+        let body = String::from_utf8(whole[end + 1..whole.len() - 1].to_vec()).unwrap();
+        let path = r#""path":{"bytes":[100,105,114,47,255,10]}"#;
+        assert!(body.contains(path), "{body}");
+        for evil in [
+            r#""path":"../../etc/x""#,
+            r#""path":"/etc/x""#,
+            r#""path":"a/./b""#,
+        ] {
+            let body = body.replace(path, evil);
+            let hash = blake3::hash(body.as_bytes()).to_hex();
+            let text = format!("{MAGIC} 1 {} {hash}\n{body}\n", body.len());
+            assert!(matches!(refuse(text.as_bytes()), Error::Damaged { .. }));
+        }
+        std::fs::write(&file, &whole).unwrap();
+        assert_eq!(journal.pending().unwrap(), Some(small()));
+    }
 }

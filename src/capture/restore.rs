@@ -31,7 +31,6 @@ mod swap;
 mod work;
 
 use std::io;
-use std::os::fd::BorrowedFd;
 
 use super::journal;
 use crate::diff;
@@ -188,9 +187,6 @@ fn reason(e: &io::Error) -> String {
         _ => e.to_string(),
     }
 }
-
-/// Unused bindings of the module's own face, kept where its parts find them.
-type Root<'a> = BorrowedFd<'a>;
 
 #[cfg(test)]
 mod tests {

@@ -17,7 +17,9 @@ pub enum Error {
     #[error(transparent)]
     Store(#[from] store::Error),
     /// A name that no file can have: it would lead out of its directory.
-    #[error("tree {tree} holds an entry named \"{name}\", which no file can have: it is refused; `backtrail verify` lists what is damaged")]
+    #[error(
+        "tree {tree} holds an entry named \"{name}\", which no file can have: it is refused; `backtrail verify` lists what is damaged"
+    )]
     HostileName {
         /// The tree.
         tree: TreeId,
@@ -416,7 +418,7 @@ mod tests {
         let mut memory = Memory::default();
         let deep = |memory: &mut Memory, leaf: u8| {
             let mut id = memory.build(&BTreeMap::from([(b'f', Node::File(leaf, false))]));
-            for _ in 0..20_000 {
+            for _ in 0..3_000 {
                 id = memory.keep(Tree::new(vec![Entry {
                     name: b"d".to_vec(),
                     mode: 0o755,

@@ -96,19 +96,25 @@ pub(super) fn type_of(stat: &Stat) -> FileType {
 /// Modification time in nanoseconds.
 pub(super) fn mtime_of(stat: &Stat) -> i64 {
     let nanos = i64::try_from(stat.st_mtime_nsec).unwrap_or(0);
-    stat.st_mtime.saturating_mul(1_000_000_000).saturating_add(nanos)
+    stat.st_mtime
+        .saturating_mul(1_000_000_000)
+        .saturating_add(nanos)
 }
 
 /// Change time in nanoseconds.
 pub(super) fn ctime_of(stat: &Stat) -> i64 {
     let nanos = i64::try_from(stat.st_ctime_nsec).unwrap_or(0);
-    stat.st_ctime.saturating_mul(1_000_000_000).saturating_add(nanos)
+    stat.st_ctime
+        .saturating_mul(1_000_000_000)
+        .saturating_add(nanos)
 }
 
 /// Whether `stat` does not speak against being `entry`: same type, same mode, same size.
 pub(super) fn plausible(stat: &Stat, entry: &Entry) -> bool {
     let kind = match (&entry.kind, type_of(stat)) {
-        (Kind::File { size, .. }, FileType::RegularFile) => u64::try_from(stat.st_size) == Ok(*size),
+        (Kind::File { size, .. }, FileType::RegularFile) => {
+            u64::try_from(stat.st_size) == Ok(*size)
+        }
         (Kind::Dir(_), FileType::Directory) | (Kind::Fifo, FileType::Fifo) => true,
         (Kind::Symlink(target), FileType::Symlink) => {
             // Some file systems say 0 for the length of a link.
@@ -163,7 +169,8 @@ pub(super) fn identify(
         }
         FileType::Symlink => {
             let found = rustix::fs::readlinkat(dir, name, Vec::new())?;
-            let is = |e: &Entry| matches!(&e.kind, Kind::Symlink(t) if t.as_slice() == found.as_bytes());
+            let is =
+                |e: &Entry| matches!(&e.kind, Kind::Symlink(t) if t.as_slice() == found.as_bytes());
             Ok(possible.iter().find(|(_, e)| is(e)).map(|(i, _)| *i))
         }
         _ => Ok(possible.first().map(|(i, _)| *i)),

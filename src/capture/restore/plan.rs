@@ -96,10 +96,7 @@ enum Kept {
     WithAllBelow(&'static str),
 }
 
-fn why_kept(
-    change: &PathChange,
-    left_out: &dyn Fn(&RepoPath, bool, u64) -> bool,
-) -> Option<Kept> {
+fn why_kept(change: &PathChange, left_out: &dyn Fn(&RepoPath, bool, u64) -> bool) -> Option<Kept> {
     let path = &change.path;
     if path.parts().any(is_staging_name) {
         return Some(Kept::Hidden);

@@ -32,9 +32,17 @@ enum Trouble {
     Fatal(Error),
 }
 
+/// Whether an error means that there is no space.
+fn is_full(e: &io::Error) -> bool {
+    matches!(
+        e.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
+}
+
 /// Sorts an I/O error: what lies in the nature of one path leaves that path as it is, what may hit all of them stops.
 fn trouble(what: &'static str, path: &RepoPath, e: io::Error) -> Trouble {
-    if store::is_full(&e) {
+    if is_full(&e) {
         return Trouble::Fatal(Error::Full(path.clone()));
     }
     match Errno::from_io_error(&e) {
@@ -63,10 +71,16 @@ impl Work<'_> {
     /// Stages every job that brings content. On an error what was staged is still there.
     pub(super) fn stage_all(&mut self, jobs: &mut [Job]) -> Result<(), Error> {
         let comes = |j: &Job| matches!(j.how, How::Create | How::Replace);
-        let count: usize = jobs.iter().filter(|j| comes(j)).map(|j| 1 + j.nested.len()).sum();
+        let count: usize = jobs
+            .iter()
+            .filter(|j| comes(j))
+            .map(|j| 1 + j.nested.len())
+            .sum();
         let mut sync = Syncer::new(count);
         for job in jobs.iter_mut().filter(|j| comes(j)) {
-            let Some(c) = self.change(job.at) else { continue };
+            let Some(c) = self.change(job.at) else {
+                continue;
+            };
             match self.stage(job, c, &mut sync) {
                 Ok(()) => job.staged = true,
                 Err(Trouble::Kept(why)) => {
@@ -78,10 +92,13 @@ impl Work<'_> {
         }
         self.step("restore.staged-all", &RepoPath::root());
         let root = RepoPath::root();
-        sync.finish(self.root).map_err(|e| io_error("sync", &root, e))?;
+        sync.finish(self.root)
+            .map_err(|e| io_error("sync", &root, e))?;
         self.step("restore.synced", &root);
         for job in jobs.iter().filter(|j| j.staged) {
-            let Some(c) = self.change(job.at) else { continue };
+            let Some(c) = self.change(job.at) else {
+                continue;
+            };
             let (part, staged) = (self.names.part(&c.path), self.names.staged(&c.path));
             self.dirs
                 .parent(&c.path)
@@ -110,10 +127,7 @@ impl Work<'_> {
         let part = self.names.part(&c.path);
         // Only a run of this very intent can have left one.
         remove_tree(&*dir, &part).map_err(|e| trouble("stage", &c.path, e))?;
-        let present = c
-            .before
-            .as_ref()
-            .map(|_| (dir.as_fd(), c.path.name()));
+        let present = c.before.as_ref().map(|_| (dir.as_fd(), c.path.name()));
         if after.kind.tree().is_none() {
             self.stage_leaf(dir.as_fd(), &part, &c.path, after, present, sync)?;
             self.step("restore.staged-one", &c.path);
@@ -167,7 +181,7 @@ impl Work<'_> {
         }
         for (d, below) in made.iter().rev() {
             let Some(entry) = &d.after else { continue };
-            let dress = |dir: Rc<OwnedFd>| -> io::Result<()> {
+            let mut dress = |dir: Rc<OwnedFd>| -> io::Result<()> {
                 let readable = open_readable(&*dir, b".")?;
                 self.own(readable.as_fd(), &d.path, entry, None)?;
                 set_mode_of(&readable, entry.mode)?;
@@ -230,9 +244,7 @@ impl Work<'_> {
                     Err(e) => return Err(Trouble::Fatal(e.into())),
                 }
                 let file = sink.file;
-                let was = self
-                    .own(file.as_fd(), path, entry, present)
-                    .map_err(fail)?;
+                let was = self.own(file.as_fd(), path, entry, present).map_err(fail)?;
                 if was && let Some((dir, name)) = present {
                     copy_extras(dir, name, &file);
                 }
@@ -332,7 +344,7 @@ impl Work<'_> {
 }
 
 fn io_error(what: &'static str, path: &RepoPath, source: io::Error) -> Error {
-    if store::is_full(&source) {
+    if is_full(&source) {
         return Error::Full(path.clone());
     }
     Error::Io {

@@ -8,7 +8,9 @@ use std::os::fd::BorrowedFd;
 use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
 
-use super::beneath::{self, Dirs, look, mode_of, names_in, open_readable, remove_tree, set_mode_of};
+use super::beneath::{
+    self, Dirs, look, mode_of, names_in, open_readable, remove_tree, set_mode_of,
+};
 use super::plan::only_mode;
 use super::stage::Attrs;
 use super::{Applied, Error, Intent, Names, World, reason};
@@ -141,10 +143,7 @@ fn closed_to_us(
     let mut dirs = Dirs::new(root);
     let mut found = Vec::new();
     for path in parents {
-        let Ok(stat) = dirs
-            .get(&path)
-            .and_then(|d| Ok(rustix::fs::fstat(&*d)?))
-        else {
+        let Ok(stat) = dirs.get(&path).and_then(|d| Ok(rustix::fs::fstat(&*d)?)) else {
             continue;
         };
         let mode = mode_of(&stat);
@@ -224,7 +223,9 @@ impl<'a> Work<'a> {
     /// The name of a job's path, and of what came with it, means something else now.
     pub(super) fn renamed(&mut self, job: &Job) {
         for at in std::iter::once(job.at).chain(job.nested.iter().copied()) {
-            if let Some(c) = self.change(at) {
+            if let Some(c) = self.change(at)
+                && !self.out.kept.iter().any(|(p, _)| *p == c.path)
+            {
                 self.out.touched.push(c.path.clone());
                 self.out.entries.push(c.path.clone());
             }
@@ -254,7 +255,9 @@ impl<'a> Work<'a> {
     /// Removes what was staged. Only before the first swap: afterwards these names may hold what was displaced.
     fn unstage(&mut self, jobs: &[Job]) {
         for job in jobs {
-            let Some(c) = self.change(job.at) else { continue };
+            let Some(c) = self.change(job.at) else {
+                continue;
+            };
             if !matches!(job.how, How::Create | How::Replace) {
                 continue;
             }
