@@ -24,6 +24,7 @@
 //! `.git` at any depth, sockets and devices are left as they are.
 
 mod beneath;
+mod in_place;
 mod plan;
 mod recover;
 mod stage;

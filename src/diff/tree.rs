@@ -286,7 +286,7 @@ mod tests {
     enum Node {
         File(u8, bool),
         Link(u8),
-        Dir(BTreeMap<u8, Node>, bool),
+        Dir(BTreeMap<u8, Self>, bool),
     }
 
     impl Node {

@@ -305,3 +305,8 @@ pub(super) fn exchange(dir: impl AsFd, a: &[u8], b: &[u8]) -> io::Result<()> {
     let dir = dir.as_fd();
     rustix::fs::renameat_with(dir, a, dir, b, RenameFlags::EXCHANGE).map_err(Into::into)
 }
+
+/// Whether a directory could not be opened because it is not there, so that what was in it is gone as well.
+pub(super) fn cannot_hold(e: &io::Error) -> bool {
+    matches!(Errno::from_io_error(e), Some(Errno::NOENT | Errno::NOTDIR))
+}

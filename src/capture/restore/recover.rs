@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::{AtFlags, FileType, Stat};
 
-use super::beneath::{self, identify, look, mode_of, remove_tree, type_of};
+use super::beneath::{self, cannot_hold, identify, look, mode_of, remove_tree, type_of};
 use super::plan::only_mode;
 use super::work::{Work, exists, jobs, sync_all};
 use super::{Applied, Error, Intent, Nobody};
@@ -171,7 +171,7 @@ impl Work<'_> {
         let (stat, dir) = match found {
             Ok((Some(stat), dir)) => (stat, dir),
             Ok((None, _)) => return absent(c),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return absent(c),
+            Err(e) if cannot_hold(&e) => return absent(c),
             Err(_) => return Standing::Else,
         };
         let dir = dir.as_fd();

@@ -360,7 +360,7 @@ fn copy_extras(dir: BorrowedFd<'_>, name: &[u8], to: &File) {
     let Ok(from) = beneath::open_file(dir, name) else {
         return;
     };
-    let Ok(size @ 1..) = rustix::fs::flistxattr(&from, &mut [0_u8; 0][..]) else {
+    let Ok(size @ 1..) = rustix::fs::flistxattr_query(&from) else {
         return;
     };
     let mut list = vec![0; size];

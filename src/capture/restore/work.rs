@@ -242,7 +242,7 @@ impl<'a> Work<'a> {
         self.open_closed();
         if let Err(e) = self.stage_all(&mut jobs) {
             self.unstage(&jobs);
-            self.close_again(&[]);
+            self.close_again(false);
             return Err(e);
         }
         self.swap_all(&jobs);
@@ -283,17 +283,21 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Gives directories back the modes that [`Self::open_closed`] changed, except those whose mode is set anyway.
-    fn close_again(&mut self, set: &[&RepoPath]) {
+    /// Gives directories that [`Self::open_closed`] changed the modes that they shall have: after the work (`done`)
+    /// those of the target, else those that they had.
+    fn close_again(&mut self, done: bool) {
         for (path, mode) in self.record.relaxed.iter().rev() {
-            if set.contains(&path) {
-                continue;
-            }
+            let change = self.by_path.get(path).and_then(|at| self.change(*at));
+            let target = match change.map(|c| (&c.before, &c.after)) {
+                Some((Some(b), Some(a))) if done && only_mode(b, a) => a.mode,
+                _ => *mode,
+            };
             if let Ok(dir) = self.dirs.get(path)
                 && let Ok(stat) = rustix::fs::fstat(&*dir)
                 && mode_of(&stat) == mode | 0o700
+                && let Err(e) = set_mode_of(&*dir, target)
             {
-                let _ = set_mode_of(&*dir, *mode);
+                tracing::warn!("{path} keeps the mode {:o}: {e}", mode | 0o700);
             }
         }
     }
@@ -311,15 +315,12 @@ impl<'a> Work<'a> {
                 }
             }
         }
-        let mut set = Vec::new();
         for job in jobs.iter().rev().filter(|j| j.how == How::ModeDir) {
-            if let Some(c) = self.change(job.at)
-                && self.set_mode(c)
-            {
-                set.push(&c.path);
+            if let Some(c) = self.change(job.at) {
+                self.set_mode(c);
             }
         }
-        self.close_again(&set);
+        self.close_again(true);
         let synced = if self.renamed_in.is_empty() {
             opened.iter().try_for_each(rustix::fs::fsync)
         } else {
@@ -330,10 +331,10 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Sets the mode of something that keeps its content. Returns whether it has it now.
-    pub(super) fn set_mode(&mut self, c: &PathChange) -> bool {
+    /// Sets the mode of something that keeps its content.
+    pub(super) fn set_mode(&mut self, c: &PathChange) {
         let (Some(before), Some(after)) = (&c.before, &c.after) else {
-            return false;
+            return;
         };
         let opened = self.dirs.parent(&c.path).and_then(|dir| {
             let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -345,11 +346,11 @@ impl<'a> Work<'a> {
             Ok(found) => found,
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 self.displaced(&c.path);
-                return false;
+                return;
             }
             Err(e) => {
                 self.keep_io(&c.path, &e);
-                return false;
+                return;
             }
         };
         let mode = mode_of(&stat);
@@ -366,17 +367,16 @@ impl<'a> Work<'a> {
             .any(|(p, m)| *p == c.path && m | 0o700 == mode);
         if !same_type || (mode != before.mode && mode != after.mode && !opened_by_us) {
             self.out.displaced.push(c.path.clone());
-            return false;
+            return;
         }
         if mode != after.mode
             && let Err(e) = set_mode_of(&fd, after.mode)
         {
             self.keep_io(&c.path, &e);
-            return false;
+            return;
         }
         self.out.touched.push(c.path.clone());
         self.out.content.push(c.path.clone());
-        true
     }
 
     /// Whether the thing called `name` is what the intent puts at `path`, with nothing added below.
