@@ -1,3 +1,5 @@
-//! Entry point: parses, dispatches, sets the exit code.
+//! Entry point: everything is in the library.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    backtrail::cli::main()
+}

@@ -28,6 +28,7 @@
 //! | stats | commit | files, added, removed, binary as u32 |
 
 use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
 
 use redb::{
     Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition,
@@ -44,6 +45,9 @@ use crate::model::{CommitId, Link, Ordinal, RefTarget, Session, Step};
 
 /// Version of the tables.
 pub(crate) const SCHEMA: u64 = 1;
+
+/// Memory for pages of the index.
+const CACHE: usize = 64 << 20;
 
 pub(crate) type Key = [u8; 33];
 
@@ -165,22 +169,19 @@ pub(crate) fn path_key(path: &[u8], seq: u64) -> Vec<u8> {
 
 /// The redb file, opened.
 pub(crate) struct Index {
-    db: Database,
+    /// `None` while it is being opened again, or after that failed.
+    db: RwLock<Option<Database>>,
     path: PathBuf,
 }
 
 impl Index {
     /// Opens or makes the file and all tables.
     pub fn open(path: &Path) -> Result<Self> {
-        let fail = |e: redb::Error| Self::error_on(path, e);
-        let db = Database::builder()
-            .set_cache_size(64 << 20)
-            .create(path)
-            .map_err(|e| fail(e.into()))?;
         let index = Self {
-            db,
+            db: RwLock::new(None),
             path: path.to_owned(),
         };
+        index.reopen()?;
         let found = index.meta("schema")?;
         match found {
             Some(SCHEMA) => {}
@@ -202,33 +203,54 @@ impl Index {
         Ok(index)
     }
 
-    fn error_on(path: &Path, e: redb::Error) -> Error {
-        if let redb::Error::Io(io) = &e
-            && is_full(io)
-        {
-            return Error::Full(path.to_owned());
-        }
-        Error::Index {
-            path: path.to_owned(),
-            source: Box::new(e),
-        }
+    /// Closes the file and opens it again, at what was last durable in it: redb refuses everything after a failed
+    /// write.
+    pub fn reopen(&self) -> Result<()> {
+        let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
+        *db = None;
+        let opened = Database::builder()
+            .set_cache_size(CACHE)
+            .create(&self.path)
+            .map_err(|e| self.error(e))?;
+        *db = Some(opened);
+        Ok(())
     }
 
     /// Wraps an error of redb.
-    pub fn error(&self, e: impl Into<redb::Error>) -> Error {
-        Self::error_on(&self.path, e.into())
+    fn error(&self, e: impl Into<redb::Error>) -> Error {
+        match e.into() {
+            redb::Error::Io(io) if is_full(&io) => Error::Full(self.path.clone()),
+            e => {
+                if matches!(e, redb::Error::Corrupted(_)) {
+                    self.doubt();
+                }
+                Error::Index {
+                    path: self.path.clone(),
+                    source: Box::new(e),
+                }
+            }
+        }
+    }
+
+    /// Where it is noted that the index is to be made anew.
+    pub fn doubt_path(path: &Path) -> PathBuf {
+        path.with_extension("doubt")
+    }
+
+    /// Notes that the index is not what the packs say.
+    pub fn doubt(&self) {
+        let note = Self::doubt_path(&self.path);
+        if let Err(e) = std::fs::write(&note, b"") {
+            tracing::warn!("{} could not be written: {e}", note.display());
+        }
     }
 
     fn meta(&self, name: &str) -> Result<Option<u64>> {
-        let read = || -> Result<Option<u64>, redb::Error> {
-            let tx = self.db.begin_read()?;
-            match tx.open_table(META) {
-                Ok(t) => Ok(t.get(name)?.map(|v| v.value())),
-                Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
-                Err(e) => Err(e.into()),
-            }
-        };
-        read().map_err(|e| self.error(e))
+        self.read(|tx| match tx.open_table(META) {
+            Ok(t) => Ok(t.get(name)?.map(|v| v.value())),
+            Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+            Err(e) => Err(e.into()),
+        })
     }
 
     /// Up to where the packs are in the index.
@@ -238,7 +260,8 @@ impl Index {
 
     /// Reads in one snapshot.
     pub fn read<T>(&self, f: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>) -> Result<T> {
-        let read = || f(&self.db.begin_read()?);
+        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
+        let read = || f(&opened(&db)?.begin_read()?);
         read().map_err(|e: redb::Error| self.error(e))
     }
 
@@ -248,8 +271,9 @@ impl Index {
         durable: bool,
         f: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
     ) -> Result<T> {
+        let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
         let write = || -> Result<T, redb::Error> {
-            let mut tx = self.db.begin_write()?;
+            let mut tx = opened(&db)?.begin_write()?;
             if durable {
                 // Lets the next open after a crash skip walking the whole file.
                 tx.set_quick_repair(true);
@@ -262,6 +286,10 @@ impl Index {
         };
         write().map_err(|e| self.error(e))
     }
+}
+
+fn opened(db: &Option<Database>) -> Result<&Database, redb::Error> {
+    db.as_ref().ok_or(redb::Error::DatabaseClosed)
 }
 
 /// All tables, open in one write transaction.

@@ -86,18 +86,25 @@ pub(crate) fn open_parts(
     report: &mut OpenReport,
 ) -> Result<(Packs, Index)> {
     let packs_dir = dir.join("packs");
-    fs::create_dir_all(&packs_dir).map_err(|e| Error::io("make", &packs_dir, e))?;
+    fs::create_dir_all(&packs_dir)
+        .and_then(|()| File::open(dir)?.sync_all())
+        .map_err(|e| Error::io("make", &packs_dir, e))?;
     let index_path = dir.join("graph.redb");
     let had_index = index_path.exists();
     let has_records = pack::list(&packs_dir)?
         .iter()
         .any(|n| fs::metadata(pack::pack_path(&packs_dir, *n)).is_ok_and(|m| m.len() > 0));
 
-    let doubt = dir.join("graph.doubt");
+    let doubt = Index::doubt_path(&index_path);
     let index = match open_checked(&index_path, &doubt, &packs_dir) {
         Ok(index) => {
-            if !had_index && has_records {
-                report.rebuilt = Some("it was missing".into());
+            if has_records && index.position()? == Place::default() {
+                let why = if had_index {
+                    "it was empty"
+                } else {
+                    "it was missing"
+                };
+                report.rebuilt = Some(why.into());
             }
             index
         }
@@ -108,7 +115,7 @@ pub(crate) fn open_parts(
         }
         Err(Distrust::Refuse(e)) => return Err(e),
     };
-    catch_up(&packs_dir, &index, report)?;
+    catch_up(&packs_dir, &index, None, report)?;
     if doubt.exists() {
         fs::remove_file(&doubt).map_err(|e| Error::io("remove", &doubt, e))?;
     }
@@ -166,14 +173,21 @@ fn set_aside(path: &Path) -> Result<()> {
     }
 }
 
-fn catch_up(packs_dir: &Path, index: &Index, report: &mut OpenReport) -> Result<()> {
+/// Takes into the index what the packs hold behind its position. Up to `upto` in a store that is open; to the end in
+/// one that is being opened, where the trace of a crash is then cut off.
+pub(crate) fn catch_up(
+    packs_dir: &Path,
+    index: &Index,
+    upto: Option<Place>,
+    report: &mut OpenReport,
+) -> Result<()> {
     let position = index.position()?;
     let numbers = pack::list(packs_dir)?;
     let last = numbers.last().copied();
     let mut batch = Batch::default();
     let mut end = position;
     for n in numbers {
-        if n < position.pack() {
+        if n < position.pack() || upto.is_some_and(|upto| n > upto.pack()) {
             continue;
         }
         let from = if n == position.pack() {
@@ -191,8 +205,8 @@ fn catch_up(packs_dir: &Path, index: &Index, report: &mut OpenReport) -> Result<
             file: &file,
             path: &path,
             pack: n,
-            last: Some(n) == last,
-            upto: None,
+            last: upto.is_none() && Some(n) == last,
+            upto: upto.filter(|u| u.pack() == n).map(Place::offset),
         };
         let scanned = scan.run(from, &mut |unit| {
             match unit {
@@ -213,7 +227,9 @@ fn catch_up(packs_dir: &Path, index: &Index, report: &mut OpenReport) -> Result<
         report.caught_up += scanned.records;
         report.damaged += scanned.damage.len() as u64;
         end = Place::new(n, scanned.good);
-        cut(&file, &path, &scanned, report)?;
+        if upto.is_none() {
+            cut(&file, &path, &scanned, report)?;
+        }
     }
     if !batch.items.is_empty() || end != position {
         apply(index, &mut batch, end)?;

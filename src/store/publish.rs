@@ -76,7 +76,7 @@ impl Store {
     /// [`Error::RefMoved`] if a ref is not where the operation says it was; nothing is written then.
     pub fn publish(&self, p: Publication) -> Result<Published> {
         let writer = self.core.writer();
-        self.core.check()?;
+        self.core.ready_with(&writer)?;
         let mut new = Vec::new();
         let mut out = Published::default();
         let mut known = HashSet::new();
@@ -118,8 +118,7 @@ impl Store {
         drop(records);
         let moving = moving.unwrap_or_default();
         if let Err(e) = self.core.packs.sync() {
-            self.core.settle(false);
-            self.core.fail();
+            self.core.doubt();
             return Err(e);
         }
         self.core.index_with(&moving, |tables| {

@@ -300,8 +300,8 @@ impl Store {
         {
             to.copy_from_slice(&n.to_le_bytes());
         }
-        let _writer = self.core.writer();
-        self.core.check()?;
+        let writer = self.core.writer();
+        self.core.ready_with(&writer)?;
         self.core.index.write(false, |tx| {
             tx.open_table(index::STATS)?.insert(&c.0, &value)?;
             Ok(())

@@ -20,8 +20,8 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, redb::Error> {
 impl Store {
     /// One record outside a publication: visible at once, durable with the next publication or sync.
     fn put_loose(&self, kind: Kind, id: &[u8; 32], raw: &[u8]) -> Result<()> {
-        let _writer = self.core.writer();
-        self.core.check()?;
+        let writer = self.core.writer();
+        self.core.ready_with(&writer)?;
         let record = record::encode(kind, 0, id, raw);
         let place = self.core.packs.append(record, |_| {})?;
         self.core

@@ -1,0 +1,394 @@
+//! What was typed: the command line as clap reads it. What it means is worked out by each verb.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::agent::Place;
+
+/// A time-travel debugger for AI coding agents.
+///
+/// Without a command it opens the screen: live when an engine runs, else on what was recorded last.
+#[derive(Debug, Parser)]
+#[command(
+    name = "backtrail",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true,
+    after_help = "\
+A revision (REV) is a commit id or the beginning of one, a branch, a label,
+@ (the latest commit), @~3, step:N, or a time such as \"10m ago\".
+
+Try it: backtrail demo"
+)]
+pub struct Cli {
+    /// Work on the project in DIR instead of the one that the current directory lies in
+    #[arg(short = 'C', long, value_name = "DIR", global = true)]
+    pub project: Option<PathBuf>,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Option<Verb>,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Run a command under Backtrail, recording what it changes
+    Run(Run),
+    /// Show how the engine and the project stand
+    Status(JsonOnly),
+    /// End this project's engine
+    Stop(Stop),
+    /// List the commits, newest first
+    Log(Log),
+    /// Show a commit with what it changed
+    Show(Show),
+    /// Show what differs between two revisions, or a revision and the workspace
+    Diff(Diff),
+    /// Write a file of a past state to standard output
+    Cat(Cat),
+    /// Set the workspace to a revision (undone by `backtrail undo`)
+    Rollback(Rollback),
+    /// Reverse the last rollback or other undoable operation
+    Undo(JsonOnly),
+    /// Reverse the last undo
+    Redo(JsonOnly),
+    /// Commit the workspace as it is now
+    #[command(visible_alias = "snapshot")]
+    Checkpoint(Checkpoint),
+    /// List labels, or give, move or remove one
+    Label(Label),
+    /// Make the project's store and its first commit
+    Init(JsonOnly),
+    /// Take a session's reasoning as NDJSON on standard input (see docs/emit.md)
+    Emit(Emit),
+    /// Print the timeline: what the agent did, with the commits that came of it
+    Steps(Steps),
+    /// The operation log: every change to branches, labels or workspace
+    Op(Op),
+    /// List the recorded sessions, newest first
+    Sessions(JsonOnly),
+    /// Re-hash the whole store and say what is wrong with it
+    Verify(JsonOnly),
+    /// Print the keys of the screen
+    Keys,
+    /// Watch a recorded agent at work on a small project in a temporary directory
+    Demo(Demo),
+
+    /// The engine's own process
+    #[command(hide = true)]
+    Engine,
+    /// Puts its process in an agent's place and becomes the command
+    #[command(hide = true)]
+    Enter(Box<Enter>),
+    /// Print shell completions
+    #[command(hide = true)]
+    Completions {
+        /// For which shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Only `--json`.
+#[derive(Debug, Args)]
+pub struct JsonOnly {
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `run`
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Name of the agent in lists [default: the command's name]
+    #[arg(long, value_name = "NAME")]
+    pub agent: Option<String>,
+    /// The command with its arguments
+    #[arg(
+        value_name = "CMD",
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    pub command: Vec<OsString>,
+}
+
+/// `stop`
+#[derive(Debug, Args)]
+pub struct Stop {
+    /// End running sessions too: their processes are killed
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `log`
+#[derive(Debug, Args)]
+pub struct Log {
+    /// Draw the lines of the commit graph
+    #[arg(long, conflicts_with = "json")]
+    pub graph: bool,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+    /// At most N commits
+    #[arg(short = 'n', long = "limit", value_name = "N")]
+    pub limit: Option<usize>,
+}
+
+/// `show`
+#[derive(Debug, Args)]
+pub struct Show {
+    /// Which commit
+    #[arg(value_name = "REV", default_value = "@")]
+    pub rev: String,
+    /// Files and counts instead of the lines themselves
+    #[arg(long, conflicts_with = "json")]
+    pub stat: bool,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `diff`
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// From
+    #[arg(value_name = "A")]
+    pub a: String,
+    /// To [default: the workspace as it is now]
+    #[arg(value_name = "B")]
+    pub b: Option<String>,
+    /// Only these files and directories
+    #[arg(value_name = "PATH", last = true)]
+    pub paths: Vec<PathBuf>,
+    /// Files and counts instead of the lines themselves
+    #[arg(long, conflicts_with = "json")]
+    pub stat: bool,
+    /// One JSON object a line, one for each changed file
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `cat`
+#[derive(Debug, Args)]
+pub struct Cat {
+    /// A revision and a path in the project
+    #[arg(value_name = "REV:PATH")]
+    pub what: OsString,
+}
+
+/// `rollback`
+#[derive(Debug, Args)]
+pub struct Rollback {
+    /// The state to go to
+    #[arg(value_name = "REV")]
+    pub rev: String,
+    /// Only say what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Give the files their old modification times (build tools may then take newer results for fresh)
+    #[arg(long)]
+    pub keep_mtime: bool,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `checkpoint`
+#[derive(Debug, Args)]
+pub struct Checkpoint {
+    /// A line for people; a commit is made even when nothing has changed
+    #[arg(short = 'm', long, value_name = "MSG")]
+    pub message: Option<String>,
+    /// One JSON object a line, one for each commit made
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `label`
+#[derive(Debug, Args)]
+pub struct Label {
+    /// The label's name; without one, all labels and branches are listed
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// What it names
+    #[arg(value_name = "REV", default_value = "@", requires = "name")]
+    pub rev: String,
+    /// Remove the label
+    #[arg(long, requires = "name", conflicts_with = "rev")]
+    pub remove: bool,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `emit`
+#[derive(Debug, Args)]
+pub struct Emit {
+    /// The session of events that do not name one, by the agent's own id [default: the session that runs us]
+    #[arg(long, value_name = "ID")]
+    pub session: Option<String>,
+}
+
+/// `steps`
+#[derive(Debug, Args)]
+pub struct Steps {
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+    /// Only the last N steps
+    #[arg(short = 'n', long = "limit", value_name = "N")]
+    pub limit: Option<usize>,
+}
+
+/// `op`
+#[derive(Debug, Args)]
+pub struct Op {
+    /// Which.
+    #[command(subcommand)]
+    pub verb: OpVerb,
+}
+
+/// `op ...`
+#[derive(Debug, Subcommand)]
+pub enum OpVerb {
+    /// List the operations, newest first
+    Log {
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+        /// At most N operations
+        #[arg(short = 'n', long = "limit", value_name = "N")]
+        limit: Option<usize>,
+    },
+}
+
+/// `demo`
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Keep the temporary directory and say where it is
+    #[arg(long)]
+    pub keep: bool,
+    /// The process that shows, in a directory that is laid out.
+    #[arg(long, hide = true)]
+    pub stage: Option<PathBuf>,
+}
+
+/// `enter`; written by [`crate::agent::Place::to_args`].
+#[derive(Debug, Args)]
+pub struct Enter {
+    /// What is to be seen at the project's path.
+    #[arg(long)]
+    pub view: PathBuf,
+    /// The project's path.
+    #[arg(long = "at")]
+    pub at: PathBuf,
+    /// Working directory below it.
+    #[arg(long, allow_hyphen_values = true)]
+    pub below: Option<PathBuf>,
+    /// Directory of the cgroup to join.
+    #[arg(long)]
+    pub cgroup: Option<PathBuf>,
+    /// The session's socket.
+    #[arg(long)]
+    pub socket: Option<PathBuf>,
+    /// Directories to hide.
+    #[arg(long)]
+    pub mask: Vec<PathBuf>,
+    /// Begin a terminal session.
+    #[arg(long)]
+    pub terminal: bool,
+    /// Without namespaces.
+    #[arg(long)]
+    pub plain: bool,
+    /// Only try.
+    #[arg(long)]
+    pub probe: bool,
+    /// The command.
+    #[arg(last = true)]
+    pub command: Vec<OsString>,
+}
+
+impl Enter {
+    /// The place that it describes.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        Place {
+            cgroup: self.cgroup.clone(),
+            view: self.view.clone(),
+            project: self.at.clone(),
+            below: self.below.clone().unwrap_or_default(),
+            socket: self.socket.clone(),
+            mask: self.mask.clone(),
+            terminal: self.terminal,
+            plain: self.plain,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn run_leaves_the_commands_own_options_alone() {
+        for line in [
+            &["backtrail", "run", "--", "ls", "-C", "--json"][..],
+            &["backtrail", "run", "ls", "-C", "--json"],
+        ] {
+            let cli = Cli::try_parse_from(line).unwrap();
+            let Some(Verb::Run(run)) = cli.verb else {
+                panic!("not run");
+            };
+            assert_eq!(run.command, ["ls", "-C", "--json"]);
+            assert_eq!(cli.project, None);
+        }
+        assert!(Cli::try_parse_from(["backtrail", "run"]).is_err());
+    }
+
+    #[test]
+    fn the_project_can_stand_before_and_after_the_verb() {
+        for line in [
+            &["backtrail", "-C", "d", "log"][..],
+            &["backtrail", "log", "-C", "d"],
+            &["backtrail", "--project", "d", "log"],
+        ] {
+            assert_eq!(
+                Cli::try_parse_from(line).unwrap().project,
+                Some(PathBuf::from("d"))
+            );
+        }
+    }
+
+    #[test]
+    fn a_place_survives_the_command_line() {
+        let place = Place {
+            cgroup: Some("/c".into()),
+            view: "/v".into(),
+            project: "/-p".into(),
+            below: "-a b".into(),
+            socket: Some("/s".into()),
+            mask: vec!["/m".into(), "/n".into()],
+            terminal: true,
+            plain: true,
+        };
+        let mut line = vec![OsString::from("backtrail")];
+        line.extend(place.to_args());
+        line.extend(["--".into(), "ls".into(), "--probe".into()]);
+        let Some(Verb::Enter(enter)) = Cli::try_parse_from(line).unwrap().verb else {
+            panic!("not enter");
+        };
+        assert_eq!(enter.command, ["ls", "--probe"]);
+        assert!(!enter.probe);
+        assert_eq!(enter.place(), place);
+    }
+}

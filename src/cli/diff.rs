@@ -1,0 +1,662 @@
+//! Differences as a patch that `git apply` takes, as counts, or as JSON; and a commit with what it changed.
+
+use std::path::{Component, Path, PathBuf};
+
+use super::args;
+use super::cat::part;
+use super::history::{effect_text, ref_names};
+use super::out::{Out, Tone, one_line};
+use super::{Context, Ended, Fail};
+use crate::diff::text::{self, MAX_BYTES, Outcome, Side};
+use crate::engine::api::{
+    ChangeOp, CommitDetail, EntryInfo, FileChange, Request, Response, rule_words,
+};
+use crate::model::{BlobId, RepoPath, Writer, neutral};
+
+/// Unchanged lines around a change.
+const CONTEXT: usize = 3;
+
+/// `diff`
+pub async fn diff(cx: &Context, args: &args::Diff, out: &mut Out) -> Ended {
+    let paths = args
+        .paths
+        .iter()
+        .map(|path| in_project(&cx.project.root, &cx.cwd, path))
+        .collect::<Result<_, _>>()?;
+    let changes = match cx
+        .ask(Request::Diff {
+            a: args.a.clone(),
+            b: args.b.clone(),
+            paths,
+        })
+        .await?
+    {
+        Response::Changes(changes) => changes.changes,
+        other => return Err(Fail::unexpected(&other)),
+    };
+    if args.json {
+        for change in &changes {
+            out.json(change)?;
+        }
+    } else if args.stat {
+        print_stat(&changes, out)?;
+    } else {
+        print_patch(cx, &changes, out).await?;
+    }
+    Ok(0)
+}
+
+/// `show`
+pub async fn show(cx: &Context, args: &args::Show, out: &mut Out) -> Ended {
+    let detail = match cx
+        .ask(Request::Show {
+            rev: args.rev.clone(),
+        })
+        .await?
+    {
+        Response::Commit(detail) => detail,
+        other => return Err(Fail::unexpected(&other)),
+    };
+    if args.json {
+        out.json(&*detail)?;
+        return Ok(0);
+    }
+    print_head(&detail, out)?;
+    if args.stat {
+        print_stat(&detail.changes, out)?;
+    } else {
+        print_patch(cx, &detail.changes, out).await?;
+    }
+    Ok(0)
+}
+
+fn print_head(detail: &CommitDetail, out: &mut Out) -> Result<(), Fail> {
+    let commit = &detail.commit;
+    let names = ref_names(&commit.refs);
+    let mut first = format!("commit {}", commit.id);
+    if !names.is_empty() {
+        first.push_str(&format!(" ({})", names.join(", ")));
+    }
+    out.line(&out.paint(Tone::Id, &first))?;
+    let mut rows = vec![
+        ("tree", commit.tree.to_string()),
+        (
+            "parents",
+            commit
+                .parents
+                .iter()
+                .map(|p| p.short())
+                .collect::<Vec<_>>()
+                .join(" "),
+        ),
+        ("branch", neutral(commit.branch.as_bytes())),
+        ("author", neutral(commit.author.as_bytes())),
+        ("time", commit.time.local()),
+        ("cause", commit.cause.word().to_owned()),
+    ];
+    if let Some(step) = commit.step {
+        let why = detail
+            .link
+            .as_ref()
+            .map(|l| format!(" ({}, {} %)", rule_words(l.rule), l.confidence))
+            .unwrap_or_default();
+        rows.push(("step", format!("{step}{why}")));
+    }
+    for (key, value) in &detail.meta {
+        match serde_json::from_str::<Vec<Writer>>(value) {
+            Ok(writers) if key == "writers" => {
+                rows.extend(writers.iter().map(|w| ("writer", writer(w))));
+            }
+            _ => rows.push(("", neutral(format!("{key}: {value}").as_bytes()))),
+        }
+    }
+    for (name, text) in rows {
+        if !text.is_empty() {
+            let name = out.paint(Tone::Dim, &format!("{name:<8}"));
+            out.line(&format!("{name} {}", one_line(&text, 160)))?;
+        }
+    }
+    if !commit.message.is_empty() {
+        out.line("")?;
+        for line in commit.message.lines() {
+            out.line(&format!("    {}", neutral(line.as_bytes())))?;
+        }
+    }
+    out.line("")
+}
+
+fn writer(w: &Writer) -> String {
+    let mut text = if w.comm.is_empty() {
+        "unknown process".to_owned()
+    } else {
+        neutral(w.comm.as_bytes())
+    };
+    if w.pid != 0 {
+        text.push_str(&format!(", pid {}", w.pid));
+    }
+    if !w.cgroup.is_empty() {
+        text.push_str(&format!(", cgroup {}", neutral(w.cgroup.as_bytes())));
+    }
+    if *w == Writer::outside() {
+        text = "outside the mount".into();
+    }
+    text
+}
+
+/// One line a file and a sum.
+pub fn print_stat(changes: &[FileChange], out: &mut Out) -> Result<(), Fail> {
+    let (mut added, mut removed) = (0, 0);
+    for change in changes {
+        let lines = match change.lines {
+            Some((plus, minus)) => {
+                added += plus;
+                removed += minus;
+                format!(
+                    "{} {}",
+                    out.paint(Tone::Good, &format!("{:>6}", format!("+{plus}"))),
+                    out.paint(Tone::Bad, &format!("{:>6}", format!("-{minus}")))
+                )
+            }
+            None => " ".repeat(13),
+        };
+        let (letter, tone) = match change.op {
+            ChangeOp::Create => ('A', Tone::Good),
+            ChangeOp::Modify => ('M', Tone::Plain),
+            ChangeOp::Delete => ('D', Tone::Bad),
+            ChangeOp::Mode => ('m', Tone::Mark),
+            ChangeOp::Kind => ('T', Tone::Mark),
+            ChangeOp::Rename => ('R', Tone::Mark),
+        };
+        let letter = out.paint(tone, &letter.to_string());
+        let from = change
+            .from
+            .as_ref()
+            .map(|from| format!("{from} => "))
+            .unwrap_or_default();
+        out.line(&format!("{letter} {lines}  {from}{}", change.path))?;
+    }
+    let sum = effect_text(
+        crate::engine::api::Effect {
+            files: u32::try_from(changes.len()).unwrap_or(u32::MAX),
+            added,
+            removed,
+        },
+        out,
+    );
+    out.line(&format!("{sum} changed"))
+}
+
+/// All changes as a patch.
+async fn print_patch(cx: &Context, changes: &[FileChange], out: &mut Out) -> Result<(), Fail> {
+    for change in changes {
+        // A thing of another kind goes and comes.
+        if change.op == ChangeOp::Kind && change.before.is_some() && change.after.is_some() {
+            for (before, after) in [(change.before.clone(), None), (None, change.after.clone())] {
+                let half = FileChange {
+                    before,
+                    after,
+                    ..change.clone()
+                };
+                print_file(cx, &half, out).await?;
+            }
+        } else {
+            print_file(cx, change, out).await?;
+        }
+        out.flush()?;
+    }
+    Ok(())
+}
+
+/// One file's part of a patch.
+async fn print_file(cx: &Context, change: &FileChange, out: &mut Out) -> Result<(), Fail> {
+    let (before, after) = (change.before.as_ref(), change.after.as_ref());
+    let (old_mode, new_mode) = (before.and_then(git_mode), after.and_then(git_mode));
+    if old_mode.is_none() && new_mode.is_none() {
+        // git knows no empty directories, pipes, sockets. Patch tools skip what does not look like a patch.
+        let entry = after.or(before);
+        let word = match (before, after) {
+            (None, _) => "new",
+            (_, None) => "removed",
+            _ => "changed",
+        };
+        let kind = entry.map_or("thing", |e| e.kind.as_str());
+        let modes = match (before, after) {
+            (Some(b), Some(a)) if b.mode != a.mode => {
+                format!(" ({:04o} -> {:04o})", b.mode, a.mode)
+            }
+            _ => String::new(),
+        };
+        let text = format!(
+            "# {word} {}{modes}: {}",
+            neutral(kind.as_bytes()),
+            change.path
+        );
+        return out.line(&out.paint(Tone::Dim, &text));
+    }
+    let from = change.from.as_ref().unwrap_or(&change.path);
+    let (a, b) = (quoted("a/", from), quoted("b/", &change.path));
+    let mut head = vec![format!("diff --git {a} {b}")];
+    match (old_mode, new_mode) {
+        (None, Some(mode)) => head.push(format!("new file mode {mode}")),
+        (Some(mode), None) => head.push(format!("deleted file mode {mode}")),
+        (Some(old), Some(new)) if old != new => {
+            head.push(format!("old mode {old}"));
+            head.push(format!("new mode {new}"));
+        }
+        _ => {}
+    }
+    if let (Some(before), Some(after)) = (before, after)
+        && before.mode != after.mode
+        && old_mode == new_mode
+    {
+        // Finer than git's modes.
+        head.insert(
+            0,
+            format!(
+                "# mode {:04o} -> {:04o}: {}",
+                before.mode, after.mode, change.path
+            ),
+        );
+        if before.blob == after.blob && before.target == after.target && change.from.is_none() {
+            head.truncate(1);
+        }
+    }
+    if change.from.is_some() {
+        let same = before.map(|e| &e.blob) == after.map(|e| &e.blob);
+        if same {
+            head.push("similarity index 100%".to_owned());
+        }
+        head.push(format!("rename from {}", quoted("", from)));
+        head.push(format!("rename to {}", quoted("", &change.path)));
+    }
+    for line in head {
+        out.line(&out.paint(Tone::Bold, &line))?;
+    }
+    let same = match (before, after) {
+        (Some(b), Some(a)) => b.blob == a.blob && b.target == a.target,
+        _ => false,
+    };
+    if same {
+        return Ok(());
+    }
+    let old_name = if before.is_some() {
+        a
+    } else {
+        "/dev/null".into()
+    };
+    let new_name = if after.is_some() {
+        b
+    } else {
+        "/dev/null".into()
+    };
+    let (Some(old), Some(new)) = (content(cx, before).await?, content(cx, after).await?) else {
+        return out.line(&format!(
+            "Files {old_name} and {new_name} differ (too large to compare)"
+        ));
+    };
+    print_lines(&old, &new, &old_name, &new_name, out)
+}
+
+fn print_lines(old: &[u8], new: &[u8], a: &str, b: &str, out: &mut Out) -> Result<(), Fail> {
+    let diff = text::hunks(old, new, CONTEXT);
+    match diff.outcome {
+        Outcome::Text => {}
+        Outcome::Binary => return out.line(&format!("Binary files {a} and {b} differ")),
+        Outcome::TooLarge => {
+            return out.line(&format!("Files {a} and {b} differ (too large to compare)"));
+        }
+    }
+    if diff.hunks.is_empty() {
+        return Ok(());
+    }
+    // A name with a space is ended by a tab, or patch tools would take what follows for a time.
+    for (sign, name) in [("---", a), ("+++", b)] {
+        let tab = if name.contains(' ') { "\t" } else { "" };
+        out.line(&out.paint(Tone::Bold, &format!("{sign} {name}{tab}")))?;
+    }
+    for hunk in &diff.hunks {
+        let place = format!(
+            "@@ -{} +{} @@",
+            span(hunk.before.start, hunk.before.len()),
+            span(hunk.after.start, hunk.after.len())
+        );
+        let heading = neutral(hunk.heading.trim_ascii_start());
+        let place = out.paint(Tone::Mark, &place);
+        out.line(format!("{place} {heading}").trim_end())?;
+        for line in &hunk.lines {
+            let (sign, tone) = match line.side {
+                Side::Both => (' ', Tone::Plain),
+                Side::Removed => ('-', Tone::Bad),
+                Side::Added => ('+', Tone::Good),
+            };
+            out.content(tone, sign, &line.text)?;
+            if !line.newline {
+                out.line("\\ No newline at end of file")?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `start,len` as the unified format has it: an empty range names the line before it.
+fn span(start: usize, len: usize) -> String {
+    match len {
+        0 => format!("{start},0"),
+        1 => format!("{}", start + 1),
+        len => format!("{},{len}", start + 1),
+    }
+}
+
+/// git's mode of an entry; `None` for what git does not keep.
+fn git_mode(entry: &EntryInfo) -> Option<&'static str> {
+    match entry.kind.as_str() {
+        "file" if entry.mode & 0o100 != 0 => Some("100755"),
+        "file" => Some("100644"),
+        "link" => Some("120000"),
+        _ => None,
+    }
+}
+
+/// The whole content; a link's is its target. `None` when it is too large to be compared.
+async fn content(cx: &Context, entry: Option<&EntryInfo>) -> Result<Option<Vec<u8>>, Fail> {
+    let Some(entry) = entry else {
+        return Ok(Some(Vec::new()));
+    };
+    if let Some(target) = &entry.target {
+        return Ok(Some(target.as_bytes().to_vec()));
+    }
+    match entry.blob {
+        Some(_) if entry.size > MAX_BYTES as u64 => Ok(None),
+        Some(blob) => whole(cx, blob, entry.size).await.map(Some),
+        None => Ok(Some(Vec::new())),
+    }
+}
+
+async fn whole(cx: &Context, blob: BlobId, size: u64) -> Result<Vec<u8>, Fail> {
+    let mut bytes = Vec::new();
+    while (bytes.len() as u64) < size {
+        let more = part(cx, blob, bytes.len() as u64, size - bytes.len() as u64).await?;
+        if more.bytes.is_empty() {
+            return Err(Fail::Message(format!(
+                "content {} is shorter than recorded; try backtrail verify",
+                blob.short()
+            )));
+        }
+        bytes.extend_from_slice(&more.bytes);
+    }
+    Ok(bytes)
+}
+
+/// A name in a patch as git writes it: in quotes with escapes where it holds anything that is not plain text.
+fn quoted(prefix: &str, path: &RepoPath) -> String {
+    let bytes = path.as_bytes();
+    let shown = neutral(bytes);
+    if shown.as_bytes() == bytes && !bytes.contains(&b'"') && !bytes.contains(&b'\\') {
+        return format!("{prefix}{shown}");
+    }
+    let mut out = format!("\"{prefix}");
+    for b in bytes {
+        match b {
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            b'\n' => out.push_str("\\n"),
+            b'\t' => out.push_str("\\t"),
+            0x20..=0x7e => out.push(char::from(*b)),
+            b => out.push_str(&format!("\\{b:03o}")),
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// A path as typed, relative to `cwd`, as a path in the project. It need not exist.
+fn in_project(root: &Path, cwd: &Path, typed: &Path) -> Result<RepoPath, Fail> {
+    let mut full = PathBuf::new();
+    for part in cwd.join(typed).components() {
+        match part {
+            Component::ParentDir => {
+                full.pop();
+            }
+            Component::CurDir => {}
+            part => full.push(part),
+        }
+    }
+    let bad = || {
+        Fail::Usage(format!(
+            "{} is not in the project {}",
+            neutral(typed.as_os_str().as_encoded_bytes()),
+            neutral(root.as_os_str().as_encoded_bytes())
+        ))
+    };
+    let inside = full.strip_prefix(root).map_err(|_| bad())?;
+    RepoPath::new(inside.as_os_str().as_encoded_bytes()).map_err(|_| bad())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+    use super::super::out::testing::Captured;
+    use super::super::testing::{Scripted, change, file, link, path, resolved, wait};
+    use super::*;
+    use crate::engine::api::Changes;
+    use std::ffi::OsStr;
+    use std::fs;
+    use std::io::Write;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::process::{Command, Stdio};
+
+    fn arguments() -> args::Diff {
+        args::Diff {
+            a: "@~1".into(),
+            b: Some("@".into()),
+            paths: Vec::new(),
+            stat: false,
+            json: false,
+        }
+    }
+
+    fn run(mut source: Scripted, changes: Vec<FileChange>, args: &args::Diff) -> Vec<u8> {
+        source.script = Some(Box::new(move |request| {
+            matches!(request, Request::Diff { .. }).then(|| {
+                Response::Changes(Changes {
+                    a: resolved(1),
+                    b: resolved(2),
+                    changes: changes.clone(),
+                })
+            })
+        }));
+        let (cx, _) = source.context();
+        let seen = Captured::default();
+        let mut out = seen.out();
+        wait(diff(&cx, args, &mut out)).unwrap();
+        seen.bytes()
+    }
+
+    /// Every kind of change, with names and content that need care, taken back by git.
+    #[test]
+    fn git_applies_what_is_printed() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &[u8]| dir.path().join(OsStr::from_bytes(name));
+        let mut source = Scripted {
+            part: Some(7), // Content comes in many parts.
+            ..Scripted::default()
+        };
+        let s = &mut source;
+        let many: String = (0..40).map(|n| format!("line {n}\n")).collect();
+        let fewer = many.replace("line 3\n", "").replace("line 30\n", "other");
+        let odd: &[u8] = b"a \"b\"\t\\\x01\xff";
+        let changes = vec![
+            change(
+                ChangeOp::Modify,
+                Some(file(s, b"dir/many words.txt", 0o644, many.as_bytes())),
+                Some(file(s, b"dir/many words.txt", 0o644, fewer.as_bytes())),
+            ),
+            change(
+                ChangeOp::Modify,
+                Some(file(s, odd, 0o644, b"caf\xe9\nno end")),
+                Some(file(s, odd, 0o755, b"caf\xe8\nno end still")),
+            ),
+            change(
+                ChangeOp::Create,
+                None,
+                Some(file(s, b"new", 0o755, b"#!/bin/sh\n")),
+            ),
+            change(ChangeOp::Create, None, Some(file(s, b"empty", 0o644, b""))),
+            change(
+                ChangeOp::Delete,
+                Some(file(s, b"old", 0o644, b"bye\n")),
+                None,
+            ),
+            change(
+                ChangeOp::Rename,
+                Some(file(s, b"from here", 0o644, b"same\n")),
+                Some(file(s, "to\u{2192}there".as_bytes(), 0o644, b"same\n")),
+            ),
+            change(
+                ChangeOp::Kind,
+                Some(file(s, b"kind", 0o644, b"text\n")),
+                Some(link(b"kind", "new")),
+            ),
+            change(
+                ChangeOp::Modify,
+                Some(link(b"link", "a")),
+                Some(link(b"link", "b/c")),
+            ),
+            change(
+                ChangeOp::Mode,
+                Some(file(s, b"mode", 0o644, b"m\n")),
+                Some(file(s, b"mode", 0o755, b"m\n")),
+            ),
+            change(
+                ChangeOp::Mode,
+                Some(file(s, b"fine", 0o644, b"m\n")),
+                Some(file(s, b"fine", 0o600, b"m\n")),
+            ),
+            change(
+                ChangeOp::Create,
+                None,
+                Some(EntryInfo {
+                    path: path(b"void"),
+                    kind: "dir".into(),
+                    mode: 0o755,
+                    size: 0,
+                    blob: None,
+                    target: None,
+                }),
+            ),
+        ];
+        fs::create_dir(at(b"dir")).unwrap();
+        for (name, content) in [
+            (&b"dir/many words.txt"[..], many.as_bytes()),
+            (odd, b"caf\xe9\nno end"),
+            (b"old", b"bye\n"),
+            (b"from here", b"same\n"),
+            (b"kind", b"text\n"),
+            (b"mode", b"m\n"),
+            (b"fine", b"m\n"),
+        ] {
+            fs::write(at(name), content).unwrap();
+            fs::set_permissions(at(name), fs::Permissions::from_mode(0o644)).unwrap();
+        }
+        symlink("a", at(b"link")).unwrap();
+
+        let patch = run(source, changes, &arguments());
+        let mut git = Command::new("git")
+            .args(["apply", "-v", "-"])
+            .current_dir(dir.path())
+            .env("GIT_CEILING_DIRECTORIES", dir.path().parent().unwrap())
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        git.stdin.take().unwrap().write_all(&patch).unwrap();
+        let output = git.wait_with_output().unwrap();
+        assert!(
+            output.status.success(),
+            "{}\n{}",
+            String::from_utf8_lossy(&output.stderr),
+            String::from_utf8_lossy(&patch)
+        );
+        assert_eq!(
+            fs::read(at(b"dir/many words.txt")).unwrap(),
+            fewer.as_bytes()
+        );
+        assert_eq!(fs::read(at(odd)).unwrap(), b"caf\xe8\nno end still");
+        let mode = |name: &[u8]| fs::metadata(at(name)).unwrap().permissions().mode() & 0o100;
+        assert_eq!(mode(odd), 0o100);
+        assert_eq!(mode(b"mode"), 0o100);
+        assert_eq!(mode(b"new"), 0o100);
+        assert_eq!(fs::read(at(b"empty")).unwrap(), b"");
+        assert!(!at(b"old").exists() && !at(b"from here").exists());
+        assert_eq!(
+            fs::read(at("to\u{2192}there".as_bytes())).unwrap(),
+            b"same\n"
+        );
+        assert_eq!(fs::read_link(at(b"kind")).unwrap(), Path::new("new"));
+        assert_eq!(fs::read_link(at(b"link")).unwrap(), Path::new("b/c"));
+        let text = String::from_utf8_lossy(&patch);
+        assert!(text.contains("# mode 0644 -> 0600: fine"), "{text}");
+        assert!(text.contains("# new dir: void"), "{text}");
+    }
+
+    #[test]
+    fn what_cannot_be_shown_as_lines_is_noted() {
+        let mut source = Scripted::default();
+        let s = &mut source;
+        let mut large = file(s, b"large", 0o644, b"x");
+        large.size = MAX_BYTES as u64 + 1;
+        let changes = vec![
+            change(
+                ChangeOp::Modify,
+                Some(file(s, b"image", 0o644, b"\0a")),
+                Some(file(s, b"image", 0o644, b"\0b")),
+            ),
+            change(
+                ChangeOp::Modify,
+                Some(large),
+                Some(file(s, b"large", 0o644, b"y\n")),
+            ),
+        ];
+        let text = String::from_utf8(run(source, changes, &arguments())).unwrap();
+        assert!(text.contains("Binary files a/image and b/image differ\n"));
+        assert!(text.contains("Files a/large and b/large differ (too large to compare)\n"));
+    }
+
+    #[test]
+    fn counts_and_json() {
+        let mut source = Scripted::default();
+        let mut changed = change(
+            ChangeOp::Create,
+            None,
+            Some(file(&mut source, b"a\x1bb", 0o644, b"x\n")),
+        );
+        changed.lines = Some((1, 0));
+        let args = args::Diff {
+            stat: true,
+            ..arguments()
+        };
+        let text = String::from_utf8(run(source, vec![changed.clone()], &args)).unwrap();
+        assert_eq!(text, "A     +1     -0  a\\x1bb\n1 file +1 changed\n");
+        let args = args::Diff {
+            json: true,
+            ..arguments()
+        };
+        let text =
+            String::from_utf8(run(Scripted::default(), vec![changed.clone()], &args)).unwrap();
+        assert_eq!(text.lines().count(), 1);
+        assert_eq!(serde_json::from_str::<FileChange>(&text).unwrap(), changed);
+    }
+
+    #[test]
+    fn paths_are_taken_from_where_we_are() {
+        let (root, cwd) = (Path::new("/p"), Path::new("/p/sub"));
+        let inside = |typed: &str| in_project(root, cwd, Path::new(typed));
+        assert_eq!(inside("a/./b").unwrap(), path(b"sub/a/b"));
+        assert_eq!(inside("../c").unwrap(), path(b"c"));
+        assert_eq!(inside("..").unwrap(), RepoPath::root());
+        assert_eq!(inside("/p/d").unwrap(), path(b"d"));
+        assert!(inside("../../etc").is_err());
+        assert!(inside("/pp").is_err());
+    }
+}

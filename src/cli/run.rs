@@ -1,0 +1,140 @@
+//! `run`, and the engine's own process.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{IsTerminal, stderr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::link::{self, Project, Want};
+use super::out::count;
+use super::{Ended, Fail, args, code_byte, locate, runtime, say, start_log};
+use crate::agent::{self, Io};
+use crate::engine::api::{Begun, Request, Response};
+use crate::engine::source::Source;
+use crate::model::{SessionId, neutral};
+
+/// `run`
+pub fn run(cwd: PathBuf, args: &args::Run) -> Ended {
+    let (project, cwd) = locate(cwd)?;
+    let agent = match &args.agent {
+        Some(name) => name.clone(),
+        None => agent_name(&args.command),
+    };
+    let command = command_line(&args.command);
+    let runtime = runtime(true)?;
+    // On a helper thread, so that an interrupt meanwhile reaches this one and ends us, as anybody expects.
+    let begin = runtime.spawn(async move {
+        let source = link::open(&project, Want::Engine).await?;
+        start_log(&project);
+        let begun = match source.ask(Request::Begin { agent, command }).await? {
+            Response::Session(begun) => begun,
+            other => return Err(Fail::unexpected(&other)),
+        };
+        let before = totals(&source).await;
+        Ok::<_, Fail>((source, begun, before))
+    });
+    let (source, begun, before) = runtime
+        .block_on(begin)
+        .map_err(|e| Fail::Message(e.to_string()))??;
+    warn_of_root(&begun);
+    let ended = agent::run(&begun, &cwd, &args.command, Io::Auto);
+    let exit_code = ended.as_ref().map_or(agent::NO_PLACE, |end| end.exit_code);
+    runtime.block_on(finish(&source, begun.session.id, exit_code, before));
+    runtime.shutdown_background();
+    Ok(code_byte(ended?.exit_code))
+}
+
+/// Tells the engine, waits until the last changes are durable, and says what was recorded.
+async fn finish(source: &Arc<dyn Source>, session: SessionId, exit_code: i32, before: Totals) {
+    if let Err(e) = source.ask(Request::End { session, exit_code }).await {
+        say(&format!(
+            "the command has ended, but its last changes may not be recorded: {e}"
+        ));
+        return;
+    }
+    if stderr().is_terminal() {
+        let after = totals(source).await;
+        let new = |a: u64, b: u64| usize::try_from(a.saturating_sub(b)).unwrap_or(usize::MAX);
+        say(&format!(
+            "session {}: {}, {}. Look at it: backtrail",
+            session.short(),
+            count(new(after.commits, before.commits), "commit"),
+            count(new(after.steps, before.steps), "step"),
+        ));
+    }
+}
+
+#[derive(Clone, Copy, Default)]
+struct Totals {
+    commits: u64,
+    steps: u64,
+}
+
+async fn totals(source: &Arc<dyn Source>) -> Totals {
+    match source.ask(Request::Status).await {
+        Ok(Response::Status(s)) => Totals {
+            commits: s.commits,
+            steps: s.steps,
+        },
+        _ => Totals::default(),
+    }
+}
+
+fn warn_of_root(begun: &Begun) {
+    if rustix::process::geteuid().is_root() && !begun.mask.is_empty() && stderr().is_terminal() {
+        say(
+            "note: the command runs as root, so hiding Backtrail's own files from it does not protect them",
+        );
+    }
+}
+
+/// The last part of the command's name.
+fn agent_name(command: &[OsString]) -> String {
+    let first = command.first().map_or(OsStr::new(""), |c| c.as_os_str());
+    let name = Path::new(first).file_name().unwrap_or(first);
+    neutral(name.as_encoded_bytes())
+}
+
+/// The command line for people: quoted where a shell would want it.
+fn command_line(command: &[OsString]) -> String {
+    let words: Vec<String> = command
+        .iter()
+        .map(|word| {
+            let text = neutral(word.as_encoded_bytes());
+            let plain = !text.is_empty()
+                && text
+                    .chars()
+                    .all(|c| c.is_alphanumeric() || "-_./=:,+@%^".contains(c));
+            if plain {
+                text
+            } else {
+                format!("'{}'", text.replace('\'', "'\\''"))
+            }
+        })
+        .collect();
+    words.join(" ")
+}
+
+/// `engine`
+pub fn engine(root: &Path) -> Ended {
+    // Whoever started it may close their terminal or interrupt what runs there; fails only where it is so already.
+    let _ = rustix::process::setsid();
+    link::serve(Project::at(root)?)?;
+    Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn command_lines_for_people() {
+        let words = |list: &[&str]| list.iter().map(OsString::from).collect::<Vec<_>>();
+        assert_eq!(
+            command_line(&words(&["sh", "-c", "echo 'a' > b", ""])),
+            "sh -c 'echo '\\''a'\\'' > b' ''"
+        );
+        assert_eq!(agent_name(&words(&["/usr/bin/claude", "-p"])), "claude");
+        assert_eq!(agent_name(&words(&[".."])), "..");
+    }
+}

@@ -1,0 +1,213 @@
+//! How things stand: status, stop, verify, keys, and the screen.
+
+use std::io::{IsTerminal, stdin, stdout};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::args::Verb;
+use super::link::{self, Project, Want};
+use super::out::{Out, Tone, count, duration};
+use super::{Context, Ended, Fail, locate, runtime, start_log};
+use crate::engine::api::{ApiError, EngineStatus, ErrorCode, Notice, Request, Response};
+use crate::model::{Time, neutral};
+use crate::ui;
+
+/// No command: the screen.
+pub fn screen(cwd: PathBuf) -> Ended {
+    let runtime = runtime(false)?;
+    let code = open_screen(&runtime, cwd);
+    runtime.shutdown_background();
+    code
+}
+
+/// Opens the screen on the project that lies at `cwd`, and returns when it is closed.
+pub fn open_screen(runtime: &tokio::runtime::Runtime, cwd: PathBuf) -> Ended {
+    if !stdin().is_terminal() || !stdout().is_terminal() {
+        return Err(Fail::Usage(
+            "the screen needs a terminal. As text: backtrail steps, backtrail log; all verbs: backtrail --help".into(),
+        ));
+    }
+    let (project, _) = locate(cwd)?;
+    // In the background: the first frame does not wait for an engine to start.
+    let connect = async move {
+        if !project.exists() && std::env::var_os("BACKTRAIL_SOCKET").is_none() {
+            return Err(ApiError::new(
+                ErrorCode::NotFound,
+                "nothing is recorded here yet",
+            ));
+        }
+        // Only an engine: a store that we held open ourselves would be in the way of every other command.
+        let source = link::open(&project, Want::Engine).await?;
+        start_log(&project);
+        Ok(source)
+    };
+    runtime
+        .block_on(ui::run(connect, ui::Options::default()))
+        .map_err(|e| Fail::Message(e.to_string()))?;
+    Ok(0)
+}
+
+/// `keys`
+pub fn keys(out: &mut Out) -> Result<(), Fail> {
+    out.raw(ui::keys_text().as_bytes())
+}
+
+/// Nothing was ever recorded here: say how to begin.
+pub fn nothing_here(project: &Project, verb: &Verb, out: &mut Out) -> Ended {
+    let root = neutral(project.root.as_os_str().as_encoded_bytes());
+    match verb {
+        Verb::Status(args) => {
+            if args.json {
+                out.json(&serde_json::json!({ "project": root, "recorded": false }))?;
+            } else {
+                out.line(&format!(
+                    "{root}: nothing recorded yet. Begin with: backtrail run -- CMD"
+                ))?;
+            }
+            Ok(0)
+        }
+        Verb::Stop(_) => {
+            out.line(&format!("no engine runs for {root}"))?;
+            Ok(0)
+        }
+        _ => Err(Fail::Message(format!(
+            "nothing recorded in {root} yet. Begin with: backtrail run -- CMD (or backtrail init)"
+        ))),
+    }
+}
+
+/// `stop` without an engine is what was wanted already.
+pub fn not_running(project: &Project, error: &ApiError, out: &mut Out) -> Ended {
+    if !matches!(error.code, ErrorCode::Gone | ErrorCode::NotFound) {
+        return Err(error.clone().into());
+    }
+    let root = neutral(project.root.as_os_str().as_encoded_bytes());
+    out.line(&format!("no engine runs for {root}"))?;
+    Ok(0)
+}
+
+async fn ask_status(cx: &Context) -> Result<Box<EngineStatus>, Fail> {
+    match cx.ask(Request::Status).await? {
+        Response::Status(status) => Ok(status),
+        other => Err(Fail::unexpected(&other)),
+    }
+}
+
+/// `status`
+pub async fn status(cx: &Context, json: bool, out: &mut Out) -> Ended {
+    let status = ask_status(cx).await?;
+    if json {
+        out.json(&*status)?;
+        return Ok(0);
+    }
+    print_status(&status, Time::now(), out)?;
+    Ok(0)
+}
+
+fn print_status(s: &EngineStatus, now: Time, out: &mut Out) -> Result<(), Fail> {
+    let safe = |text: &str| neutral(text.as_bytes());
+    let mut row = |name: &str, text: String| {
+        let name = out.paint(Tone::Dim, &format!("{name:<10}"));
+        out.line(&format!("{name} {text}"))
+    };
+    row("project", safe(&s.project))?;
+    if s.pid == 0 {
+        row("engine", "not running".to_owned())?;
+    } else {
+        let up = duration(now.since(s.since));
+        row(
+            "engine",
+            format!(
+                "process {}, up {up}, captures by {}",
+                s.pid,
+                safe(&s.capture)
+            ),
+        )?;
+    }
+    if let Some(live) = &s.live {
+        row("view", safe(live))?;
+    }
+    if !s.scan.done && s.pid != 0 {
+        row(
+            "scan",
+            format!(
+                "{} so far",
+                count(usize::try_from(s.scan.files).unwrap_or(usize::MAX), "file")
+            ),
+        )?;
+    }
+    let head = match (s.head, s.workspace) {
+        (Some(head), Some(step)) => format!("{} at {}, step {step}", safe(&s.branch), head.short()),
+        (Some(head), None) => format!("{} at {}", safe(&s.branch), head.short()),
+        (None, _) => format!("{}, no commit yet", safe(&s.branch)),
+    };
+    row("branch", head)?;
+    if s.dirty > 0 {
+        row("changed", format!("{} since", count(s.dirty, "path")))?;
+    }
+    row(
+        "recorded",
+        format!("{} steps, {} commits", s.steps, s.commits),
+    )?;
+    for live in &s.sessions {
+        let mut text = format!("{} {}", safe(&live.session.agent), live.session.id.short());
+        text.push_str(&format!(", since {}", live.session.start.clock()));
+        if live.frozen {
+            text.push_str(", frozen");
+        }
+        if !live.contained {
+            text.push_str(", without a cgroup");
+        }
+        row("session", text)?;
+    }
+    for warning in &s.warnings {
+        row("warning", safe(warning))?;
+    }
+    Ok(())
+}
+
+/// `stop`
+pub async fn stop(cx: &Context, force: bool, out: &mut Out) -> Ended {
+    let mut notices = cx.source.notices();
+    let said = match cx.ask(Request::Stop { force }).await {
+        Ok(Response::Done(said)) => said,
+        Ok(other) => return Err(Fail::unexpected(&other)),
+        Err(Fail::Api(e)) if e.code == ErrorCode::Gone => String::new(),
+        Err(e) => return Err(e),
+    };
+    // It answers first and ends then; scripts want it gone. The channel closes with it.
+    let gone = async { while let Some(_notice) = notices.recv().await as Option<Notice> {} };
+    if tokio::time::timeout(Duration::from_secs(15), gone)
+        .await
+        .is_err()
+    {
+        return Err(Fail::Message(
+            "the engine was told to end and has not done so within 15 s; see backtrail status"
+                .into(),
+        ));
+    }
+    out.line(if said.is_empty() { "stopped" } else { &said })?;
+    Ok(0)
+}
+
+/// `verify`
+pub async fn verify(cx: &Context, json: bool, out: &mut Out) -> Ended {
+    let (records, faults) = match cx.ask(Request::Verify).await? {
+        Response::Verify { records, faults } => (records, faults),
+        other => return Err(Fail::unexpected(&other)),
+    };
+    if json {
+        out.json(&serde_json::json!({ "records": records, "faults": faults }))?;
+    } else {
+        for fault in &faults {
+            out.line(&out.paint(Tone::Bad, &neutral(fault.as_bytes())))?;
+        }
+        let verdict = if faults.is_empty() {
+            "all well".to_owned()
+        } else {
+            count(faults.len(), "fault")
+        };
+        out.line(&format!("{records} records read: {verdict}"))?;
+    }
+    Ok(u8::from(!faults.is_empty()))
+}
