@@ -65,7 +65,11 @@ fn the_first_scan_commits_the_state_and_begins_the_branch() {
         OpKind::Init
     );
     let attrs = project.store.attrs(id).unwrap();
-    assert!(attrs.iter().any(|a| a.path == p("run.sh") && a.mtime_ns > 0));
+    assert!(
+        attrs
+            .iter()
+            .any(|a| a.path == p("run.sh") && a.mtime_ns > 0)
+    );
     assert_eq!(
         project
             .store
@@ -106,7 +110,15 @@ fn changes_become_one_commit_with_their_writers_and_paths() {
     let history = project.store.path_history(&p("old"), None, 9).unwrap();
     assert_eq!(history.len(), 2);
     assert!(history[0].entry.is_none());
-    assert_eq!(made.operation, project.store.operations(None, 1).unwrap().first().map(|o| (o.0, o.1)));
+    assert_eq!(
+        made.operation,
+        project
+            .store
+            .operations(None, 1)
+            .unwrap()
+            .first()
+            .map(|o| (o.0, o.1))
+    );
 }
 
 #[test]
@@ -125,7 +137,11 @@ fn nothing_changed_means_no_commit() {
     hand.unlink("t").unwrap();
     hand.rename("d", "e", false).unwrap();
     hand.rename("e", "d", false).unwrap();
-    let mode = fs::metadata(project.path("a")).unwrap().permissions().mode() & 0o7777;
+    let mode = fs::metadata(project.path("a"))
+        .unwrap()
+        .permissions()
+        .mode()
+        & 0o7777;
     hand.chmod("a", mode).unwrap();
     let made = project.cut();
     assert!(made.commits.is_empty() && made.operation.is_none());
@@ -168,7 +184,11 @@ fn outside_and_inside_are_commits_of_their_own() {
     assert_eq!(state.get(&b"both/user"[..]).unwrap(), "file 644 \"22\"");
     assert_eq!(state.get(&b"both/agent"[..]).unwrap(), "file 644 \"1\"");
     assert!(state.contains_key(&b"new/user"[..]) && !state.contains_key(&b"new/agent"[..]));
-    assert_same(&unfold(&project.store, second.tree), &walk(&project.root, &[]), "last");
+    assert_same(
+        &unfold(&project.store, second.tree),
+        &walk(&project.root, &[]),
+        "last",
+    );
     assert_eq!(
         project.store.get_ref("branch/main").unwrap(),
         Some(RefTarget::Commit(made.commits[1]))
@@ -276,11 +296,19 @@ fn the_first_scan_is_exact_as_of_its_start() {
     }
     assert!(changed > 0);
     project.scan();
-    assert!(project.recorder.wait_scan(std::time::Duration::from_secs(60)));
+    assert!(
+        project
+            .recorder
+            .wait_scan(std::time::Duration::from_secs(60))
+    );
     assert_eq!(project.commits(), 1);
     assert_same(&project.head_state(), &wanted, "as of the start");
     project.cut();
-    assert_same(&project.head_state(), &walk(&project.root, &[]), "afterwards");
+    assert_same(
+        &project.head_state(),
+        &walk(&project.root, &[]),
+        "afterwards",
+    );
 }
 
 #[test]
@@ -305,7 +333,11 @@ fn a_later_start_finds_what_changed_meanwhile() {
     again.start_scan(Arc::new(ByWriter));
     assert!(again.wait_scan(std::time::Duration::from_secs(60)));
     let (id, tree) = again.head().unwrap();
-    assert_same(&unfold(&project.store, tree), &walk(&project.root, &[]), "found");
+    assert_same(
+        &unfold(&project.store, tree),
+        &walk(&project.root, &[]),
+        "found",
+    );
     let commit = project.store.commit(id).unwrap();
     assert_eq!(commit.cause, Cause::Found);
     assert_eq!(commit.author, "outside");
@@ -364,7 +396,11 @@ fn names_of_any_bytes_and_things_that_are_no_files() {
         std::mem::forget(std::os::unix::net::UnixListener::bind(root.join("sock")).unwrap());
     })
     .scanned();
-    assert_same(&project.head_state(), &walk(&project.root, &[]), "odd names");
+    assert_same(
+        &project.head_state(),
+        &walk(&project.root, &[]),
+        "odd names",
+    );
     let root = project.store.tree(project.head_tree()).unwrap();
     assert_eq!(root.get(b"pipe").unwrap().kind, Kind::Fifo);
     assert_eq!(root.get(b"sock").unwrap().kind, Kind::Socket);
@@ -386,7 +422,11 @@ fn hard_links_change_together() {
     let hand = project.hand("x");
     hand.append("a", b"2").unwrap();
     project.cut();
-    assert_same(&project.head_state(), &walk(&project.root, &[]), "known link");
+    assert_same(
+        &project.head_state(),
+        &walk(&project.root, &[]),
+        "known link",
+    );
     hand.link("a", "c").unwrap();
     hand.append("c", b"3").unwrap();
     project.cut();
@@ -397,7 +437,11 @@ fn hard_links_change_together() {
     hand.rename("d", "e", false).unwrap();
     hand.append("b", b"4").unwrap();
     project.cut();
-    assert_same(&project.head_state(), &walk(&project.root, &[]), "moved link");
+    assert_same(
+        &project.head_state(),
+        &walk(&project.root, &[]),
+        "moved link",
+    );
 }
 
 #[test]
@@ -426,7 +470,11 @@ fn a_file_that_grows_while_it_is_read_stays_dirty() {
     assert!(state.contains_key(&b"grows"[..]));
     assert_eq!(project.recorder.dirty(), 1, "looked at again next time");
     project.cut();
-    assert_same(&project.head_state(), &walk(&project.root, &[]), "still now");
+    assert_same(
+        &project.head_state(),
+        &walk(&project.root, &[]),
+        "still now",
+    );
     assert_eq!(project.recorder.dirty(), 0);
 }
 
@@ -528,7 +576,9 @@ fn a_link_never_leads_out_of_the_project() {
     fs::write(elsewhere.join("secret"), "outside").unwrap();
     fs::remove_dir_all(project.path("d")).unwrap();
     std::os::unix::fs::symlink(&elsewhere, project.path("d")).unwrap();
-    project.recorder.changed(&p("d/secret"), Touch::Content, &Writer::outside());
+    project
+        .recorder
+        .changed(&p("d/secret"), Touch::Content, &Writer::outside());
     project.recorder.outside(&p("d"));
     project.cut();
     assert_same(&project.head_state(), &walk(&project.root, &[]), "link");
@@ -570,7 +620,11 @@ fn a_failed_checkpoint_loses_nothing() {
     if again.is_err() {
         project.cut();
     }
-    assert_same(&project.head_state(), &walk(&project.root, &[]), "in the end");
+    assert_same(
+        &project.head_state(),
+        &walk(&project.root, &[]),
+        "in the end",
+    );
 }
 
 #[test]
@@ -609,7 +663,8 @@ fn after_a_rollback_the_known_state_is_what_was_written() {
                 ..backtrail::store::Publication::default()
             })
             .unwrap();
-        turn.adopt(first, first_tree, &[p("d/a"), p("new")]).unwrap();
+        turn.adopt(first, first_tree, &[p("d/a"), p("new")])
+            .unwrap();
     });
     assert_eq!(project.recorder.head().unwrap().0, first);
     assert!(project.cut().commits.is_empty());
@@ -628,7 +683,11 @@ fn after_a_rollback_the_known_state_is_what_was_written() {
     });
     project.recorder.outside(&p("d/a"));
     assert_eq!(project.cut().commits.len(), 1);
-    assert_same(&project.head_state(), &walk(&project.root, &[]), "user's edit");
+    assert_same(
+        &project.head_state(),
+        &walk(&project.root, &[]),
+        "user's edit",
+    );
 }
 
 #[test]
@@ -677,12 +736,19 @@ fn a_new_directory_outside_is_captured_with_all_it_holds() {
     fs::remove_dir_all(project.path("x/y/z")).unwrap();
     project.recorder.outside_dir(&p("x/y"));
     project.cut();
-    assert_same(&project.head_state(), &walk(&project.root, &[]), "rescanned");
+    assert_same(
+        &project.head_state(),
+        &walk(&project.root, &[]),
+        "rescanned",
+    );
     fs::remove_dir_all(project.path("x")).unwrap();
     project.recorder.outside_dir(&RepoPath::root());
     let made = project.cut();
     assert!(project.head_state().is_empty());
-    assert_eq!(project.store.commit(made.commits[0]).unwrap().author, "outside");
+    assert_eq!(
+        project.store.commit(made.commits[0]).unwrap().author,
+        "outside"
+    );
 }
 
 #[test]

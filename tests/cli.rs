@@ -9,7 +9,7 @@ use clap::CommandFactory;
 
 fn backtrail() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_backtrail"));
-    for name in ["BACKTRAIL_SOCKET", "BACKTRAIL_SESSION", "BACKTRAIL_LOG"] {
+    for name in ["BACKTRAIL_SOCKET", "BACKTRAIL_PROJECT", "BACKTRAIL_LOG"] {
         command.env_remove(name);
     }
     command.stdin(Stdio::null());
@@ -67,6 +67,8 @@ fn exit_codes() {
         (&["--help"][..], 0),
         (&["--version"], 0),
         (&["run", "--help"], 0),
+        (&["keys"], 0),
+        (&[], 2), // The screen needs a terminal.
         (&["nonsense"], 2),
         (&["diff"], 2),
         (&["log", "--graph", "--json"], 2),

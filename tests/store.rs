@@ -6,49 +6,22 @@
     reason = "tests"
 )]
 
-use std::collections::BTreeMap;
+mod store_common;
 
 use backtrail::model::{
-    Attr, BlobId, CallKind, Cause, Commit, CommitId, Entry, Kind, Link, LinkRule, OpKind, Ordinal,
-    RefChange, RefTarget, RepoPath, Session, SessionId, Status, Step, StepId, StepKind, Time, Tree,
-    TreeId,
+    Attr, BlobId, Commit, CommitId, Entry, Kind, Link, LinkRule, OpKind, Ordinal, RefChange,
+    RefTarget, Session, SessionId, Status, Step, Time, Tree, TreeId,
 };
 use backtrail::store::{
     CommitStats, Error, NewCommit, NewOperation, Publication, Store, commit_id, tree_id,
 };
-
-fn commit(tree: TreeId, parents: &[CommitId], n: i64) -> Commit {
-    Commit {
-        parents: parents.to_vec(),
-        tree,
-        git: None,
-        state: None,
-        author: "tester".into(),
-        session: None,
-        time: Time(n),
-        cause: Cause::Quiet,
-        message: format!("number {n}"),
-        meta: BTreeMap::new(),
-        conflict: Vec::new(),
-    }
-}
+use store_common::{commit, file, path, scratch, step};
 
 fn bare(commit: Commit) -> NewCommit {
     NewCommit {
         commit,
         attrs: Vec::new(),
         paths: Vec::new(),
-    }
-}
-
-fn file(store: &Store, name: &str, content: &[u8]) -> Entry {
-    Entry {
-        name: name.into(),
-        mode: 0o644,
-        kind: Kind::File {
-            blob: store.put_blob(content).unwrap(),
-            size: content.len() as u64,
-        },
     }
 }
 
@@ -67,36 +40,9 @@ fn moves(name: &str, before: Option<CommitId>, after: Option<CommitId>) -> NewOp
     }
 }
 
-fn step(native: &str, major: u64) -> Step {
-    let session = SessionId::of("s");
-    Step {
-        id: StepId::of(session, native),
-        ordinal: Ordinal { major, minor: 0 },
-        session: Some(session),
-        kind: StepKind::Call,
-        call: CallKind::Edit,
-        tool: "Edit".into(),
-        native: native.into(),
-        title: "edits".into(),
-        time: Time(1),
-        end: None,
-        status: Status::Running,
-        exit_code: None,
-        turn: 1,
-        body: None,
-        output: None,
-        paths: vec!["a".into()],
-        state: None,
-    }
-}
-
-fn path(s: &str) -> RepoPath {
-    RepoPath::try_from(s).unwrap()
-}
-
 #[test]
 fn blobs_of_all_sizes_come_back() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let mut noise = vec![0; 3_500_000];
     blake3::Hasher::new().finalize_xof().fill(&mut noise);
     let mut ids = Vec::new();
@@ -140,7 +86,7 @@ fn blobs_of_all_sizes_come_back() {
 
 #[test]
 fn the_same_content_is_stored_once() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let store = Store::open(dir.path()).unwrap();
     let pack = dir.path().join("packs/00000001.pack");
     let content = vec![7; 5000];
@@ -158,7 +104,7 @@ fn the_same_content_is_stored_once() {
 
 #[test]
 fn trees_are_checked_and_come_back() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let store = Store::open(dir.path()).unwrap();
     assert_eq!(store.empty_tree(), tree_id(&Tree::default()));
     assert_eq!(*store.tree(store.empty_tree()).unwrap(), Tree::default());
@@ -202,7 +148,7 @@ fn trees_are_checked_and_come_back() {
 
 #[test]
 fn a_graph_with_its_refs_and_operations() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let check = |store: &Store, ids: &[CommitId]| {
         let [a, b, c, d] = ids else { panic!() };
         assert_eq!(store.commit_count().unwrap(), 4);
@@ -339,7 +285,7 @@ fn a_graph_with_its_refs_and_operations() {
 
 #[test]
 fn steps_links_sessions_newest_wins() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let store = Store::open(dir.path()).unwrap();
     let empty = store.empty_tree();
     let published = store
@@ -438,7 +384,7 @@ fn steps_links_sessions_newest_wins() {
 
 #[test]
 fn a_second_opener_is_told_who_has_it() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let store = Store::open(dir.path()).unwrap();
     let Err(Error::Locked { dir: named, pid }) = Store::open(dir.path()) else {
         panic!("opened twice");

@@ -14,7 +14,7 @@ use rustix::process::{ioctl_tiocsctty, setsid};
 use rustix::stdio::stdin;
 
 use super::namespace::{self, Entered};
-use super::{NO_PLACE, NOT_FOUND, NOT_STARTED, say};
+use super::{NO_PLACE, NOT_FOUND, NOT_STARTED, say, unblock_inherited};
 use crate::model::neutral;
 
 /// Where and how a command is to run.
@@ -85,6 +85,7 @@ pub fn enter(place: &Place, command: &[OsString], probe: bool) -> i32 {
             }
         };
     }
+    unblock_inherited();
     let Some((program, args)) = command.split_first() else {
         say("no command to run");
         return NO_PLACE;

@@ -14,7 +14,7 @@ mod signals;
 
 pub use cgroup::{Cgroup, CgroupError};
 pub use enter::{Place, enter};
-pub use signals::{block_in_helper_threads, interrupts_block};
+pub use signals::{block_in_helper_threads, unblock_inherited};
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -88,6 +88,8 @@ pub fn run(begun: &Begun, cwd: &Path, command: &[OsString], io: Io) -> Result<Ru
     };
     let mut envs = vec![
         ("BACKTRAIL_SOCKET", OsString::from(&begun.socket)),
+        ("BACKTRAIL_PROJECT", OsString::from(&begun.project)),
+        ("BACKTRAIL_VIEW", OsString::from(&begun.view)),
         (
             "BACKTRAIL_SESSION",
             OsString::from(begun.session.id.to_hex()),
@@ -150,6 +152,23 @@ fn run_in(
         let _ = child_process.kill();
     }
     let status = child_process.wait().map_err(Error::Wait)?;
+    watched.map_err(Error::Wait)?;
+    Ok(RunEnd {
+        exit_code: exit_code(status),
+    })
+}
+
+/// Runs `command` with everything we have ourselves and waits for it, passing on the signals that it does not get by
+/// itself, so that we outlive it whatever happens. The same condition holds as for [`run`]; the child is to call
+/// [`unblock_inherited`] at its start.
+pub fn stand_by(command: &mut Command) -> Result<RunEnd, Error> {
+    let relay = Relay::take_over().map_err(Error::Signals)?;
+    let mut child = command.spawn().map_err(Error::Spawn)?;
+    let watched = relay.watch(&child, false, None);
+    if watched.is_err() {
+        let _ = child.kill();
+    }
+    let status = child.wait().map_err(Error::Wait)?;
     watched.map_err(Error::Wait)?;
     Ok(RunEnd {
         exit_code: exit_code(status),

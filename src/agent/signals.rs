@@ -39,10 +39,9 @@ pub fn block_in_helper_threads() {
     let _ = taken().thread_block();
 }
 
-/// Whether this thread has interrupts blocked.
-#[must_use]
-pub fn interrupts_block() -> bool {
-    SigSet::thread_get_mask().is_ok_and(|set| set.contains(Signal::SIGINT))
+/// Undoes in a child what its parent blocked in itself: a mask is inherited, also by programs.
+pub fn unblock_inherited() {
+    let _ = taken().thread_unblock();
 }
 
 /// The signals, taken over; given back when dropped.

@@ -42,10 +42,7 @@ impl<'a> Exclusive<'a> {
         let mut paths: Vec<&RepoPath> = touched.iter().collect();
         paths.sort_unstable();
         let mut odd = Vec::new();
-        let mut workspace = me
-            .workspace
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut workspace = me.workspace.write().unwrap_or_else(PoisonError::into_inner);
         for path in paths {
             let entry = then.entry(path)?;
             let stat = me.ground.disk.stat(path).unwrap_or_default();

@@ -256,9 +256,7 @@ impl Recorder {
             state
                 .left_out
                 .iter()
-                .filter(|(path, _)| {
-                    all_rules || notes.reconsider.iter().any(|d| path.is_within(d))
-                })
+                .filter(|(path, _)| all_rules || notes.reconsider.iter().any(|d| path.is_within(d)))
                 .filter(|(path, is_dir)| rules.captures(path, **is_dir, u64::MAX))
                 .map(|(path, _)| path.clone())
                 .collect()

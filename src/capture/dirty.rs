@@ -206,17 +206,20 @@ impl Dirty {
     /// What `path`, a name at the last swap, is called now.
     #[must_use]
     pub fn present_name(&self, path: &RepoPath) -> RepoPath {
-        self.epoch.moves.iter().fold(path.clone(), |p, m| {
-            renamed(&p, &m.from, &m.to, m.exchange)
-        })
+        self.epoch
+            .moves
+            .iter()
+            .fold(path.clone(), |p, m| renamed(&p, &m.from, &m.to, m.exchange))
     }
 
     /// What `path`, a present name, was called at the last swap.
     #[must_use]
     pub fn former_name(&self, path: &RepoPath) -> RepoPath {
-        self.epoch.moves.iter().rev().fold(path.clone(), |p, m| {
-            renamed(&p, &m.to, &m.from, m.exchange)
-        })
+        self.epoch
+            .moves
+            .iter()
+            .rev()
+            .fold(path.clone(), |p, m| renamed(&p, &m.to, &m.from, m.exchange))
     }
 
     /// Whether `path` or, for all below it, a directory around it is marked.

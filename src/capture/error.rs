@@ -29,7 +29,9 @@ pub enum Error {
     #[error(transparent)]
     Diff(#[from] diff::tree::Error),
     /// A ref points to something that it cannot point to.
-    #[error("the ref {name} points to {found:?}, which is no {wanted}: the store was written by something else, or `backtrail verify` will say more")]
+    #[error(
+        "the ref {name} points to {found:?}, which is no {wanted}: the store was written by something else, or `backtrail verify` will say more"
+    )]
     BadRef {
         /// Which ref.
         name: String,

@@ -14,8 +14,9 @@ use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
 use super::disk::Disk;
-use super::subtree::keys_below;
+use super::restore::is_staging_name;
 use super::settings::{self, Settings};
+use super::subtree::keys_below;
 use super::tracked::{self, Repository, Tracked};
 use crate::model::{Kind, RepoPath, TreeId, neutral};
 use crate::store::{self, Store};
@@ -116,7 +117,6 @@ pub struct Rules {
     repository: Option<Repository>,
     tracked: RwLock<Arc<Tracked>>,
     source: Source,
-    hidden: fn(&[u8]) -> bool,
     decided: Mutex<Decided>,
     problems: Vec<String>,
 }
@@ -230,17 +230,9 @@ impl Rules {
             repository,
             tracked: RwLock::new(tracked),
             source,
-            hidden: |_| false,
             decided: Mutex::default(),
             problems,
         }
-    }
-
-    /// Also leaves out names for which `hidden` is true: files that a rollback is about to put in place.
-    #[must_use]
-    pub fn hiding(mut self, hidden: fn(&[u8]) -> bool) -> Self {
-        self.hidden = hidden;
-        self
     }
 
     /// What is wrong with the settings or with git's index, for people.
@@ -371,7 +363,7 @@ impl Rules {
 
     fn reach_of(&self, around: &Info, dir: &RepoPath) -> Reach {
         let name = dir.name();
-        if around.reach == Reach::Out || name == b".git" || (self.hidden)(name) {
+        if around.reach == Reach::Out || name == b".git" || is_staging_name(name) {
             return Reach::Out;
         }
         if self.exclude.matched(dir.as_path(), true).is_ignore() {
@@ -396,7 +388,7 @@ impl Rules {
 
     fn captures_file(&self, around: &Info, path: &RepoPath, size: u64) -> bool {
         let name = path.name();
-        if around.reach == Reach::Out || name == b".git" || (self.hidden)(name) {
+        if around.reach == Reach::Out || name == b".git" || is_staging_name(name) {
             return false;
         }
         if self.exclude.matched(path.as_path(), false).is_ignore() {
@@ -505,7 +497,9 @@ fn outer_levels(repository: Option<&Repository>) -> Option<Arc<Level>> {
         let Ok(first_path) = RepoPath::new(first.clone()) else {
             break;
         };
-        rest = rest.moved(&first_path, &RepoPath::root()).unwrap_or_default();
+        rest = rest
+            .moved(&first_path, &RepoPath::root())
+            .unwrap_or_default();
         dir.push(tracked::os_path(first));
     }
     levels

@@ -325,8 +325,8 @@ impl Observer for Recorder {
                     exchange,
                 };
                 // What a rule leaves out by its name was never stored under it.
-                let unknown = rules.reach(from) == Reach::Out
-                    || (exchange && rules.reach(to) == Reach::Out);
+                let unknown =
+                    rules.reach(from) == Reach::Out || (exchange && rules.reach(to) == Reach::Out);
                 self.state().dirty.rename(m, unknown, who)
             }
         };

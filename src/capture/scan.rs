@@ -61,10 +61,7 @@ impl Recorder {
         let spawned = std::thread::Builder::new()
             .name("first scan".to_owned())
             .spawn(move || {
-                let turn = given
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .take();
+                let turn = given.lock().unwrap_or_else(PoisonError::into_inner).take();
                 me.scan_ended(&own, other.as_ref());
                 drop(turn);
             });
@@ -262,7 +259,8 @@ impl Baseline {
         let mut next = Some(self.commit);
         for _ in 0..COMMITS {
             let Some(id) = next else { break };
-            let step = || -> store::Result<_> { Ok((self.store.commit(id)?, self.store.attrs(id)?)) };
+            let step =
+                || -> store::Result<_> { Ok((self.store.commit(id)?, self.store.attrs(id)?)) };
             let Ok((commit, attrs)) = step() else { break };
             let limit = commit.time.0.saturating_mul(1000).saturating_sub(YOUNG_NS);
             for a in attrs {

@@ -48,7 +48,9 @@ pub enum SettingsError {
     #[error("cannot read backtrail.toml: {0}; check its permissions")]
     Read(#[source] io::Error),
     /// It is not TOML, or a known key holds a value of the wrong type.
-    #[error("backtrail.toml is not understood: {0}; correct it, the built-in rules hold until then")]
+    #[error(
+        "backtrail.toml is not understood: {0}; correct it, the built-in rules hold until then"
+    )]
     Syntax(String),
 }
 

@@ -86,7 +86,10 @@ mod tests {
     fn below_leaves_neighbours_alone() {
         let names = ["a", "a-b", "a/b", "a/b/c", "a/\u{1}", "a0", "b"];
         let map: BTreeMap<_, _> = names.iter().map(|n| (p(n), ())).collect();
-        assert_eq!(keys_below(&map, &p("a")), [p("a/\u{1}"), p("a/b"), p("a/b/c")]);
+        assert_eq!(
+            keys_below(&map, &p("a")),
+            [p("a/\u{1}"), p("a/b"), p("a/b/c")]
+        );
         assert_eq!(keys_below(&map, &p("c")), []);
         assert_eq!(keys_below(&map, &RepoPath::root()).len(), names.len());
     }

@@ -524,11 +524,7 @@ impl Sweep {
             return Ok(Some(Found::Absent));
         };
         let is_dir = stat.kind == Type::Dir;
-        if !self
-            .ground
-            .rules()
-            .captures(path, is_dir, stat.stamp.size)
-        {
+        if !self.ground.rules().captures(path, is_dir, stat.stamp.size) {
             return Ok(Some(Found::LeftOut(is_dir)));
         }
         let there = |stat: Stat, stamp, content| {

@@ -271,6 +271,9 @@ pub struct Demo {
     /// Keep the temporary directory and say where it is
     #[arg(long)]
     pub keep: bool,
+    /// The process that shows, in a directory that is laid out.
+    #[arg(long, hide = true)]
+    pub stage: Option<PathBuf>,
 }
 
 /// `enter`; written by [`crate::agent::Place::to_args`].

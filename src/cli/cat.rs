@@ -132,3 +132,49 @@ fn inside(path: &[u8]) -> Result<RepoPath, Fail> {
     }
     RepoPath::new(parts.join(&b'/')).map_err(|e| Fail::Usage(e.to_string()))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::super::out::testing::Captured;
+    use super::super::testing::{Scripted, file, resolved, wait};
+    use super::*;
+
+    /// A source with one file, `a:b`, at the revision `12:30`.
+    fn run(what: &str) -> Result<Vec<u8>, Fail> {
+        let mut source = Scripted {
+            part: Some(1000),
+            ..Scripted::default()
+        };
+        let content: Vec<u8> = (0..=255).cycle().take(5000).collect();
+        let entry = file(&mut source, b"a:b", 0o644, &content);
+        source.script = Some(Box::new(move |request| match request {
+            Request::Resolve { rev } if rev == "12:30" => Some(Response::Resolved(resolved(1))),
+            Request::Entry { rev, path } if rev == "12:30" => Some(Response::Entry(
+                (*path == entry.path).then(|| entry.clone()),
+            )),
+            _ => None,
+        }));
+        let (cx, _) = source.context();
+        let seen = Captured::default();
+        let mut out = seen.out();
+        wait(cat(&cx, OsStr::new(what), &mut out))?;
+        assert!(seen.bytes() == content || seen.bytes().is_empty());
+        Ok(seen.bytes())
+    }
+
+    #[test]
+    fn colons_in_revisions_and_paths() {
+        assert_eq!(run("12:30:a:b").unwrap().len(), 5000);
+        assert_eq!(run("12:30:./a:b").unwrap().len(), 5000);
+        for (what, said) in [
+            ("12:30:b", "no b in 12:30"),
+            ("nothing", "REV:PATH is wanted"),
+            ("@:/etc/passwd", "REV:PATH is wanted"),
+            ("@:../x", "REV:PATH is wanted"),
+        ] {
+            let error = run(what).unwrap_err().to_string();
+            assert!(error.contains(said), "{what}: {error}");
+        }
+    }
+}

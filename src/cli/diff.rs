@@ -431,3 +431,232 @@ fn in_project(root: &Path, cwd: &Path, typed: &Path) -> Result<RepoPath, Fail> {
     let inside = full.strip_prefix(root).map_err(|_| bad())?;
     RepoPath::new(inside.as_os_str().as_encoded_bytes()).map_err(|_| bad())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+    use super::super::out::testing::Captured;
+    use super::super::testing::{Scripted, change, file, link, path, resolved, wait};
+    use super::*;
+    use crate::engine::api::Changes;
+    use std::ffi::OsStr;
+    use std::fs;
+    use std::io::Write;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::process::{Command, Stdio};
+
+    fn arguments() -> args::Diff {
+        args::Diff {
+            a: "@~1".into(),
+            b: Some("@".into()),
+            paths: Vec::new(),
+            stat: false,
+            json: false,
+        }
+    }
+
+    fn run(mut source: Scripted, changes: Vec<FileChange>, args: &args::Diff) -> Vec<u8> {
+        source.script = Some(Box::new(move |request| {
+            matches!(request, Request::Diff { .. }).then(|| {
+                Response::Changes(Changes {
+                    a: resolved(1),
+                    b: resolved(2),
+                    changes: changes.clone(),
+                })
+            })
+        }));
+        let (cx, _) = source.context();
+        let seen = Captured::default();
+        let mut out = seen.out();
+        wait(diff(&cx, args, &mut out)).unwrap();
+        seen.bytes()
+    }
+
+    /// Every kind of change, with names and content that need care, taken back by git.
+    #[test]
+    fn git_applies_what_is_printed() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &[u8]| dir.path().join(OsStr::from_bytes(name));
+        let mut source = Scripted {
+            part: Some(7), // Content comes in many parts.
+            ..Scripted::default()
+        };
+        let s = &mut source;
+        let many: String = (0..40).map(|n| format!("line {n}\n")).collect();
+        let fewer = many.replace("line 3\n", "").replace("line 30\n", "other");
+        let odd: &[u8] = b"a \"b\"\t\\\x01\xff";
+        let changes = vec![
+            change(
+                ChangeOp::Modify,
+                Some(file(s, b"dir/many words.txt", 0o644, many.as_bytes())),
+                Some(file(s, b"dir/many words.txt", 0o644, fewer.as_bytes())),
+            ),
+            change(
+                ChangeOp::Modify,
+                Some(file(s, odd, 0o644, b"caf\xe9\nno end")),
+                Some(file(s, odd, 0o755, b"caf\xe8\nno end still")),
+            ),
+            change(
+                ChangeOp::Create,
+                None,
+                Some(file(s, b"new", 0o755, b"#!/bin/sh\n")),
+            ),
+            change(ChangeOp::Create, None, Some(file(s, b"empty", 0o644, b""))),
+            change(
+                ChangeOp::Delete,
+                Some(file(s, b"old", 0o644, b"bye\n")),
+                None,
+            ),
+            change(
+                ChangeOp::Rename,
+                Some(file(s, b"from here", 0o644, b"same\n")),
+                Some(file(s, "to\u{2192}there".as_bytes(), 0o644, b"same\n")),
+            ),
+            change(
+                ChangeOp::Kind,
+                Some(file(s, b"kind", 0o644, b"text\n")),
+                Some(link(b"kind", "new")),
+            ),
+            change(
+                ChangeOp::Modify,
+                Some(link(b"link", "a")),
+                Some(link(b"link", "b/c")),
+            ),
+            change(
+                ChangeOp::Mode,
+                Some(file(s, b"mode", 0o644, b"m\n")),
+                Some(file(s, b"mode", 0o755, b"m\n")),
+            ),
+            change(
+                ChangeOp::Mode,
+                Some(file(s, b"fine", 0o644, b"m\n")),
+                Some(file(s, b"fine", 0o600, b"m\n")),
+            ),
+            change(
+                ChangeOp::Create,
+                None,
+                Some(EntryInfo {
+                    path: path(b"void"),
+                    kind: "dir".into(),
+                    mode: 0o755,
+                    size: 0,
+                    blob: None,
+                    target: None,
+                }),
+            ),
+        ];
+        fs::create_dir(at(b"dir")).unwrap();
+        for (name, content) in [
+            (&b"dir/many words.txt"[..], many.as_bytes()),
+            (odd, b"caf\xe9\nno end"),
+            (b"old", b"bye\n"),
+            (b"from here", b"same\n"),
+            (b"kind", b"text\n"),
+            (b"mode", b"m\n"),
+            (b"fine", b"m\n"),
+        ] {
+            fs::write(at(name), content).unwrap();
+            fs::set_permissions(at(name), fs::Permissions::from_mode(0o644)).unwrap();
+        }
+        symlink("a", at(b"link")).unwrap();
+
+        let patch = run(source, changes, &arguments());
+        let mut git = Command::new("git")
+            .args(["apply", "-v", "-"])
+            .current_dir(dir.path())
+            .env("GIT_CEILING_DIRECTORIES", dir.path().parent().unwrap())
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        git.stdin.take().unwrap().write_all(&patch).unwrap();
+        let output = git.wait_with_output().unwrap();
+        assert!(
+            output.status.success(),
+            "{}\n{}",
+            String::from_utf8_lossy(&output.stderr),
+            String::from_utf8_lossy(&patch)
+        );
+        assert_eq!(
+            fs::read(at(b"dir/many words.txt")).unwrap(),
+            fewer.as_bytes()
+        );
+        assert_eq!(fs::read(at(odd)).unwrap(), b"caf\xe8\nno end still");
+        let mode = |name: &[u8]| fs::metadata(at(name)).unwrap().permissions().mode() & 0o100;
+        assert_eq!(mode(odd), 0o100);
+        assert_eq!(mode(b"mode"), 0o100);
+        assert_eq!(mode(b"new"), 0o100);
+        assert_eq!(fs::read(at(b"empty")).unwrap(), b"");
+        assert!(!at(b"old").exists() && !at(b"from here").exists());
+        assert_eq!(
+            fs::read(at("to\u{2192}there".as_bytes())).unwrap(),
+            b"same\n"
+        );
+        assert_eq!(fs::read_link(at(b"kind")).unwrap(), Path::new("new"));
+        assert_eq!(fs::read_link(at(b"link")).unwrap(), Path::new("b/c"));
+        let text = String::from_utf8_lossy(&patch);
+        assert!(text.contains("# mode 0644 -> 0600: fine"), "{text}");
+        assert!(text.contains("# new dir: void"), "{text}");
+    }
+
+    #[test]
+    fn what_cannot_be_shown_as_lines_is_noted() {
+        let mut source = Scripted::default();
+        let s = &mut source;
+        let mut large = file(s, b"large", 0o644, b"x");
+        large.size = MAX_BYTES as u64 + 1;
+        let changes = vec![
+            change(
+                ChangeOp::Modify,
+                Some(file(s, b"image", 0o644, b"\0a")),
+                Some(file(s, b"image", 0o644, b"\0b")),
+            ),
+            change(
+                ChangeOp::Modify,
+                Some(large),
+                Some(file(s, b"large", 0o644, b"y\n")),
+            ),
+        ];
+        let text = String::from_utf8(run(source, changes, &arguments())).unwrap();
+        assert!(text.contains("Binary files a/image and b/image differ\n"));
+        assert!(text.contains("Files a/large and b/large differ (too large to compare)\n"));
+    }
+
+    #[test]
+    fn counts_and_json() {
+        let mut source = Scripted::default();
+        let mut changed = change(
+            ChangeOp::Create,
+            None,
+            Some(file(&mut source, b"a\x1bb", 0o644, b"x\n")),
+        );
+        changed.lines = Some((1, 0));
+        let args = args::Diff {
+            stat: true,
+            ..arguments()
+        };
+        let text = String::from_utf8(run(source, vec![changed.clone()], &args)).unwrap();
+        assert_eq!(text, "A     +1     -0  a\\x1bb\n1 file +1 changed\n");
+        let args = args::Diff {
+            json: true,
+            ..arguments()
+        };
+        let text =
+            String::from_utf8(run(Scripted::default(), vec![changed.clone()], &args)).unwrap();
+        assert_eq!(text.lines().count(), 1);
+        assert_eq!(serde_json::from_str::<FileChange>(&text).unwrap(), changed);
+    }
+
+    #[test]
+    fn paths_are_taken_from_where_we_are() {
+        let (root, cwd) = (Path::new("/p"), Path::new("/p/sub"));
+        let inside = |typed: &str| in_project(root, cwd, Path::new(typed));
+        assert_eq!(inside("a/./b").unwrap(), path(b"sub/a/b"));
+        assert_eq!(inside("../c").unwrap(), path(b"c"));
+        assert_eq!(inside("..").unwrap(), RepoPath::root());
+        assert_eq!(inside("/p/d").unwrap(), path(b"d"));
+        assert!(inside("../../etc").is_err());
+        assert!(inside("/pp").is_err());
+    }
+}

@@ -41,8 +41,9 @@ pub async fn log(cx: &Context, args: &args::Log, out: &mut Out) -> Ended {
         }
         left -= commits.len().min(left);
         match commits.last() {
-            Some(last) if commits.len() >= limit => before = Some(last.seq),
-            _ => break,
+            // A page may be shorter than was asked for; only an empty one is the end.
+            Some(last) => before = Some(last.seq),
+            None => break,
         }
         // What is there is shown while the next page is on its way.
         out.flush()?;
@@ -114,8 +115,8 @@ pub async fn steps(cx: &Context, json: bool, limit: Option<usize>, out: &mut Out
             Response::Rows(page) => page,
             other => return Err(Fail::unexpected(&other)),
         };
-        let full = page.rows.len() >= PAGE;
-        after = page.rows.last().map(|row| row.ordinal).or(after);
+        let Some(last) = page.rows.last() else { break };
+        after = Some(last.ordinal);
         for row in page.rows {
             match limit {
                 None => print_row(&row, json, out)?,
@@ -126,9 +127,6 @@ pub async fn steps(cx: &Context, json: bool, limit: Option<usize>, out: &mut Out
                     }
                 }
             }
-        }
-        if !full {
-            break;
         }
         out.flush()?;
     }
@@ -223,8 +221,8 @@ pub async fn operations(cx: &Context, json: bool, limit: Option<usize>, out: &mu
         }
         left -= operations.len().min(left);
         match operations.last() {
-            Some(last) if operations.len() >= limit => before = Some(last.seq),
-            _ => break,
+            Some(last) => before = Some(last.seq),
+            None => break,
         }
     }
     Ok(0)
@@ -290,4 +288,88 @@ fn session_line(session: &Session, out: &Out) -> String {
         one_line(&session.agent, 24),
         one_line(command, 80),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::super::out::testing::Captured;
+    use super::super::testing::{Scripted, commit, wait};
+    use super::*;
+
+    /// 120 commits in a row, given in pages.
+    fn run(args: &args::Log, most: usize) -> (String, usize) {
+        let source = Scripted::new(move |request| match request {
+            Request::Log { before, limit } => {
+                let newest = before.map_or(120, |b| b - 1);
+                let page = (1..=newest)
+                    .rev()
+                    .take((*limit).min(most))
+                    .map(|n| {
+                        let n = u8::try_from(n).unwrap();
+                        commit(n, &[n - 1][..usize::from(n > 1)])
+                    })
+                    .collect();
+                Some(Response::Log(page))
+            }
+            _ => None,
+        });
+        let (cx, source) = source.context();
+        let seen = Captured::default();
+        let mut out = seen.out();
+        wait(log(&cx, args, &mut out)).unwrap();
+        let asked = source.asked.lock().unwrap().len();
+        (seen.text(), asked)
+    }
+
+    fn arguments() -> args::Log {
+        args::Log {
+            graph: false,
+            json: false,
+            limit: None,
+        }
+    }
+
+    #[test]
+    fn json_has_what_scripts_need_newest_first() {
+        let args = args::Log {
+            json: true,
+            limit: Some(3),
+            ..arguments()
+        };
+        let (text, asked) = run(&args, 500);
+        assert_eq!(asked, 1);
+        let lines: Vec<serde_json::Value> = text
+            .lines()
+            .map(|l| serde_json::from_str(l).unwrap())
+            .collect();
+        assert_eq!(lines.len(), 3);
+        for key in [
+            "id", "parents", "tree", "branch", "time", "cause", "message", "step",
+        ] {
+            assert!(lines[0].get(key).is_some(), "{key}");
+        }
+        assert_eq!(lines[0]["parents"][0], lines[1]["id"]);
+        assert_eq!(lines[0]["cause"], "quiet");
+    }
+
+    #[test]
+    fn all_pages_are_listed_and_control_characters_are_shown() {
+        let (text, asked) = run(&arguments(), 50);
+        assert_eq!(asked, 4, "three pages and the end");
+        assert_eq!(text.lines().count(), 120);
+        assert!(text.lines().next().unwrap().contains("commit \\x1b[31m120"));
+        assert!(!text.contains('\x1b'));
+    }
+
+    #[test]
+    fn the_graph_has_a_node_for_each_commit() {
+        let args = args::Log {
+            graph: true,
+            ..arguments()
+        };
+        let (text, _) = run(&args, 500);
+        assert_eq!(text.lines().count(), 120);
+        assert!(text.lines().all(|l| l.starts_with(['●', '*'])));
+    }
 }

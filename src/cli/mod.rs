@@ -15,6 +15,8 @@ mod link;
 pub mod out;
 mod run;
 mod state;
+#[cfg(test)]
+mod testing;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -93,7 +95,6 @@ pub fn main() -> ExitCode {
         let code = crate::agent::enter(&enter.place(), &enter.command, enter.probe);
         return ExitCode::from(code_byte(code));
     }
-    start_log();
     match dispatch(cli) {
         Ok(code) => ExitCode::from(code),
         Err(Fail::Io(e)) if e.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
@@ -142,7 +143,7 @@ fn dispatch(cli: Cli) -> Ended {
 
 /// The verbs that ask a source.
 async fn ask(cwd: PathBuf, verb: Verb, out: &mut Out) -> Ended {
-    let project = Project::locate(&cwd)?;
+    let (project, cwd) = locate(cwd)?;
     let want = match &verb {
         Verb::Stop(_) => Want::Running,
         Verb::Emit(_) => Want::Engine,
@@ -161,6 +162,7 @@ async fn ask(cwd: PathBuf, verb: Verb, out: &mut Out) -> Ended {
             _ => return Err(e.into()),
         },
     };
+    start_log(&project);
     let cx = Context {
         cwd,
         project,
@@ -237,32 +239,42 @@ fn runtime(runs_command: bool) -> Result<tokio::runtime::Runtime, Fail> {
     Ok(builder.build()?)
 }
 
-/// Diagnostics go to the file that `BACKTRAIL_LOG` names, and nowhere without it; `BACKTRAIL_LOG_FILTER` says what.
-fn start_log() {
-    let Some(path) = std::env::var_os("BACKTRAIL_LOG").filter(|v| !v.is_empty()) else {
+/// The project that lies at `cwd`, and `cwd` as seen from its own path.
+///
+/// Inside a session the store is hidden, so that it cannot be looked for: the session says which project it is in. In
+/// a session without a namespace, `cwd` is in the view.
+fn locate(cwd: PathBuf) -> Result<(Project, PathBuf), Fail> {
+    let named = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    if let Some(root) = named("BACKTRAIL_PROJECT") {
+        if cwd.starts_with(&root) {
+            return Ok((Project::at(&root)?, cwd));
+        }
+        if let Some(below) = named("BACKTRAIL_VIEW").and_then(|v| cwd.strip_prefix(v).ok()) {
+            let mut cwd = root.clone();
+            cwd.extend(below);
+            return Ok((Project::at(&root)?, cwd));
+        }
+    }
+    Ok((Project::locate(&cwd)?, cwd))
+}
+
+/// With `BACKTRAIL_LOG` (a filter, as in `debug` or `backtrail::agent=trace`) diagnostics go to a file beside the
+/// engine's own; never to the terminal, which may be a screen.
+fn start_log(project: &Project) {
+    let Ok(filter) = tracing_subscriber::EnvFilter::try_from_env("BACKTRAIL_LOG") else {
         return;
     };
-    let file = match std::fs::OpenOptions::new()
+    let file = std::fs::OpenOptions::new()
         .create(true)
         .append(true)
-        .open(&path)
-    {
-        Ok(file) => file,
-        Err(e) => {
-            say(&format!(
-                "warning: no log in {} (BACKTRAIL_LOG): {e}",
-                neutral(path.as_encoded_bytes())
-            ));
-            return;
-        }
-    };
-    let filter = tracing_subscriber::EnvFilter::try_from_env("BACKTRAIL_LOG_FILTER")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("backtrail=debug"));
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(false)
-        .with_writer(std::sync::Arc::new(file))
-        .try_init();
+        .open(project.runtime_dir.join("client.log"));
+    if let Ok(file) = file {
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_ansi(false)
+            .with_writer(Arc::new(file))
+            .try_init();
+    }
 }
 
 /// Says something on standard error; nothing can be done when that is closed.

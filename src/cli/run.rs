@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::link::{self, Project, Want};
 use super::out::count;
-use super::{Ended, Fail, args, code_byte, runtime, say};
+use super::{Ended, Fail, args, code_byte, locate, runtime, say, start_log};
 use crate::agent::{self, Io};
 use crate::engine::api::{Begun, Request, Response};
 use crate::engine::source::Source;
@@ -15,7 +15,7 @@ use crate::model::{SessionId, neutral};
 
 /// `run`
 pub fn run(cwd: PathBuf, args: &args::Run) -> Ended {
-    let project = Project::locate(&cwd)?;
+    let (project, cwd) = locate(cwd)?;
     let agent = match &args.agent {
         Some(name) => name.clone(),
         None => agent_name(&args.command),
@@ -25,6 +25,7 @@ pub fn run(cwd: PathBuf, args: &args::Run) -> Ended {
     // On a helper thread, so that an interrupt meanwhile reaches this one and ends us, as anybody expects.
     let begin = runtime.spawn(async move {
         let source = link::open(&project, Want::Engine).await?;
+        start_log(&project);
         let begun = match source.ask(Request::Begin { agent, command }).await? {
             Response::Session(begun) => begun,
             other => return Err(Fail::unexpected(&other)),
@@ -116,6 +117,8 @@ fn command_line(command: &[OsString]) -> String {
 
 /// `engine`
 pub fn engine(root: &Path) -> Ended {
+    // Whoever started it may close their terminal or interrupt what runs there; fails only where it is so already.
+    let _ = rustix::process::setsid();
     link::serve(Project::at(root)?)?;
     Ok(0)
 }

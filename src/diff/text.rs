@@ -432,11 +432,20 @@ fn hunk(group: &[DiffOp], old: &[&[u8]], new: &[&[u8]], until: Instant) -> Hunk 
         }
     }
     Hunk {
-        heading: heading(old, before.start),
+        heading: heading(old, first_change(group)),
         before,
         after,
         lines: out,
     }
+}
+
+/// The old line before which the first change of a hunk lies: what encloses it names the hunk, even where it begins
+/// within the lines around the change.
+fn first_change(group: &[DiffOp]) -> usize {
+    group
+        .iter()
+        .find(|op| op.tag() != DiffTag::Equal)
+        .map_or(0, |op| op.old_range().start)
 }
 
 fn diff_line(
@@ -460,7 +469,7 @@ fn diff_line(
     }
 }
 
-/// The nearest line above `start` that is not indented and begins with a letter, `_`, `$` or `#`: what git shows after
+/// The nearest line before `start` that is not indented and begins with a letter, `_`, `$` or `#`: as git shows after
 /// the second `@@`. Indented function heads are taken too, where nothing further left is near.
 fn heading(lines: &[&[u8]], start: usize) -> Vec<u8> {
     let opens = |line: &[u8]| {
@@ -550,7 +559,7 @@ mod tests {
         );
         assert_eq!(
             shown(before, &after),
-            "--- a/f\n+++ b/f\n@@ -1,6 +1,7 @@\n fn is_expired(&self) -> bool {\n     let now = clock.now_ms();\n-    if self.exp < now {\n+    let exp = self.exp * 1000;\n+    if exp < now {\n         return true;\n     }\n     false\n"
+            "--- a/f\n+++ b/f\n@@ -1,6 +1,7 @@ fn is_expired(&self) -> bool\n fn is_expired(&self) -> bool {\n     let now = clock.now_ms();\n-    if self.exp < now {\n+    let exp = self.exp * 1000;\n+    if exp < now {\n         return true;\n     }\n     false\n"
         );
     }
 
@@ -624,7 +633,7 @@ mod tests {
         ) {
             let (a, b) = (a.concat().into_bytes(), b.concat().into_bytes());
             let diff = hunks(&a, &b, context);
-            prop_assert_eq!(applied(&a, &diff), b.clone());
+            prop_assert_eq!(&applied(&a, &diff), &b);
             let (added, removed) = count(&a, &b).unwrap();
             prop_assert_eq!((diff.added, diff.removed), (added, removed));
             let of = |side| diff.hunks.iter().flat_map(|h| &h.lines).filter(|l| l.side == side).count();

@@ -195,3 +195,103 @@ pub(crate) fn decode_changes(bytes: &[u8]) -> Result<Vec<PathChange>, Bad> {
 fn path(r: &mut In<'_>) -> Result<RepoPath, Bad> {
     RepoPath::new(r.bytes()?).map_err(|_| Bad("a path leads out of the project"))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::store::testing;
+
+    #[test]
+    fn vector() {
+        let commit = Commit {
+            parents: vec![CommitId([0x11; 32])],
+            tree: TreeId([0x22; 32]),
+            git: None,
+            state: Some(BlobId([0x33; 32])),
+            author: "claude".into(),
+            session: None,
+            time: Time(1_760_000_000_123_456),
+            cause: Cause::PostTool,
+            message: "edit".into(),
+            meta: BTreeMap::from([("k".into(), "v".into())]),
+            conflict: Vec::new(),
+        };
+        let hex: String = encode(&commit).iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(
+            hex,
+            "010100000011111111111111111111111111111111111111111111111111111111111111112222222222222222222222222222222222222222222222222222222222222222000133333333333333333333333333333333333333333333333333333333333333330040e2cfeeb540060009000000706f73742d746f6f6c06000000636c61756465040000006564697401000000010000006b010000007600000000"
+        );
+        assert_eq!(
+            commit_id(&commit).to_hex(),
+            "65832eb63e3321456760b22dfb74610ff3774ea2d6dd66bcf52f6d7f7b07aa87"
+        );
+    }
+
+    #[test]
+    fn parents_and_time_make_another_commit() {
+        let mut commit = decode(&encode(&Commit {
+            parents: Vec::new(),
+            tree: TreeId([1; 32]),
+            git: None,
+            state: None,
+            author: String::new(),
+            session: None,
+            time: Time(0),
+            cause: Cause::Quiet,
+            message: String::new(),
+            meta: BTreeMap::new(),
+            conflict: Vec::new(),
+        }))
+        .unwrap();
+        let first = commit_id(&commit);
+        commit.parents.push(first);
+        let second = commit_id(&commit);
+        commit.time = Time(1);
+        assert!(first != second && second != commit_id(&commit));
+    }
+
+    proptest! {
+        #[test]
+        fn round_trip(
+            commit in testing::commit(),
+            attrs in proptest::collection::vec(testing::attr(), 0..5),
+            changes in proptest::collection::vec(
+                (testing::path(), proptest::option::of(testing::entry())), 0..5),
+        ) {
+            prop_assert_eq!(decode(&encode(&commit)).unwrap(), commit);
+            prop_assert_eq!(decode_attrs(&encode_attrs(&attrs)).unwrap(), attrs);
+            prop_assert_eq!(decode_changes(&encode_changes(&changes)).unwrap(), changes);
+        }
+
+        #[test]
+        fn canonical(
+            commit in testing::commit(),
+            change in (testing::path(), proptest::option::of(testing::entry())),
+            attr in testing::attr(),
+            (edits, cut) in testing::edits(),
+        ) {
+            let bytes = testing::spoiled(encode(&commit), &edits, cut);
+            if let Ok(read) = decode(&bytes) {
+                prop_assert_eq!(encode(&read), bytes);
+            }
+            let bytes = testing::spoiled(encode_changes(&[change]), &edits, cut);
+            if let Ok(read) = decode_changes(&bytes) {
+                prop_assert_eq!(encode_changes(&read), bytes);
+            }
+            let bytes = testing::spoiled(encode_attrs(&[attr]), &edits, cut);
+            if let Ok(read) = decode_attrs(&bytes) {
+                prop_assert_eq!(encode_attrs(&read), bytes);
+            }
+        }
+
+        #[test]
+        fn arbitrary_bytes_do_not_panic(bytes: Vec<u8>) {
+            let _ = decode(&bytes);
+            let _ = decode_attrs(&bytes);
+            let _ = decode_changes(&bytes);
+        }
+    }
+}

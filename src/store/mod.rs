@@ -11,7 +11,9 @@
 //! The store knows nothing of workspaces, sessions in flight or the screen. `docs/format.md` describes what is on
 //! disk.
 
+mod cache;
 mod commit_code;
+mod core;
 mod error;
 mod index;
 mod lock;
@@ -23,23 +25,25 @@ mod publish;
 mod query;
 mod record;
 mod scan;
+mod tables;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 mod trace;
 mod tree_code;
 mod verify;
 mod wire;
 
-use std::collections::HashMap;
-use std::fs;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use lru::LruCache;
-
-use crate::model::{Tree, TreeId};
+use crate::model::{BlobId, Tree, TreeId};
 
 pub use commit_code::commit_id;
 pub use error::{Error, Result};
@@ -49,18 +53,22 @@ pub use query::{CommitNode, CommitStats, PathVersion};
 pub use tree_code::tree_id;
 pub use verify::{Fault, VerifyReport};
 
-use index::{Index, Key, Loc, Tables};
+use cache::Cache;
+use core::Core;
 use lock::Lock;
-use pack::Packs;
+use object::Part;
+use tables::Key;
 
 /// How often the index is made durable while things change.
 const DURABLE_EVERY: Duration = Duration::from_secs(3);
 /// So many objects may wait for the index before they are put into it without a publication.
 const PENDING: usize = 10_000;
-/// Directories kept decoded.
-const TREES: usize = 4096;
-/// Contents kept decoded for reads of ranges.
-const CONTENTS: usize = 8;
+/// Directories kept decoded, in encoded bytes.
+const TREES: usize = 32 << 20;
+/// Contents kept decoded for reads of ranges, in bytes.
+const CONTENTS: usize = 8 << 20;
+/// Lists of chunks kept decoded, in chunks.
+const PARTS: usize = 1 << 18;
 
 /// A store, open. Use it as `Arc<Store>`.
 pub struct Store {
@@ -68,32 +76,11 @@ pub struct Store {
     dir: PathBuf,
     report: OpenReport,
     empty: TreeId,
-    trees: Mutex<LruCache<TreeId, Arc<Tree>>>,
-    contents: Mutex<LruCache<Key, Arc<Vec<u8>>>>,
+    trees: Cache<TreeId, Tree>,
+    contents: Cache<Key, Vec<u8>>,
+    lists: Cache<BlobId, Vec<Part>>,
     flusher: Option<(mpsc::Sender<()>, JoinHandle<()>)>,
     _lock: Lock,
-}
-
-/// What the background thread shares with the store.
-struct Core {
-    packs: Packs,
-    index: Index,
-    pending: RwLock<Pending>,
-    /// Whoever changes the index holds it.
-    writer: Mutex<()>,
-    /// The index has changes that are not durable.
-    dirty: AtomicBool,
-    /// The index failed: nothing is written until it is rebuilt.
-    failed: AtomicBool,
-    doubt: PathBuf,
-}
-
-/// Objects that are in the packs (or their buffer) but not yet in the index.
-#[derive(Default)]
-struct Pending {
-    fresh: HashMap<Key, Loc>,
-    /// On their way into the index.
-    moving: Arc<HashMap<Key, Loc>>,
 }
 
 impl Store {
@@ -108,30 +95,29 @@ impl Store {
     }
 
     fn open_with(dir: &Path, wait: Duration, roll: Option<u64>) -> Result<Self> {
-        fs::create_dir_all(dir).map_err(|e| Error::io("make", dir, e))?;
+        // It holds every secret that the project holds.
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(|e| Error::io("make", dir, e))?;
         let lock = Lock::take(dir, wait)?;
         let mut report = OpenReport {
             created: open::format(dir)?,
             ..OpenReport::default()
         };
         let (packs, index) = open::open_parts(dir, roll, &mut report)?;
-        let core = Arc::new(Core {
-            packs,
-            index,
-            pending: RwLock::default(),
-            writer: Mutex::new(()),
-            dirty: AtomicBool::new(report.caught_up > 0 || report.rebuilt.is_some()),
-            failed: AtomicBool::new(false),
-            doubt: dir.join("graph.doubt"),
-        });
+        let stale = report.caught_up > 0 || report.rebuilt.is_some();
+        let core = Arc::new(Core::new(packs, index, stale)?);
         let flusher = spawn_flusher(&core).map_err(|e| Error::io("start a thread for", dir, e))?;
         Ok(Self {
             core,
             dir: dir.to_owned(),
             report,
             empty: tree_id(&Tree::default()),
-            trees: Mutex::new(LruCache::new(size(TREES))),
-            contents: Mutex::new(LruCache::new(size(CONTENTS))),
+            trees: Cache::new(TREES),
+            contents: Cache::new(CONTENTS),
+            lists: Cache::new(PARTS),
             flusher: Some(flusher),
             _lock: lock,
         })
@@ -166,13 +152,11 @@ impl Drop for Store {
             drop(stop);
             let _ = thread.join();
         }
-        // If this fails, the next start catches up from the packs.
-        let _ = self.core.make_durable();
+        // If this fails, the next start catches up from the packs; that of a failed index is left to it.
+        if !self.core.is_stalled() {
+            let _ = self.core.make_durable();
+        }
     }
-}
-
-fn size(n: usize) -> std::num::NonZeroUsize {
-    std::num::NonZeroUsize::new(n).unwrap_or(std::num::NonZeroUsize::MIN)
 }
 
 fn spawn_flusher(core: &Arc<Core>) -> std::io::Result<(mpsc::Sender<()>, JoinHandle<()>)> {
@@ -182,7 +166,7 @@ fn spawn_flusher(core: &Arc<Core>) -> std::io::Result<(mpsc::Sender<()>, JoinHan
         .name("store-index".into())
         .spawn(move || {
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(DURABLE_EVERY) {
-                if core.dirty.load(Ordering::Acquire)
+                if (core.is_dirty() || core.is_stalled())
                     && let Err(e) = core.make_durable()
                 {
                     tracing::warn!("the store's index was not made durable: {e}");
@@ -190,110 +174,4 @@ fn spawn_flusher(core: &Arc<Core>) -> std::io::Result<(mpsc::Sender<()>, JoinHan
             }
         })?;
     Ok((stop, thread))
-}
-
-impl Core {
-    fn writer(&self) -> MutexGuard<'_, ()> {
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn check(&self) -> Result<()> {
-        if self.failed.load(Ordering::Acquire) {
-            return Err(Error::Closed(self.doubt.with_extension("redb")));
-        }
-        Ok(())
-    }
-
-    /// Where an object lies, in the index or on its way there.
-    fn find(&self, key: &Key) -> Result<Option<Loc>> {
-        {
-            let pending = self.pending.read().unwrap_or_else(PoisonError::into_inner);
-            if let Some(loc) = pending.fresh.get(key).or_else(|| pending.moving.get(key)) {
-                return Ok(Some(*loc));
-            }
-        }
-        self.index.read(|tx| {
-            let objects = tx.open_table(index::OBJECTS)?;
-            Ok(objects.get(key)?.map(|v| Loc::decode(v.value())))
-        })
-    }
-
-    /// Remembers an object that was just appended; called while nobody else can append.
-    fn remember(&self, key: Key, loc: Loc) {
-        let mut pending = self.pending.write().unwrap_or_else(PoisonError::into_inner);
-        pending.fresh.insert(key, loc);
-    }
-
-    /// Marks all pending objects as on their way; called with the writer's lock while nobody can append, so that
-    /// these are all that lie before the present end of the packs.
-    fn take_pending(&self) -> Arc<HashMap<Key, Loc>> {
-        let mut pending = self.pending.write().unwrap_or_else(PoisonError::into_inner);
-        let fresh = std::mem::take(&mut pending.fresh);
-        pending.moving = Arc::new(fresh);
-        Arc::clone(&pending.moving)
-    }
-
-    /// The index has them, or could not take them and will be rebuilt; until then they stay known here.
-    fn settle(&self, taken: bool) {
-        let mut pending = self.pending.write().unwrap_or_else(PoisonError::into_inner);
-        let moving = std::mem::take(&mut pending.moving);
-        if !taken {
-            for (key, loc) in moving.iter() {
-                pending.fresh.entry(*key).or_insert(*loc);
-            }
-        }
-    }
-
-    /// Writes to the index under the writer's lock: `f`, and the pending objects that were taken.
-    fn index_with(
-        &self,
-        moving: &HashMap<Key, Loc>,
-        f: impl FnOnce(&mut Tables<'_>) -> Result<(), redb::Error>,
-    ) -> Result<()> {
-        self.dirty.store(true, Ordering::Release);
-        let done = self.index.write(false, |tx| {
-            let mut tables = Tables::open(tx)?;
-            for (key, loc) in moving {
-                tables.object(key, *loc)?;
-            }
-            f(&mut tables)
-        });
-        self.settle(done.is_ok());
-        done.inspect_err(|_| self.fail())
-    }
-
-    /// The index no longer says what the packs say. It is rebuilt at the next start.
-    fn fail(&self) {
-        self.failed.store(true, Ordering::Release);
-        if let Err(e) = fs::write(&self.doubt, b"") {
-            tracing::warn!("{} could not be written: {e}", self.doubt.display());
-        }
-    }
-
-    /// Puts the pending objects into the index.
-    fn index_objects(&self, _writer: &MutexGuard<'_, ()>) -> Result<()> {
-        self.check()?;
-        let mut moving = None;
-        let end = self.packs.flush(|_| moving = Some(self.take_pending()))?;
-        let moving = moving.unwrap_or_default();
-        if moving.is_empty() {
-            return Ok(());
-        }
-        self.index_with(&moving, |t| t.position(end))
-    }
-
-    fn make_durable(&self) -> Result<()> {
-        self.check()?;
-        // The long part of the waiting without the lock: what the index says must be on disk before the index is.
-        self.packs.sync()?;
-        let writer = self.writer();
-        self.index_objects(&writer)?;
-        self.packs.sync()?;
-        if self.dirty.swap(false, Ordering::AcqRel) {
-            self.index
-                .write(true, |_| Ok(()))
-                .inspect_err(|_| self.fail())?;
-        }
-        Ok(())
-    }
 }

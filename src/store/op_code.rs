@@ -113,3 +113,59 @@ pub(crate) fn decode_target(r: &mut In<'_>) -> Result<Option<RefTarget>, Bad> {
         _ => return Err(Bad("a ref's target of unknown kind")),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::store::testing;
+
+    #[test]
+    fn vector() {
+        let op = Operation {
+            parent: None,
+            time: Time(-1),
+            kind: OpKind::Rollback,
+            description: "to 3".into(),
+            refs: vec![RefChange {
+                name: "branch/main".into(),
+                before: Some(RefTarget::Commit(CommitId([0x11; 32]))),
+                after: Some(RefTarget::Branch("x".into())),
+            }],
+            target: Some(OpId([0x22; 32])),
+            workspace: None,
+        };
+        let hex: String = encode(&op).iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(
+            hex,
+            "0100ffffffffffffffff08000000726f6c6c6261636b04000000746f2033010000000b0000006272616e63682f6d61696e01111111111111111111111111111111111111111111111111111111111111111102010000007801222222222222222222222222222222222222222222222222222222222222222200"
+        );
+        assert_eq!(
+            id_of(&encode(&op)).to_hex(),
+            "f86522066b43aab55356fb868469f22e0d6fc8b6dabc27fe4cac99c800a90aa5"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn round_trip(op in testing::operation()) {
+            prop_assert_eq!(decode(&encode(&op)).unwrap(), op);
+        }
+
+        #[test]
+        fn canonical(op in testing::operation(), (edits, cut) in testing::edits()) {
+            let bytes = testing::spoiled(encode(&op), &edits, cut);
+            if let Ok(read) = decode(&bytes) {
+                prop_assert_eq!(encode(&read), bytes);
+            }
+        }
+
+        #[test]
+        fn arbitrary_bytes_do_not_panic(bytes: Vec<u8>) {
+            let _ = decode(&bytes);
+            let _ = decode_target(&mut In::new(&bytes));
+        }
+    }
+}

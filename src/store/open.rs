@@ -5,10 +5,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::error::{Error, Result};
-use super::index::{self, Index, Rec, Tables};
+use super::index::Index;
 use super::pack::{self, Packs};
 use super::record::{Kind, Place};
 use super::scan::{Item, Scan, Scanned, Unit};
+use super::tables::{self, Rec, Tables};
 
 /// The format of the whole directory.
 const FORMAT: u64 = 1;
@@ -86,94 +87,78 @@ pub(crate) fn open_parts(
     report: &mut OpenReport,
 ) -> Result<(Packs, Index)> {
     let packs_dir = dir.join("packs");
-    fs::create_dir_all(&packs_dir).map_err(|e| Error::io("make", &packs_dir, e))?;
+    fs::create_dir_all(&packs_dir)
+        .and_then(|()| File::open(dir)?.sync_all())
+        .map_err(|e| Error::io("make", &packs_dir, e))?;
     let index_path = dir.join("graph.redb");
     let had_index = index_path.exists();
     let has_records = pack::list(&packs_dir)?
         .iter()
         .any(|n| fs::metadata(pack::pack_path(&packs_dir, *n)).is_ok_and(|m| m.len() > 0));
 
-    let doubt = dir.join("graph.doubt");
-    let index = match open_checked(&index_path, &doubt, &packs_dir) {
-        Ok(index) => {
-            if !had_index && has_records {
-                report.rebuilt = Some("it was missing".into());
-            }
+    let attempt = open_index(&index_path, &packs_dir).and_then(|index| {
+        if has_records && index.position()? == Place::default() {
+            let why = if had_index { "empty" } else { "missing" };
+            report.rebuilt = Some(format!("it was {why}"));
+        }
+        catch_up(&packs_dir, &index, None, report)?;
+        Ok(index)
+    });
+    let index = match attempt {
+        Err(Error::IndexDamaged { what, .. }) => {
+            let index = Index::closed(&index_path);
+            index.recreate()?;
+            report.rebuilt = Some(what);
+            report.caught_up = 0;
+            report.damaged = 0;
+            catch_up(&packs_dir, &index, None, report)?;
             index
         }
-        Err(Distrust::Rebuild(why)) => {
-            set_aside(&index_path)?;
-            report.rebuilt = Some(why);
-            Index::open(&index_path)?
-        }
-        Err(Distrust::Refuse(e)) => return Err(e),
+        attempt => attempt?,
     };
-    catch_up(&packs_dir, &index, report)?;
-    if doubt.exists() {
-        fs::remove_file(&doubt).map_err(|e| Error::io("remove", &doubt, e))?;
-    }
+    index.trusted()?;
     let packs = Packs::open(&packs_dir, roll)?;
     Ok((packs, index))
 }
 
-enum Distrust {
-    Rebuild(String),
-    Refuse(Error),
-}
-
-fn open_checked(path: &Path, doubt: &Path, packs: &Path) -> Result<Index, Distrust> {
-    if doubt.exists() {
-        return Err(Distrust::Rebuild("it had failed before".into()));
-    }
-    // redb checks what it reads, but a file that was tampered with can still trip one of its assertions.
-    let opened = std::panic::catch_unwind(|| {
-        let index = Index::open(path)?;
-        let position = index.position()?;
-        Ok::<_, Error>((index, position))
-    });
-    let (index, position) = match opened {
-        Ok(Ok(both)) => both,
-        Ok(Err(Error::Index { source, .. })) => match *source {
-            redb::Error::DatabaseAlreadyOpen => {
-                return Err(Distrust::Refuse(Error::Index {
-                    path: path.to_owned(),
-                    source,
-                }));
-            }
-            e => return Err(Distrust::Rebuild(format!("it could not be read: {e}"))),
-        },
-        Ok(Err(e)) => return Err(Distrust::Refuse(e)),
-        Err(_) => return Err(Distrust::Rebuild("it could not be read".into())),
+/// Opens the index unless there is reason not to trust it.
+fn open_index(path: &Path, packs: &Path) -> Result<Index> {
+    let damaged = |what: &str| {
+        Err(Error::IndexDamaged {
+            path: path.to_owned(),
+            what: what.to_owned(),
+        })
     };
+    if Index::doubt_path(path).exists() {
+        return damaged("it had failed before");
+    }
+    let index = Index::open(path)?;
+    let position = index.position()?;
     if position != Place::default() {
         let pack = pack::pack_path(packs, position.pack());
         let length = fs::metadata(&pack).map_or(0, |m| m.len());
         if length < position.offset() {
-            return Err(Distrust::Rebuild(
-                "it knows of more than the packs hold".into(),
-            ));
+            return damaged("it knows of more than the packs hold");
         }
     }
     Ok(index)
 }
 
-fn set_aside(path: &Path) -> Result<()> {
-    let aside = path.with_extension("redb.damaged");
-    match fs::rename(path, &aside) {
-        Ok(()) => Ok(()),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(e) => Err(Error::io("set aside", path, e)),
-    }
-}
-
-fn catch_up(packs_dir: &Path, index: &Index, report: &mut OpenReport) -> Result<()> {
+/// Takes into the index what the packs hold behind its position. Up to `upto` in a store that is open; to the end in
+/// one that is being opened, where the trace of a crash is then cut off.
+pub(crate) fn catch_up(
+    packs_dir: &Path,
+    index: &Index,
+    upto: Option<Place>,
+    report: &mut OpenReport,
+) -> Result<()> {
     let position = index.position()?;
     let numbers = pack::list(packs_dir)?;
     let last = numbers.last().copied();
     let mut batch = Batch::default();
     let mut end = position;
     for n in numbers {
-        if n < position.pack() {
+        if n < position.pack() || upto.is_some_and(|upto| n > upto.pack()) {
             continue;
         }
         let from = if n == position.pack() {
@@ -191,8 +176,8 @@ fn catch_up(packs_dir: &Path, index: &Index, report: &mut OpenReport) -> Result<
             file: &file,
             path: &path,
             pack: n,
-            last: Some(n) == last,
-            upto: None,
+            last: upto.is_none() && Some(n) == last,
+            upto: upto.filter(|u| u.pack() == n).map(Place::offset),
         };
         let scanned = scan.run(from, &mut |unit| {
             match unit {
@@ -213,7 +198,9 @@ fn catch_up(packs_dir: &Path, index: &Index, report: &mut OpenReport) -> Result<
         report.caught_up += scanned.records;
         report.damaged += scanned.damage.len() as u64;
         end = Place::new(n, scanned.good);
-        cut(&file, &path, &scanned, report)?;
+        if upto.is_none() {
+            cut(&file, &path, &scanned, report)?;
+        }
     }
     if !batch.items.is_empty() || end != position {
         apply(index, &mut batch, end)?;
@@ -260,7 +247,7 @@ impl Batch {
     /// Keeps only the payloads that the index wants: contents would not fit in memory.
     fn push(&mut self, mut item: Item) {
         let wanted =
-            Kind::of(item.header.kind).is_some_and(|k| index::wants_payload(k, item.header.flags));
+            Kind::of(item.header.kind).is_some_and(|k| tables::wants_payload(k, item.header.flags));
         if !wanted {
             item.stored = Vec::new();
         }
@@ -278,7 +265,7 @@ fn apply(index: &Index, batch: &mut Batch, end: Place) -> Result<()> {
                 continue;
             };
             let header = item.header;
-            let raw = if index::wants_payload(kind, header.flags) {
+            let raw = if tables::wants_payload(kind, header.flags) {
                 match header.decode(item.stored) {
                     Ok(raw) => raw,
                     Err(_) => continue,

@@ -25,6 +25,8 @@ use super::wire::{In, Out};
 const BUFFER: usize = 1 << 20;
 /// A pack is followed by a new one above this.
 const ROLL: u64 = 512 << 20;
+/// So much of the file system is left to the index, or an eighth of a small one.
+const RESERVE: u64 = 16 << 20;
 /// Hash over the checks of a publication's records.
 const END_CONTEXT: &str = "backtrail 2026 end of publication";
 
@@ -249,10 +251,29 @@ impl Packs {
         Ok(())
     }
 
+    /// Where the packs lie.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Whether `more` bytes can be written and still leave room for the index: it must never be the one to find the
+    /// disk full, since what it is told of is already durable.
+    pub fn room(&self, more: u64) -> Result<()> {
+        let Ok(fs) = rustix::fs::statvfs(&self.dir) else {
+            return Ok(());
+        };
+        let reserve = RESERVE.min(fs.f_blocks.saturating_mul(fs.f_frsize) / 8);
+        if fs.f_bavail.saturating_mul(fs.f_frsize) < more.saturating_add(reserve) {
+            return Err(Error::Full(self.dir.clone()));
+        }
+        Ok(())
+    }
+
     fn write_out(&self, tail: &mut Tail) -> Result<()> {
         if tail.buf.is_empty() {
             return Ok(());
         }
+        self.room(tail.buf.len() as u64)?;
         let path = self.path(tail.pack);
         if let Err(e) = tail.file.write_all_at(&tail.buf, tail.written) {
             if tail.file.set_len(tail.written).is_err() {

@@ -20,6 +20,10 @@
 //! reader looks for the next one behind a damaged spot. A damaged payload can be stepped over, since the header has a
 //! check of its own.
 
+use std::cell::RefCell;
+
+use zstd::bulk::Compressor;
+
 use super::wire::Bad;
 
 pub(crate) const MAGIC: [u8; 4] = *b"BTRr";
@@ -205,15 +209,27 @@ fn short_hash(bytes: &[u8]) -> u64 {
         .map_or(0, |b| u64::from_le_bytes(*b))
 }
 
+thread_local! {
+    /// Making a compressor costs more than most contents take to compress.
+    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+}
+
+fn compress(raw: &[u8]) -> Option<Vec<u8>> {
+    COMPRESSOR.with_borrow_mut(|kept| {
+        if kept.is_none() {
+            *kept = Compressor::new(1).ok();
+        }
+        kept.as_mut()?.compress(raw).ok()
+    })
+}
+
 /// A record, complete but for the check, which depends on its place.
 pub(crate) fn encode(kind: Kind, flags: u8, id: &[u8; 32], raw: &[u8]) -> Vec<u8> {
     let packed = if raw.len() < SMALL {
         None
     } else {
         // Worth it when it saves a tenth.
-        zstd::bulk::compress(raw, 1)
-            .ok()
-            .filter(|p| p.len() <= raw.len() - raw.len() / 10)
+        compress(raw).filter(|p| p.len() <= raw.len() - raw.len() / 10)
     };
     let (codec, stored) = match &packed {
         Some(p) => (1, p.as_slice()),
@@ -236,5 +252,126 @@ pub(crate) fn seal(record: &mut [u8], place: Place) {
     if record.len() >= HEADER {
         let check = short_hash(&record[..64]) ^ place.0;
         record[64..72].copy_from_slice(&check.to_le_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(record: &[u8], place: Place) -> Option<(Header, Result<Vec<u8>, Bad>)> {
+        let header = Header::parse(record, place)?;
+        let stored = record[HEADER..].to_vec();
+        header
+            .covers(&stored)
+            .then(|| (header, header.decode(stored)))
+    }
+
+    #[test]
+    fn vector() {
+        let mut record = encode(Kind::Blob, 0, blake3::hash(b"hello").as_bytes(), b"hello");
+        seal(&mut record, Place::new(1, 0));
+        let hex: String = record.iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(
+            hex,
+            "425452720101000005000000000000000500000000000000ea8f163db38682925e4491c5e58d4bb3506ef8c14eb78a86e908c5624a67200fea8f163db3868292c1e93db562ab95c468656c6c6f"
+        );
+    }
+
+    #[test]
+    fn numbers_of_kinds_are_for_good() {
+        for n in 0..=255 {
+            assert_eq!(
+                Kind::of(n).map(|k| k as u8),
+                (1..=15).contains(&n).then_some(n)
+            );
+        }
+    }
+
+    #[test]
+    fn a_place_keeps_pack_and_offset_apart() {
+        let place = Place::new(3, 5).plus(7);
+        assert_eq!((place.pack(), place.offset()), (3, 12));
+        assert!(Place::new(1, 1 << 39) < Place::new(2, 0));
+    }
+
+    #[test]
+    fn any_flipped_bit_is_seen() {
+        let place = Place::new(1, 4096);
+        for raw in [
+            &b"some short content"[..],
+            "a line that compresses\n".repeat(20).as_bytes(),
+        ] {
+            let mut record = encode(Kind::Blob, 0, blake3::hash(raw).as_bytes(), raw);
+            seal(&mut record, place);
+            assert_eq!(read(&record, place).unwrap().1.unwrap(), raw);
+            for bit in 0..record.len() * 8 {
+                record[bit / 8] ^= 1 << (bit % 8);
+                assert!(read(&record, place).is_none(), "bit {bit}");
+                record[bit / 8] ^= 1 << (bit % 8);
+            }
+        }
+    }
+
+    #[test]
+    fn a_copy_elsewhere_is_not_a_record() {
+        let mut record = encode(Kind::Blob, 0, &[0; 32], b"x");
+        seal(&mut record, Place::new(1, 100));
+        assert!(read(&record, Place::new(1, 101)).is_none());
+        assert!(read(&record, Place::new(2, 100)).is_none());
+    }
+
+    #[test]
+    fn compressed_where_it_pays() {
+        let text = "the same line\n".repeat(100);
+        assert!(encode(Kind::Blob, 0, &[0; 32], text.as_bytes()).len() < text.len() / 2);
+        let mut noise = vec![0; 5000];
+        blake3::Hasher::new().finalize_xof().fill(&mut noise);
+        let record = encode(Kind::Blob, 0, &[0; 32], &noise);
+        assert_eq!((record.len(), record[6]), (HEADER + 5000, 0));
+    }
+
+    #[test]
+    fn a_claimed_length_is_not_believed() {
+        let raw = "words and words\n".repeat(100);
+        let record = encode(Kind::Blob, 0, &[0; 32], raw.as_bytes());
+        let mut sealed = record;
+        seal(&mut sealed, Place::default());
+        let header = Header::parse(&sealed, Place::default()).unwrap();
+        for claimed in [0, 1, 1599, 1601, 5 << 20, u64::MAX] {
+            let lying = Header {
+                raw: claimed,
+                ..header
+            };
+            assert!(
+                lying.decode(sealed[HEADER..].to_vec()).is_err(),
+                "{claimed}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn round_trip(raw: Vec<u8>, repeat in 1..40usize, kind in 1..=15u8, pack in 1..100u32) {
+            let raw = raw.repeat(repeat);
+            let place = Place::new(pack, 77);
+            let mut record = encode(Kind::of(kind).unwrap(), 0, &[9; 32], &raw);
+            seal(&mut record, place);
+            let (header, read) = read(&record, place).unwrap();
+            prop_assert_eq!(header.kind, kind);
+            prop_assert_eq!(read.unwrap(), raw);
+        }
+
+        #[test]
+        fn arbitrary_bytes_do_not_panic(bytes: Vec<u8>, place: u64) {
+            let _ = Header::parse(&bytes, Place(place));
+            let header = Header {
+                version: 1, kind: 1, codec: 1, flags: 0, raw: 100, stored: 0, id: [0; 32], body: 0,
+            };
+            let _ = header.decode(bytes);
+        }
     }
 }

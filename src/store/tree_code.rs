@@ -135,3 +135,80 @@ pub(crate) fn check(tree: &Tree) -> Result<(), &'static str> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::store::testing;
+
+    #[test]
+    fn vector() {
+        let tree = Tree::new(vec![
+            Entry {
+                name: b"f".to_vec(),
+                mode: 0o644,
+                kind: Kind::File {
+                    blob: BlobId::of(b"hello"),
+                    size: 5,
+                },
+            },
+            Entry {
+                name: b"l".to_vec(),
+                mode: 0o777,
+                kind: Kind::Symlink(b"f".to_vec()),
+            },
+        ]);
+        let hex: String = encode(&tree).iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(
+            hex,
+            "01020000000100000066a401000001ea8f163db38682925e4491c5e58d4bb3506ef8c14eb78a86e908c5624a67200f0500000000000000010000006cff010000030100000066"
+        );
+        assert_eq!(
+            tree_id(&tree).to_hex(),
+            "5babcdd980191358ffab7be2922bbd746d23c57af68da9d3d7d1044615e84d05"
+        );
+        assert_eq!(
+            tree_id(&Tree::default()).to_hex(),
+            "f82bb3f819b40cc46e374b55002e8ca7841148f3ae07f8d93b03bba603c59936"
+        );
+    }
+
+    #[test]
+    fn no_entry_can_lead_out() {
+        for name in ["", ".", "..", "a/b", "/", "a\0"] {
+            let tree = Tree {
+                entries: vec![Entry {
+                    name: name.into(),
+                    mode: 0,
+                    kind: Kind::Fifo,
+                }],
+            };
+            assert!(decode(&encode(&tree)).is_err(), "{name:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn round_trip(tree in testing::tree()) {
+            prop_assert!(check(&tree).is_ok());
+            prop_assert_eq!(decode(&encode(&tree)).unwrap(), tree);
+        }
+
+        // What is accepted is exactly what would have been written; the rest is refused, and nothing panics.
+        #[test]
+        fn canonical(tree in testing::tree(), (edits, cut) in testing::edits()) {
+            let bytes = testing::spoiled(encode(&tree), &edits, cut);
+            if let Ok(read) = decode(&bytes) {
+                prop_assert_eq!(encode(&read), bytes);
+            }
+        }
+
+        #[test]
+        fn arbitrary_bytes_do_not_panic(bytes: Vec<u8>) {
+            let _ = decode(&bytes);
+        }
+    }
+}

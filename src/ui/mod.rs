@@ -1,1 +1,83 @@
-//! The terminal UI: App, Msg, update, draw.
+//! The terminal UI.
+//!
+//! An Elm core: a message changes [`app::App`] in [`update`] and asks for effects; [`draw`] reads it. Neither knows a
+//! terminal. Around it is one loop ([`event_loop`]) that waits for keys, notices, results and time, and draws at most
+//! sixty times a second and only when something changed. Effects run as tasks ([`runner`]).
+//!
+//! * [`action`] is the table of everything a key can do: dispatch, footer, help and key list come from it.
+//! * [`text`] is the only way from somebody's bytes to the screen.
+//! * [`theme`] is the only place that knows colours.
+
+mod action;
+mod app;
+mod cache;
+mod code;
+mod detail;
+mod diff_draw;
+mod diff_view;
+mod draw;
+mod event_loop;
+mod find;
+mod input;
+mod keys;
+mod lanes;
+mod light;
+mod msg;
+mod overlay;
+mod paint;
+mod query;
+mod rows;
+mod runner;
+mod screen;
+mod state_draw;
+mod state_view;
+mod terminal;
+mod text;
+mod theme;
+mod timeline;
+mod travel;
+mod update;
+mod welcome;
+mod words;
+mod world;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use crate::engine::api::ApiError;
+use crate::engine::source::Source;
+
+pub use action::keys_text;
+
+/// How the UI is to behave.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Ask the terminal nothing (its background decides about finer colours).
+    pub no_query: bool,
+    /// For screen readers: ASCII and no frames. Also set by `ACCESSIBLE=1`.
+    pub plain: bool,
+    /// Draw with ASCII only.
+    pub ascii: bool,
+}
+
+/// What ends the UI other than the person.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The terminal cannot be used.
+    #[error(
+        "the terminal cannot be used: {0} (the UI needs standard input and output on a terminal)"
+    )]
+    Terminal(#[from] std::io::Error),
+}
+
+/// Runs the UI until the person quits. `connect` is awaited after the first frame is on the screen; what it gives is
+/// asked for everything else.
+pub async fn run(
+    connect: impl Future<Output = Result<Arc<dyn Source>, ApiError>> + Send + 'static,
+    options: Options,
+) -> Result<(), Error> {
+    event_loop::run(connect, options).await
+}

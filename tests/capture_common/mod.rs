@@ -204,9 +204,14 @@ impl Hand<'_> {
         act: impl FnOnce(&Path) -> std::io::Result<()>,
     ) -> std::io::Result<()> {
         let (repo, real) = (p(path), self.project.path(path));
-        self.act(&[(&repo, touch)], false, || act(&real), |r, who| {
-            r.changed(&repo, touch, who);
-        })
+        self.act(
+            &[(&repo, touch)],
+            false,
+            || act(&real),
+            |r, who| {
+                r.changed(&repo, touch, who);
+            },
+        )
     }
 
     pub fn write(&self, path: impl AsRef<[u8]>, content: &[u8]) -> std::io::Result<()> {
@@ -256,7 +261,9 @@ impl Hand<'_> {
 
     pub fn link(&self, from: impl AsRef<[u8]>, path: impl AsRef<[u8]>) -> std::io::Result<()> {
         let from = self.project.path(from);
-        self.one(path.as_ref(), Touch::Create, |real| fs::hard_link(from, real))
+        self.one(path.as_ref(), Touch::Create, |real| {
+            fs::hard_link(from, real)
+        })
     }
 
     /// rename(2), with EXCHANGE if so.
@@ -395,7 +402,10 @@ pub fn assert_same(found: &State, wanted: &State, what: &str) {
     for path in found.keys().chain(wanted.keys()) {
         let (f, w) = (found.get(path), wanted.get(path));
         if f != w {
-            let line = format!("{:?}: captured {f:?}, on disk {w:?}", path.escape_ascii().to_string());
+            let line = format!(
+                "{:?}: captured {f:?}, on disk {w:?}",
+                path.escape_ascii().to_string()
+            );
             if !lines.contains(&line) {
                 lines.push(line);
             }

@@ -1,0 +1,391 @@
+//! All that the UI knows, and the questions that both its logic and its drawing ask about it.
+//!
+//! Nothing here waits, reads a clock or touches a terminal: [`super::update::update`] changes it, and drawing reads it.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use ratatui::layout::Size;
+
+use crate::engine::api::{ApiError, EngineStatus, FileChange, Row, StepDetail};
+use crate::model::{CommitId, Ordinal, SessionId, StepId};
+
+use super::action::{Action, Context};
+use super::cache::Cache;
+use super::detail::DocPane;
+use super::diff_view::DiffView;
+use super::keys::Key;
+use super::lanes::Lanes;
+use super::light::Light;
+use super::msg::{Compared, DiffKey, LightKey};
+use super::rows::{self, Rows};
+use super::state_view::StateView;
+use super::theme::{Glyphs, Theme};
+
+/// How everything is drawn.
+#[derive(Debug, Clone)]
+pub(crate) struct Look {
+    pub theme: Theme,
+    pub glyphs: Glyphs,
+    /// The zone that clocks are shown in.
+    pub zone: jiff::tz::TimeZone,
+}
+
+/// How the source stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// Not there yet.
+    Connecting,
+    /// There; with an engine behind it or not.
+    Open {
+        /// Things can change under us.
+        live: bool,
+    },
+    /// It cannot be had.
+    Failed(ApiError),
+    /// The engine went away.
+    Gone,
+}
+
+/// A pane of the home screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pane {
+    /// The steps.
+    Timeline,
+    /// Why and what.
+    Detail,
+    /// The diff, where there is room for it beside the rest.
+    Changes,
+}
+
+/// What lies over the home screen.
+#[derive(Debug)]
+pub(crate) enum View {
+    /// The full diff.
+    Diff(DiffView),
+    /// The state browser.
+    State(StateView),
+}
+
+/// What lies over a view.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Overlay {
+    /// The keys.
+    Help {
+        /// First line shown.
+        scroll: usize,
+    },
+    /// The question before a rollback under a running agent.
+    Rollback {
+        /// To which step.
+        to: Ordinal,
+        /// Files that come back or change, and files that go, once known.
+        preview: Option<Result<(usize, usize), String>>,
+    },
+}
+
+/// A line at the bottom that goes away by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Toast {
+    pub tone: Tone,
+    pub text: String,
+    /// What can be done now.
+    pub hints: Vec<Action>,
+    /// Which one it is, for its timer.
+    pub stamp: u64,
+}
+
+/// How a toast is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tone {
+    Good,
+    Note,
+    Bad,
+}
+
+/// Loading of rows.
+#[derive(Debug, Default)]
+pub(crate) struct Loading {
+    /// Something is still to come.
+    pub busy: bool,
+    /// The newest rows are there (so the list can be shown).
+    pub tail: bool,
+    /// Where the newest page began: the pages from the beginning end there.
+    pub until: Option<Ordinal>,
+    /// Rows that notices brought since the last page was asked for.
+    pub noticed: HashSet<Ordinal>,
+}
+
+/// What has been loaded of steps and files.
+#[derive(Debug)]
+pub(crate) struct Shelf {
+    pub details: Cache<StepId, Arc<StepDetail>>,
+    /// Details that may be out of date: shown until the new ones are there.
+    pub stale: HashSet<StepId>,
+    pub diffs: Cache<DiffKey, Compared>,
+    pub lights: Cache<LightKey, Arc<Light>>,
+    /// Changes with everything that is put here.
+    pub version: u64,
+}
+
+/// The whole state.
+#[derive(Debug)]
+pub(crate) struct App {
+    pub look: Look,
+    pub size: Size,
+    pub link: Link,
+    pub status: Option<Box<EngineStatus>>,
+    pub rows: Rows,
+    pub lanes: Lanes,
+    pub loading: Loading,
+    /// The step that is looked at.
+    pub focus: Option<Ordinal>,
+    /// The focus goes with what comes.
+    pub follow: bool,
+    /// The first row of the list on the screen, as a place among the visible ones.
+    pub top: usize,
+    /// Folded turns.
+    pub folded: HashSet<(Option<SessionId>, u32)>,
+    /// Places of the rows that are not folded away; `None` when all are visible.
+    pub visible: Option<Vec<usize>>,
+    pub pane: Pane,
+    pub view: Option<View>,
+    pub overlay: Option<Overlay>,
+    /// The search being typed.
+    pub prompt: Option<String>,
+    pub search: Option<String>,
+    /// Keys of a sequence that is not complete.
+    pub pending: Vec<Key>,
+    pub count: Option<u64>,
+    /// What may follow is shown.
+    pub hint: bool,
+    /// Numbers timers, so that an old one changes nothing.
+    pub stamp: u64,
+    pub toast: Option<Toast>,
+    /// Ctrl-c was pressed once.
+    pub interrupted: bool,
+    /// The step that was asked for last and has not come.
+    pub asked: Option<StepId>,
+    /// Something that changes the world is under way.
+    pub busy: Option<&'static str>,
+    /// Warnings that were shown.
+    pub warned: HashSet<String>,
+    pub shelf: Shelf,
+    pub detail: DocPane,
+    pub changes: DocPane,
+}
+
+impl App {
+    /// Before anything is known.
+    pub(crate) fn new(look: Look) -> Self {
+        Self {
+            look,
+            size: Size::new(80, 24),
+            link: Link::Connecting,
+            status: None,
+            rows: Rows::default(),
+            lanes: Lanes::default(),
+            loading: Loading::default(),
+            focus: None,
+            follow: true,
+            top: 0,
+            folded: HashSet::new(),
+            visible: None,
+            pane: Pane::Timeline,
+            view: None,
+            overlay: None,
+            prompt: None,
+            search: None,
+            pending: Vec::new(),
+            count: None,
+            hint: false,
+            stamp: 0,
+            toast: None,
+            interrupted: false,
+            asked: None,
+            busy: None,
+            warned: HashSet::new(),
+            shelf: Shelf {
+                details: Cache::new(128),
+                stale: HashSet::new(),
+                diffs: Cache::new(256),
+                lights: Cache::new(128),
+                version: 0,
+            },
+            detail: DocPane::default(),
+            changes: DocPane::default(),
+        }
+    }
+
+    /// Where the keys go.
+    pub(crate) fn context(&self) -> Context {
+        match (&self.overlay, &self.view) {
+            (Some(Overlay::Help { .. }), _) => Context::Help,
+            (Some(Overlay::Rollback { .. }), _) => Context::Dialog,
+            (None, Some(View::Diff(_))) => Context::Diff,
+            (None, Some(View::State(_))) => Context::State,
+            (None, None) if self.pane == Pane::Timeline => Context::Timeline,
+            (None, None) => Context::Detail,
+        }
+    }
+
+    /// Whether an engine is there, so that things go on.
+    pub(crate) fn live(&self) -> bool {
+        self.link == Link::Open { live: true }
+    }
+
+    /// Whether an agent is running.
+    pub(crate) fn agent_runs(&self) -> bool {
+        self.live() && self.status.as_ref().is_some_and(|s| !s.sessions.is_empty())
+    }
+
+    /// Whether every running agent is frozen.
+    pub(crate) fn frozen(&self) -> bool {
+        self.status
+            .as_ref()
+            .is_some_and(|s| !s.sessions.is_empty() && s.sessions.iter().all(|l| l.frozen))
+    }
+
+    /// The place of the focus among all rows.
+    pub(crate) fn focus_index(&self) -> Option<usize> {
+        if self.rows.is_empty() {
+            return None;
+        }
+        let at = match self.rows.position(self.focus?) {
+            Ok(i) => i,
+            Err(i) => i.min(self.rows.len() - 1),
+        };
+        Some(at)
+    }
+
+    /// The row that is looked at.
+    pub(crate) fn focus_row(&self) -> Option<&Row> {
+        self.rows.get(self.focus_index()?)
+    }
+
+    /// What is known of the step that is looked at.
+    pub(crate) fn focus_detail(&self) -> Option<&Arc<StepDetail>> {
+        self.shelf.details.peek(&self.focus_row()?.step)
+    }
+
+    /// The newest step known of.
+    pub(crate) fn last_ordinal(&self) -> Option<Ordinal> {
+        let row = self.rows.last().map(|r| r.ordinal);
+        let status = self.status.as_ref().and_then(|s| s.last);
+        row.max(status)
+    }
+
+    /// The step whose state is on disk.
+    pub(crate) fn workspace(&self) -> Option<Ordinal> {
+        self.status.as_ref()?.workspace
+    }
+
+    /// How many rows the list has.
+    pub(crate) fn visible_len(&self) -> usize {
+        self.visible.as_ref().map_or(self.rows.len(), Vec::len)
+    }
+
+    /// The place among all rows of a row of the list.
+    pub(crate) fn row_of(&self, line: usize) -> Option<usize> {
+        match &self.visible {
+            Some(visible) => visible.get(line).copied(),
+            None => (line < self.rows.len()).then_some(line),
+        }
+    }
+
+    /// The row of the list at which (or in whose turn) a place lies.
+    pub(crate) fn line_of(&self, index: usize) -> usize {
+        match &self.visible {
+            Some(visible) => visible.partition_point(|i| *i <= index).saturating_sub(1),
+            None => index,
+        }
+    }
+
+    /// Whether a row is folded away in its turn.
+    pub(crate) fn is_hidden(&self, row: &Row) -> bool {
+        !rows::begins_turn(row) && row.turn > 0 && self.folded.contains(&(row.session, row.turn))
+    }
+
+    /// Lists the rows that are not folded away, after folds or rows have changed.
+    pub(crate) fn refold(&mut self) {
+        self.visible = if self.folded.is_empty() {
+            None
+        } else {
+            Some(
+                self.rows
+                    .from(0)
+                    .enumerate()
+                    .filter(|(_, r)| !self.is_hidden(r))
+                    .map(|(i, _)| i)
+                    .collect(),
+            )
+        };
+    }
+
+    /// How a revision of a row is written for the engine.
+    pub(crate) fn revision(row: &Row) -> String {
+        row.commit
+            .map_or_else(|| format!("step:{}", row.ordinal), CommitId::to_hex)
+    }
+
+    /// The path that is selected where the keys go, or the first that the step changed.
+    pub(crate) fn selected_path(&self) -> Option<String> {
+        let first = || {
+            let change = self.focus_detail()?.changes.first()?;
+            Some(change.path.to_string())
+        };
+        match &self.view {
+            Some(View::Diff(diff)) => diff.selected().map(|c| c.path.to_string()),
+            Some(View::State(state)) => state.selected().map(|n| n.path.to_string()),
+            None => first(),
+        }
+    }
+
+    /// How the comparison of a change stands; `None` when it was not asked for.
+    pub(crate) fn compared(&self, change: &FileChange) -> Option<&Compared> {
+        self.shelf.diffs.peek(&diff_key(change))
+    }
+
+    /// Why an action cannot be done now.
+    pub(crate) fn enabled(&self, action: Action) -> Result<(), String> {
+        let no = |why: &str| Err(why.to_owned());
+        match action {
+            Action::Rollback | Action::Undo | Action::Redo | Action::Label | Action::Freeze
+                if !matches!(self.link, Link::Open { .. }) =>
+            {
+                no("there is no connection to a recording")
+            }
+            Action::Rollback | Action::Undo | Action::Redo if self.busy.is_some() => Err(format!(
+                "{} is under way",
+                self.busy.unwrap_or("something else")
+            )),
+            Action::Freeze if !self.agent_runs() => no("no agent is running"),
+            Action::Rollback | Action::Label | Action::ViewState | Action::CopyStep
+                if self.focus_row().is_none() =>
+            {
+                no("no step is recorded yet")
+            }
+            Action::ViewDiff => match (self.focus_row(), self.focus_detail()) {
+                (None, _) => no("no step is recorded yet"),
+                (Some(row), None) if !rows::changed(row) => Err(unchanged(row)),
+                (Some(row), Some(detail)) if detail.changes.is_empty() => Err(unchanged(row)),
+                _ => Ok(()),
+            },
+            Action::SearchNext | Action::SearchPrev if self.search.is_none() => {
+                no("nothing was searched for: / asks")
+            }
+            Action::CopyPath if self.selected_path().is_none() => no("no path is selected"),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn unchanged(row: &Row) -> String {
+    format!("step {} changed no files", row.ordinal)
+}
+
+/// The pair of contents that a change compares.
+pub(crate) fn diff_key(change: &FileChange) -> DiffKey {
+    let blob = |e: &Option<crate::engine::api::EntryInfo>| e.as_ref().and_then(|e| e.blob);
+    (blob(&change.before), blob(&change.after))
+}

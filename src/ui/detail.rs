@@ -1,0 +1,520 @@
+//! The panes beside the timeline: what happened at a step and why, what it printed, and what it changed.
+//!
+//! They are built as lists of lines when something in them changes, not on every frame; texts are capped at what the
+//! engine sends of them (64 KiB), differences at [`MAX_DIFF`] lines, beyond which the full diff view takes over.
+
+use ratatui::style::Modifier;
+use ratatui::text::{Line, Span};
+
+use crate::diff::text::Outcome;
+use crate::engine::api::{FileChange, Row, StepDetail, TextPart, rule_words};
+use crate::model::{CallKind, Status, StepId, StepKind};
+
+use super::app::{App, Look};
+use super::code::{self, Lights};
+use super::msg::{Compared, LightKey};
+use super::text;
+use super::theme::Token;
+use super::words;
+
+/// Lines of difference shown in a pane.
+const MAX_DIFF: usize = 600;
+
+/// Lines of a text shown in a pane.
+const MAX_TEXT: usize = 4000;
+
+/// Lines of the thought that led to a step.
+const WHY_LINES: usize = 4;
+
+/// A pane's text.
+#[derive(Debug, Default)]
+pub(crate) struct Doc {
+    pub lines: Vec<Line<'static>>,
+    /// Where hunks begin.
+    pub hunks: Vec<usize>,
+    /// Where files begin.
+    pub files: Vec<usize>,
+}
+
+/// What a pane's text was built from; it is built again when this differs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DocKey {
+    pub step: Option<StepId>,
+    pub rows: u64,
+    pub shelf: u64,
+    pub width: u16,
+    pub parts: Parts,
+}
+
+/// What a pane shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Parts {
+    Info,
+    Changes,
+    Both,
+}
+
+/// A pane with where it is scrolled to.
+#[derive(Debug, Default)]
+pub(crate) struct DocPane {
+    pub doc: Doc,
+    pub key: Option<DocKey>,
+    pub scroll: usize,
+    pub left: usize,
+}
+
+impl DocPane {
+    /// Scrolls so that `height` lines are full where there are so many.
+    pub(crate) fn clamp(&mut self, height: usize) {
+        let most = self.doc.lines.len().saturating_sub(height);
+        self.scroll = self.scroll.min(most);
+    }
+}
+
+/// Builds a pane's text for the step that is looked at.
+pub(crate) fn build(app: &App, parts: Parts, width: u16) -> Doc {
+    let mut doc = Doc::default();
+    let Some(row) = app.focus_row() else {
+        return doc;
+    };
+    let width = usize::from(width).max(8);
+    let detail = app.focus_detail().map(std::sync::Arc::as_ref);
+    let mut pen = Pen {
+        look: &app.look,
+        width,
+        doc: &mut doc,
+        ruled: 0,
+    };
+    if parts != Parts::Changes {
+        pen.facts(app, row, detail);
+        if let Some(detail) = detail {
+            pen.body(row, detail);
+        } else {
+            pen.dim("loading");
+        }
+    }
+    if parts != Parts::Info
+        && let Some(detail) = detail
+    {
+        if parts == Parts::Changes && detail.changes.is_empty() {
+            pen.dim("no files changed");
+        }
+        pen.changes(app, &detail.changes);
+    }
+    doc
+}
+
+struct Pen<'a> {
+    look: &'a Look,
+    width: usize,
+    doc: &'a mut Doc,
+    /// Lines there were after the last rule.
+    ruled: usize,
+}
+
+impl Pen<'_> {
+    fn push(&mut self, line: Line<'static>) {
+        self.doc.lines.push(line);
+    }
+
+    fn span(&self, text: impl Into<String>, token: Token) -> Span<'static> {
+        Span::styled(text.into(), self.look.theme.style(token))
+    }
+
+    fn dim(&mut self, text: &str) {
+        let span = self.span(text, Token::Dim);
+        self.push(Line::from(span));
+    }
+
+    fn blank(&mut self) {
+        let under_rule = self.ruled == self.doc.lines.len();
+        if !under_rule && self.doc.lines.last().is_some_and(|l| l.width() > 0) {
+            self.push(Line::default());
+        }
+    }
+
+    /// `label  text`, wrapped, at most `limit` lines; `end` stands at the right of the last one where there is room.
+    fn field(&mut self, label: &str, value: &str, token: Token, limit: usize, end: Option<String>) {
+        const LABEL: usize = 6;
+        let room = self.width.saturating_sub(LABEL).max(4);
+        let mut lines = text::wrap(value, room);
+        let cut = lines.len() > limit;
+        lines.truncate(limit);
+        if lines.len() == limit
+            && let Some(last) = lines.last_mut()
+        {
+            // The last line shares its place with what stands at its end.
+            let end = end.as_ref().map_or(0, |e| e.len() + 2);
+            let mark = self.look.glyphs.ellipsis;
+            let room = room.saturating_sub(end);
+            if cut || text::width(last) > room {
+                let cut = text::clip(last, room.saturating_sub(1), "").into_owned();
+                *last = cut.trim_end().to_owned() + mark;
+            }
+        }
+        let count = lines.len();
+        for (i, line) in lines.into_iter().enumerate() {
+            let head = if i == 0 { label } else { "" };
+            let used = text::width(&line);
+            let mut spans = vec![
+                self.span(format!("{head:<LABEL$}"), Token::Dim),
+                self.span(line, token),
+            ];
+            if i + 1 == count
+                && let Some(end) = &end
+            {
+                let free = room.saturating_sub(used);
+                if free > end.len() {
+                    spans.push(Span::raw(" ".repeat(free - end.len())));
+                    spans.push(self.span(end.clone(), Token::Dim));
+                } else {
+                    self.push(Line::from(spans));
+                    let pad = self.width.saturating_sub(end.len());
+                    spans = vec![
+                        Span::raw(" ".repeat(pad)),
+                        self.span(end.clone(), Token::Dim),
+                    ];
+                }
+            }
+            self.push(Line::from(spans));
+        }
+    }
+
+    fn rule(&mut self, name: &str) {
+        let rule = self.look.glyphs.rule;
+        let mut spans = Vec::new();
+        let mut used = 0;
+        if !name.is_empty() {
+            used = text::width(name) + 1;
+            spans.push(self.span(format!("{name} "), Token::Dim));
+        }
+        let rest = rule.repeat(self.width.saturating_sub(used));
+        spans.push(self.span(rest, Token::Frame));
+        self.push(Line::from(spans));
+        self.ruled = self.doc.lines.len();
+    }
+
+    /// Why, by which tool, to which state, and how that is known.
+    fn facts(&mut self, app: &App, row: &Row, detail: Option<&StepDetail>) {
+        let dot = format!(" {} ", self.look.glyphs.dot);
+        if let Some(detail) = detail {
+            if let Some((at, thought)) = &detail.thought {
+                let quoted = format!("\"{}\"", text::one_line(thought));
+                self.field(
+                    "why",
+                    &quoted,
+                    Token::Text,
+                    WHY_LINES,
+                    Some(format!("step {at}")),
+                );
+            }
+            if let Some((at, prompt)) = &detail.prompt
+                && row.kind != StepKind::Prompt
+            {
+                let quoted = format!("\"{}\"", text::one_line(prompt));
+                let limit = if detail.thought.is_some() { 1 } else { 3 };
+                self.field(
+                    "asked",
+                    &quoted,
+                    Token::Text,
+                    limit,
+                    Some(format!("step {at}")),
+                );
+            }
+        }
+        let mut how = vec![words::what(row)];
+        match row.status {
+            Status::Running => how.push("running".to_owned()),
+            Status::Aborted => how.push("never answered".to_owned()),
+            Status::Error if row.exit_code.is_none() => how.push("failed".to_owned()),
+            Status::None | Status::Ok | Status::Error => {}
+        }
+        if let Some(code) = row.exit_code {
+            how.push(format!("exit {code}"));
+        }
+        if let Some(end) = row.end {
+            how.push(words::duration(end.since(row.time)));
+        }
+        how.push(words::clock(&self.look.zone, row.time, true));
+        if let Some(author) = detail
+            .and_then(|d| d.commits.last())
+            .map(|(c, _)| text::one_line(&c.author))
+            .filter(|a| !a.is_empty())
+        {
+            how.push(author);
+        }
+        self.field("step", &how.join(&dot), Token::Text, 2, None);
+        if let Some((commit, link)) = detail.and_then(|d| d.commits.last()) {
+            let mut tree = vec![commit.tree.short()];
+            if let Some(parent) = row.parent {
+                let index = app.focus_index().unwrap_or(0);
+                let known = app
+                    .rows
+                    .before(index)
+                    .take(5000)
+                    .find(|r| r.commit == Some(parent));
+                tree.push(known.map_or_else(
+                    || format!("parent {}", parent.short()),
+                    |r| format!("parent {}", r.ordinal),
+                ));
+            }
+            if !commit.branch.is_empty() {
+                tree.push(text::one_line(&commit.branch));
+            }
+            self.field("tree", &tree.join(&dot), Token::Text, 2, None);
+            let sure = if link.confidence >= 100 {
+                rule_words(link.rule).to_owned()
+            } else {
+                format!("{}{dot}{} %", rule_words(link.rule), link.confidence)
+            };
+            self.field("link", &sure, Token::Text, 2, None);
+        }
+        if !row.labels.is_empty() {
+            let names: Vec<String> = row.labels.iter().map(|l| words::label(l)).collect();
+            self.field("label", &names.join(" "), Token::Label, 2, None);
+        }
+    }
+
+    /// The texts: words said, the call's arguments, its output.
+    fn body(&mut self, row: &Row, detail: &StepDetail) {
+        match row.kind {
+            StepKind::Prompt | StepKind::Thought | StepKind::Message | StepKind::Unknown => {
+                self.rule("");
+                match &detail.body {
+                    Some(part) => self.prose(part),
+                    None => self.prose_text(&row.title),
+                }
+            }
+            StepKind::Call => {
+                self.rule("");
+                self.arguments(row, detail);
+                if let Some(output) = &detail.output {
+                    self.output(row, output);
+                }
+            }
+            StepKind::Fs | StepKind::Outside | StepKind::Marker => {
+                self.rule("");
+                self.prose_text(&row.title);
+                if let Some(part) = &detail.body {
+                    self.blank();
+                    self.prose(part);
+                }
+            }
+        }
+        if !detail.changes.is_empty() {
+            self.blank();
+        }
+    }
+
+    fn prose_text(&mut self, prose: &str) {
+        for line in text::clean_lines(prose, MAX_TEXT) {
+            for part in text::wrap(&line, self.width) {
+                self.push(Line::from(part));
+            }
+        }
+    }
+
+    fn prose(&mut self, part: &TextPart) {
+        self.prose_text(&part.text);
+        self.rest(part);
+    }
+
+    /// Says how much of a text is not shown.
+    fn rest(&mut self, part: &TextPart) {
+        let shown = part.text.len() as u64;
+        if part.len > shown {
+            let more = text::bytes(part.len - shown);
+            self.dim(&format!("{} {more} more", self.look.glyphs.ellipsis));
+        }
+    }
+
+    fn arguments(&mut self, row: &Row, detail: &StepDetail) {
+        let Some(part) = &detail.body else {
+            self.prose_text(&row.title);
+            return;
+        };
+        let value: serde_json::Value = match serde_json::from_str(&part.text) {
+            Ok(value) => value,
+            Err(_) => return self.prose(part),
+        };
+        let Some(map) = value.as_object() else {
+            return self.prose(part);
+        };
+        if let Some(command) = map.get("command").and_then(serde_json::Value::as_str) {
+            for (i, line) in text::clean_lines(command, MAX_TEXT).iter().enumerate() {
+                for (k, piece) in text::wrap(line, self.width.saturating_sub(2))
+                    .into_iter()
+                    .enumerate()
+                {
+                    let sign = if i == 0 && k == 0 { "$ " } else { "  " };
+                    let sign = self.span(sign, Token::Dim);
+                    let bold = self
+                        .look
+                        .theme
+                        .style(Token::Text)
+                        .add_modifier(Modifier::BOLD);
+                    self.push(Line::from(vec![sign, Span::styled(piece, bold)]));
+                }
+            }
+            return;
+        }
+        // What an edit was told to change is shown better by what it changed.
+        let told = matches!(row.call, CallKind::Edit | CallKind::Move | CallKind::Delete)
+            && !detail.changes.is_empty();
+        for (name, value) in map {
+            let value = match value {
+                serde_json::Value::String(s) => s.clone(),
+                other => other.to_string(),
+            };
+            // So is what the title says already.
+            if value == row.title || told && (value.len() > 60 || value.contains('\n')) {
+                continue;
+            }
+            let label = format!("{} ", text::one_line(name));
+            let lines = text::clean_lines(&value, 40);
+            let many = lines.len() > 1;
+            let first = if many {
+                String::new()
+            } else {
+                lines.first().cloned().unwrap_or_default()
+            };
+            let wrapped = text::wrap(&format!("{label}{first}"), self.width);
+            for (i, line) in wrapped.into_iter().enumerate() {
+                let split = if i == 0 { label.trim_end().len() } else { 0 };
+                let head = line.get(..split).unwrap_or_default().to_owned();
+                let tail = line.get(split..).unwrap_or_default().to_owned();
+                let head = self.span(head, Token::Dim);
+                self.push(Line::from(vec![head, Span::raw(tail)]));
+            }
+            if many {
+                for line in lines {
+                    self.push(Line::from(format!("  {line}")));
+                }
+            }
+        }
+    }
+
+    fn output(&mut self, row: &Row, part: &TextPart) {
+        let mut lines = text::printed_lines(&part.text, MAX_TEXT);
+        while lines.last().is_some_and(|l| l.trim().is_empty()) {
+            lines.pop();
+        }
+        if lines.is_empty() {
+            return;
+        }
+        self.blank();
+        let name = match row.exit_code {
+            Some(code) if code != 0 => format!("output {} exit {code}", self.look.glyphs.dot),
+            _ => "output".to_owned(),
+        };
+        self.rule(&name);
+        for line in lines {
+            let token = words::output_token(&line);
+            let span = self.span(line, token);
+            self.push(Line::from(span));
+        }
+        self.rest(part);
+    }
+
+    /// Every changed file with its difference.
+    fn changes(&mut self, app: &App, changes: &[FileChange]) {
+        let mut shown = 0;
+        for (i, change) in changes.iter().enumerate() {
+            if i > 0 {
+                self.blank();
+            }
+            self.doc.files.push(self.doc.lines.len());
+            self.file_head(change);
+            for note in code::notes(self.look, change) {
+                self.dim(&format!("  {note}"));
+            }
+            if shown >= MAX_DIFF {
+                continue;
+            }
+            let before = self.doc.lines.len();
+            self.difference(app, change, MAX_DIFF - shown);
+            shown += self.doc.lines.len() - before;
+        }
+    }
+
+    fn file_head(&mut self, change: &FileChange) {
+        let (added, removed) = change.lines.unwrap_or((0, 0));
+        let counts = code::counts(self.look, added.into(), removed.into());
+        let counts_width: usize = counts.iter().map(Span::width).sum();
+        let path = change.path.to_string();
+        let room = self.width.saturating_sub(counts_width + 3).max(4);
+        let path = text::clip_start(&path, room, self.look.glyphs.ellipsis).into_owned();
+        let pad = room.saturating_sub(text::width(&path));
+        let bold = self
+            .look
+            .theme
+            .style(Token::Text)
+            .add_modifier(Modifier::BOLD);
+        let mut spans = vec![
+            self.span(
+                format!("{} ", code::letter(change.op)),
+                code::letter_token(change.op),
+            ),
+            Span::styled(path, bold),
+            Span::raw(" ".repeat(pad)),
+        ];
+        spans.extend(counts);
+        self.push(Line::from(spans));
+    }
+
+    fn difference(&mut self, app: &App, change: &FileChange, limit: usize) {
+        let diff = match app.compared(change) {
+            None => return,
+            Some(Compared::Waiting) => return self.dim("  comparing"),
+            Some(Compared::Large) => {
+                let sizes = code::sizes(self.look, change);
+                return self.dim(&format!("  large ({sizes}): d, then Enter, shows it"));
+            }
+            Some(Compared::Failed(why)) => {
+                let why = text::one_line(why);
+                let line = self.span(format!("  {why}"), Token::Bad);
+                return self.push(Line::from(line));
+            }
+            Some(Compared::Ready(diff)) => diff,
+        };
+        match diff.outcome {
+            Outcome::Text => {}
+            Outcome::Binary => {
+                let sizes = code::sizes(self.look, change);
+                return self.dim(&format!("  binary ({sizes})"));
+            }
+            Outcome::TooLarge => {
+                let sizes = code::sizes(self.look, change);
+                return self.dim(&format!("  too large to compare ({sizes})"));
+            }
+        }
+        let lights = lights(app, change);
+        let digits = code::digits(&diff.hunks);
+        let mut used = 0;
+        for hunk in &diff.hunks {
+            self.doc.hunks.push(self.doc.lines.len());
+            self.push(code::heading(self.look, hunk));
+            for line in &hunk.lines {
+                if used >= limit {
+                    let more = format!("{} d shows the rest", self.look.glyphs.ellipsis);
+                    return self.dim(&more);
+                }
+                used += 1;
+                let line = code::unified(self.look, line, lights, digits);
+                self.push(line);
+            }
+        }
+    }
+}
+
+/// The recognised words of both sides of a change.
+pub(crate) fn lights<'a>(app: &'a App, change: &FileChange) -> Lights<'a> {
+    let of = |entry: &Option<crate::engine::api::EntryInfo>| {
+        let key = LightKey::of(entry.as_ref()?)?;
+        app.shelf.lights.peek(&key).map(std::sync::Arc::as_ref)
+    };
+    Lights {
+        before: of(&change.before),
+        after: of(&change.after),
+    }
+}

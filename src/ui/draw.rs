@@ -1,0 +1,419 @@
+//! Draws the state. Reads only; costs what fits on the screen.
+
+use ratatui::Frame;
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+
+use super::action::{self, Action, Context};
+use super::app::{App, Link, Pane, Tone, View};
+use super::find::Query;
+use super::keys;
+use super::paint;
+use super::rows::Sum;
+use super::screen::{self, Shape};
+use super::text;
+use super::theme::Token;
+use super::{diff_draw, overlay, state_draw, timeline, welcome};
+
+/// Draws everything.
+pub(crate) fn draw(app: &App, frame: &mut Frame<'_>) {
+    let area = frame.area();
+    let buf = frame.buffer_mut();
+    if screen::shape(app.size) == Shape::TooSmall || area.width < 40 || area.height < 8 {
+        let words = "too small: 40x8 is needed";
+        let place = Rect::new(0, 0, area.width, 1.min(area.height));
+        paint::line(buf, place, &Line::from(words), 0, app.look.glyphs.ellipsis);
+        return;
+    }
+    let parts = screen::regions(app);
+    let query = app.search.as_deref().map(Query::new);
+    header(app, buf, parts.header);
+    match &app.view {
+        None if app.rows.is_empty() => welcome::draw(app, buf, parts.body),
+        None => {
+            minimap(app, buf, parts.minimap);
+            for (pane, rect) in screen::home(app) {
+                match pane {
+                    Pane::Timeline => timeline::draw(app, buf, rect, query.as_ref()),
+                    Pane::Detail | Pane::Changes => {
+                        timeline::draw_doc(app, buf, rect, pane, query.as_ref());
+                    }
+                }
+            }
+        }
+        Some(View::Diff(diff)) => diff_draw::draw(app, diff, buf, query.as_ref()),
+        Some(View::State(state)) => state_draw::draw(app, state, buf, query.as_ref()),
+    }
+    overlay::draw(app, buf, parts.body);
+    let cursor = footer(app, buf, parts.footer);
+    if let Some(x) = cursor {
+        frame.set_cursor_position((x, parts.footer.y));
+    }
+}
+
+struct Segment {
+    spans: Vec<Span<'static>>,
+    /// Lower stays longer.
+    rank: u8,
+}
+
+/// What is looked at, and what is on disk.
+fn header(app: &App, buf: &mut Buffer, area: Rect) {
+    let theme = app.look.theme;
+    let span = |text: String, token| Span::styled(text, theme.style(token));
+    let mut segments = vec![Segment {
+        spans: vec![span("backtrail".to_owned(), Token::Brand)],
+        rank: 7,
+    }];
+    let mut add = |rank: u8, spans: Vec<Span<'static>>| segments.push(Segment { spans, rank });
+    if let Some(status) = &app.status {
+        add(2, vec![span(text::one_line(&status.name), Token::Text)]);
+        if !status.branch.is_empty() && app.view.is_none() {
+            add(
+                6,
+                vec![
+                    span("branch ".to_owned(), Token::Dim),
+                    span(text::one_line(&status.branch), Token::Text),
+                ],
+            );
+        }
+    }
+    match &app.view {
+        Some(View::Diff(diff)) => add(0, diff_draw::title(app, diff)),
+        Some(View::State(state)) => add(0, state_draw::title(app, state)),
+        None => {
+            if let Some(row) = app.focus_row() {
+                let last = app
+                    .last_ordinal()
+                    .map_or(row.ordinal, |l| l.max(row.ordinal));
+                let narrow = area.width < 80;
+                let mut spans = vec![span(row.ordinal.to_string(), Token::Focus)];
+                if narrow {
+                    spans.push(span(format!("/{}", last.major), Token::Dim));
+                } else {
+                    spans.insert(0, span("step ".to_owned(), Token::Dim));
+                    spans.push(span(
+                        format!(" of {}", text::grouped(last.major)),
+                        Token::Dim,
+                    ));
+                }
+                add(0, spans);
+            }
+        }
+    }
+    add(1, mode(app));
+    if let Some(at) = app.workspace() {
+        add(
+            3,
+            vec![
+                span("workspace = ".to_owned(), Token::Dim),
+                span(at.to_string(), Token::Workspace),
+            ],
+        );
+    }
+    if let Some(status) = &app.status {
+        if !status.scan.done && app.live() {
+            let files = text::plural(status.scan.files, "file");
+            add(4, vec![span(format!("scanning, {files}"), Token::Warn)]);
+        } else if status.dirty > 0 {
+            let text = format!("{} changed since", text::grouped(status.dirty as u64));
+            add(5, vec![span(text, Token::Warn)]);
+        }
+    }
+    if let Some(what) = app.busy {
+        add(1, vec![span(format!("{what} is under way"), Token::Warn)]);
+    }
+    let separator = format!(" {} ", app.look.glyphs.separator);
+    let gap = text::width(&separator);
+    let room = usize::from(area.width).saturating_sub(2);
+    let width = |s: &Segment| s.spans.iter().map(Span::width).sum::<usize>();
+    while segments.len() > 1 {
+        let total: usize = segments.iter().map(|s| width(s) + gap).sum::<usize>() - gap;
+        if total <= room {
+            break;
+        }
+        let least = segments
+            .iter()
+            .enumerate()
+            .max_by_key(|(_, s)| s.rank)
+            .map(|(i, _)| i);
+        if let Some(i) = least {
+            segments.remove(i);
+        }
+    }
+    let mut spans = vec![Span::raw(" ")];
+    for (i, segment) in segments.into_iter().enumerate() {
+        if i > 0 {
+            spans.push(span(separator.clone(), Token::Frame));
+        }
+        spans.extend(segment.spans);
+    }
+    paint::line(buf, area, &Line::from(spans), 0, app.look.glyphs.ellipsis);
+}
+
+/// Live, with how far behind the focus is, or a recording.
+fn mode(app: &App) -> Vec<Span<'static>> {
+    let theme = app.look.theme;
+    let span = |text: String, token| Span::styled(text, theme.style(token));
+    let dot = app.look.glyphs.live;
+    match &app.link {
+        Link::Connecting => vec![span("connecting".to_owned(), Token::Dim)],
+        Link::Failed(_) => vec![span("not connected".to_owned(), Token::Bad)],
+        Link::Gone => vec![span("ENGINE GONE".to_owned(), Token::Bad)],
+        Link::Open { live: false } => vec![span("REPLAY".to_owned(), Token::Replay)],
+        Link::Open { live: true } => {
+            let (word, token) = if app.frozen() {
+                ("FROZEN".to_owned(), Token::Warn)
+            } else if app.agent_runs() {
+                (format!("LIVE {dot}"), Token::Live)
+            } else {
+                ("LIVE".to_owned(), Token::Live)
+            };
+            let mut spans = vec![span(word, token)];
+            let behind = app
+                .focus_index()
+                .map_or(0, |i| app.rows.len().saturating_sub(i + 1));
+            if !app.follow
+                && behind > 0
+                && let Some(row) = app.focus_row()
+            {
+                let text = format!(
+                    " (viewing {}, +{})",
+                    row.ordinal,
+                    text::grouped(behind as u64)
+                );
+                spans.push(span(text, Token::Dim));
+            }
+            spans
+        }
+    }
+}
+
+/// The whole run in one line: bars of changed lines, failures, labels, and where the focus is.
+fn minimap(app: &App, buf: &mut Buffer, area: Rect) {
+    let theme = app.look.theme;
+    let (Some(first), Some(last)) = (app.rows.first(), app.rows.last()) else {
+        return;
+    };
+    let (first, last) = (first.ordinal.to_string(), last.ordinal.to_string());
+    let narrow = area.width < 80;
+    let ends = if narrow {
+        2
+    } else {
+        first.len() + last.len() + 4
+    };
+    let cells = usize::from(area.width).saturating_sub(ends);
+    let parts = cells.min(app.rows.len());
+    if parts == 0 {
+        return;
+    }
+    let sums = app.rows.overview(parts);
+    let most = sums.iter().map(|s| s.lines + s.files).max().unwrap_or(0);
+    let focus = app.focus_index().map(|i| app.rows.cell_of(i, parts));
+    let here = app
+        .workspace()
+        .and_then(|o| app.rows.position(o).ok())
+        .map(|i| app.rows.cell_of(i, parts));
+    let dim = theme.style(Token::Dim);
+    let mut spans = vec![Span::raw(" ")];
+    if !narrow {
+        spans.push(Span::styled(format!("{first} "), dim));
+    }
+    for cell in 0..cells {
+        // A part may be drawn in several cells: its mark in the first.
+        let part = cell * parts / cells;
+        let begins = cell == 0 || (cell - 1) * parts / cells != part;
+        let sum = sums.get(part).copied().unwrap_or_default();
+        let mark = if focus == Some(part) && begins {
+            Some((app.look.glyphs.focus, theme.style(Token::Focus)))
+        } else if sum.label && begins {
+            Some((app.look.glyphs.label, theme.style(Token::Label)))
+        } else if sum.failed && begins {
+            Some(("!", theme.style(Token::Bad)))
+        } else {
+            None
+        };
+        let (glyph, style) = mark.unwrap_or_else(|| {
+            let style = if here == Some(part) {
+                theme.style(Token::Workspace)
+            } else if sum.lines + sum.files == 0 {
+                theme.style(Token::Frame)
+            } else {
+                theme.style(Token::Kind)
+            };
+            (bar(app, sum, most), style)
+        });
+        spans.push(Span::styled(glyph, style));
+    }
+    if !narrow {
+        spans.push(Span::styled(format!(" {last}"), dim));
+    }
+    paint::line(buf, area, &Line::from(spans), 0, "");
+}
+
+/// A bar by the logarithm of what changed: one file rewritten must not flatten all the rest.
+fn bar(app: &App, sum: Sum, most: u64) -> &'static str {
+    let n = sum.lines + sum.files;
+    let bars = app.look.glyphs.bars;
+    if n == 0 || most == 0 {
+        return bars[0];
+    }
+    let log = |n: u64| u64::from(u64::BITS - n.leading_zeros());
+    let level = 1 + (log(n) * 6 / log(most)).min(6);
+    bars[usize::try_from(level).unwrap_or(1)]
+}
+
+/// What the footer offers in each context, the most useful first.
+fn offers(context: Context) -> &'static [(&'static [Action], &'static str)] {
+    use Action as A;
+    match context {
+        Context::Timeline => &[
+            (&[A::Step, A::Back], "step"),
+            (&[A::NextChange], "next change"),
+            (&[A::NextError], "next error"),
+            (&[A::Rollback], "roll back"),
+            (&[A::Undo], "undo"),
+            (&[A::ViewDiff], "diff"),
+            (&[A::ViewState], "state"),
+            (&[A::Freeze], "freeze"),
+            (&[A::Search], "search"),
+            (&[A::Last], "follow"),
+            (&[A::Help], "help"),
+            (&[A::Quit], "quit"),
+        ],
+        Context::Detail => &[
+            (&[A::Down, A::Up], "scroll"),
+            (&[A::NextHunk], "next hunk"),
+            (&[A::Close], "timeline"),
+            (&[A::Step, A::Back], "step"),
+            (&[A::ViewDiff], "diff"),
+            (&[A::ViewState], "state"),
+            (&[A::Rollback], "roll back"),
+            (&[A::Help], "help"),
+        ],
+        Context::Diff => &[
+            (&[A::NextHunk, A::PrevHunk], "hunk"),
+            (&[A::NextFile, A::PrevFile], "file"),
+            (&[A::Step, A::Back], "next/prev change"),
+            (&[A::SideBySide], "side by side"),
+            (&[A::Search], "search"),
+            (&[A::ViewState], "state"),
+            (&[A::Rollback], "roll back"),
+            (&[A::Close], "back"),
+            (&[A::Help], "help"),
+        ],
+        Context::State => &[
+            (&[A::Down, A::Up], "line"),
+            (&[A::Open], "open"),
+            (&[A::NextFile, A::PrevFile], "changed file"),
+            (&[A::Step, A::Back], "step"),
+            (&[A::NextPane], "pane"),
+            (&[A::CopyPath], "copy path"),
+            (&[A::Rollback], "roll back"),
+            (&[A::Close], "back"),
+            (&[A::Help], "help"),
+        ],
+        Context::Dialog => &[
+            (&[A::Confirm], "roll back"),
+            (&[A::ConfirmFrozen], "and keep frozen"),
+            (&[A::Close], "do nothing"),
+        ],
+        Context::Help => &[(&[A::Down, A::Up], "scroll"), (&[A::Close], "close")],
+    }
+}
+
+/// The key that is shown for an action.
+pub(crate) fn key_of(app: &App, action: Action) -> String {
+    let ascii = app.look.glyphs.cursor == ">";
+    action::entry(action)
+        .and_then(|e| e.keys.first())
+        .map(|k| keys::shown(k, ascii))
+        .unwrap_or_default()
+}
+
+/// The bottom line: the search being typed, a toast, or what the keys do. Returns where the text cursor is.
+fn footer(app: &App, buf: &mut Buffer, area: Rect) -> Option<u16> {
+    let look = &app.look;
+    let theme = look.theme;
+    let room = usize::from(area.width).saturating_sub(2);
+    if let Some(prompt) = &app.prompt {
+        let shown = text::piece(prompt.as_bytes(), &mut 0);
+        let shown = text::clip_start(&shown, room.saturating_sub(24), look.glyphs.ellipsis);
+        let at = u16::try_from(text::width(&shown)).unwrap_or(0) + 2;
+        let spans = vec![
+            Span::styled(" /", theme.style(Token::Key)),
+            Span::raw(shown.into_owned()),
+            Span::styled("   Enter find  Esc cancel", theme.style(Token::Dim)),
+        ];
+        paint::line(buf, area, &Line::from(spans), 0, look.glyphs.ellipsis);
+        return Some(area.x + at.min(area.width.saturating_sub(1)));
+    }
+    if let Some(toast) = &app.toast {
+        let (mark, token) = match toast.tone {
+            Tone::Good => (look.glyphs.done, Token::Good),
+            Tone::Note => (look.glyphs.dot, Token::Warn),
+            Tone::Bad => (look.glyphs.failed, Token::Bad),
+        };
+        let offers: Vec<(String, String)> = toast
+            .hints
+            .iter()
+            .filter(|a| app.enabled(**a).is_ok())
+            .filter_map(|a| Some((key_of(app, *a), action::entry(*a)?.title.to_owned())))
+            .collect();
+        let hints = paint::hints(look, &offers, room / 2);
+        let taken: usize = hints.iter().map(Span::width).sum::<usize>() + 6;
+        let words = text::clip(
+            &toast.text,
+            room.saturating_sub(taken),
+            look.glyphs.ellipsis,
+        );
+        let mut spans = vec![
+            Span::styled(format!(" {mark} "), theme.style(token)),
+            Span::styled(words.into_owned(), Style::new()),
+            Span::raw("   "),
+        ];
+        spans.extend(hints);
+        paint::line(buf, area, &Line::from(spans), 0, look.glyphs.ellipsis);
+        return None;
+    }
+    let mut spans = vec![Span::raw(" ")];
+    let mut used = 0;
+    if app.count.is_some() || !app.pending.is_empty() {
+        let mut typed = app.count.map(|n| n.to_string()).unwrap_or_default();
+        for key in &app.pending {
+            typed.extend(key.typed());
+        }
+        let what = if app.pending.is_empty() {
+            "G goes there, s steps so many"
+        } else {
+            look.glyphs.ellipsis
+        };
+        used = text::width(&typed) + text::width(what) + 4;
+        spans.push(Span::styled(typed, theme.style(Token::Focus)));
+        spans.push(Span::styled(format!(" {what}   "), theme.style(Token::Dim)));
+    }
+    let empty = app.rows.is_empty() && app.view.is_none();
+    let hints: Vec<(String, String)> = offers(app.context())
+        .iter()
+        .filter(|(actions, _)| {
+            let shown = actions.iter().all(|a| app.enabled(*a).is_ok());
+            let follows = actions.contains(&Action::Last) && (app.follow || !app.live());
+            let idle = empty && !matches!(actions[0], Action::Help | Action::Quit);
+            shown && !follows && !idle
+        })
+        .map(|(actions, word)| {
+            let keys: Vec<String> = actions.iter().map(|a| key_of(app, *a)).collect();
+            let word = if actions.contains(&Action::Freeze) && app.frozen() {
+                "go on"
+            } else {
+                word
+            };
+            (keys.join("/"), word.to_owned())
+        })
+        .collect();
+    spans.extend(paint::hints(look, &hints, room.saturating_sub(used)));
+    paint::line(buf, area, &Line::from(spans), 0, look.glyphs.ellipsis);
+    None
+}

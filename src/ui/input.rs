@@ -1,0 +1,402 @@
+//! From keys to actions: sequences, counts, the search line, and what each action does where.
+
+use std::time::Duration;
+
+use ratatui::crossterm::event::KeyCode;
+
+use crate::model::StepKind;
+
+use super::action::{self, Action, Context, Meaning};
+use super::app::{App, Overlay, Pane, Tone, View};
+use super::diff_view::DiffView;
+use super::find;
+use super::keys::Key;
+use super::msg::{Effect, Timer};
+use super::rows;
+use super::screen;
+use super::state_view::StateView;
+use super::travel;
+use super::update::toast;
+use super::world;
+
+/// How long a prefix waits before it says what may follow, and a lone digit before it is a view.
+const PREFIX: Duration = Duration::from_millis(350);
+
+/// Longest text of a search.
+const MAX_QUERY: usize = 200;
+
+/// Most times that a count repeats.
+const MAX_COUNT: u64 = 1_000_000_000;
+
+/// A key was pressed.
+pub(crate) fn key(app: &mut App, key: Key, out: &mut Vec<Effect>) {
+    let interrupt = key.ctrl && key.code == KeyCode::Char('c');
+    if !interrupt {
+        app.interrupted = false;
+    }
+    app.hint = false;
+    if app.prompt.is_some() && !interrupt {
+        return prompt_key(app, key, out);
+    }
+    let context = app.context();
+    let counts = !matches!(context, Context::Dialog | Context::Help);
+    if app.pending.is_empty()
+        && counts
+        && let Some(digit) = key.typed().and_then(|c| c.to_digit(10))
+        && (digit > 0 || app.count.is_some())
+    {
+        let before = app.count.unwrap_or(0);
+        app.count = Some((before * 10 + u64::from(digit)).min(MAX_COUNT));
+        wait(app, out);
+        return;
+    }
+    app.pending.push(key);
+    match action::meaning(context, &app.pending) {
+        Meaning::Action(action, letter) => {
+            app.pending.clear();
+            let count = app.count.take();
+            act(app, action, letter, count, out);
+        }
+        Meaning::Prefix => wait(app, out),
+        Meaning::Nothing => {
+            app.pending.clear();
+            app.count = None;
+        }
+    }
+}
+
+fn wait(app: &mut App, out: &mut Vec<Effect>) {
+    app.stamp += 1;
+    out.push(Effect::Later(PREFIX, Timer::Prefix(app.stamp)));
+}
+
+/// A prefix has waited: show what may follow. A digit alone has waited: it is the key of a view.
+pub(crate) fn prefix_timer(app: &mut App, stamp: u64, out: &mut Vec<Effect>) {
+    if stamp != app.stamp {
+        return;
+    }
+    if !app.pending.is_empty() {
+        app.hint = true;
+        return;
+    }
+    if let Some(digit) = app.count.and_then(|n| u32::try_from(n).ok())
+        && let Some(c) = char::from_digit(digit, 10)
+        && let Meaning::Action(action, _) = action::meaning(app.context(), &[Key::char(c)])
+    {
+        app.count = None;
+        act(app, action, None, None, out);
+    }
+}
+
+/// Text was pasted: it belongs into a text field and nowhere else, or it would be a row of commands.
+pub(crate) fn paste(app: &mut App, text: &str) {
+    if let Some(prompt) = &mut app.prompt {
+        let line = text.lines().next().unwrap_or_default();
+        let room = MAX_QUERY.saturating_sub(prompt.chars().count());
+        prompt.extend(line.chars().filter(|c| !c.is_control()).take(room));
+    }
+}
+
+fn prompt_key(app: &mut App, key: Key, out: &mut Vec<Effect>) {
+    let Some(prompt) = &mut app.prompt else {
+        return;
+    };
+    match key.code {
+        KeyCode::Esc => app.prompt = None,
+        KeyCode::Backspace if prompt.is_empty() => app.prompt = None,
+        KeyCode::Backspace => {
+            prompt.pop();
+        }
+        KeyCode::Char('u') if key.ctrl => prompt.clear(),
+        KeyCode::Char('w') if key.ctrl => {
+            let kept = prompt.trim_end().rfind(' ').map_or(0, |at| at + 1);
+            prompt.truncate(kept);
+        }
+        KeyCode::Enter => {
+            let text = std::mem::take(prompt);
+            app.prompt = None;
+            if text.is_empty() {
+                app.search = None;
+            } else {
+                app.search = Some(text);
+                find::next(app, true, true, out);
+            }
+        }
+        _ => {
+            if let Some(c) = key.typed()
+                && prompt.chars().count() < MAX_QUERY
+            {
+                prompt.push(c);
+            }
+        }
+    }
+}
+
+/// Does an action, or says why it cannot be done.
+pub(crate) fn act(
+    app: &mut App,
+    action: Action,
+    letter: Option<char>,
+    count: Option<u64>,
+    out: &mut Vec<Effect>,
+) {
+    if let Err(why) = app.enabled(action) {
+        return toast(app, Tone::Note, why, &[], out);
+    }
+    if action != Action::Interrupt {
+        app.toast = None;
+    }
+    let n = usize::try_from(count.unwrap_or(1)).unwrap_or(usize::MAX);
+    match action {
+        Action::Down => travel::scroll(app, n, true),
+        Action::Up => travel::scroll(app, n, false),
+        Action::PageDown => travel::page(app, n, true),
+        Action::PageUp => travel::page(app, n, false),
+        Action::First => travel::end(app, false),
+        Action::Last => match count {
+            Some(number) => travel::to_number(app, number),
+            None => travel::end(app, true),
+        },
+        Action::Left => sideways(app, false),
+        Action::Right => sideways(app, true),
+        Action::Step => travel::step(app, n, true, out),
+        Action::Back => travel::step(app, n, false, out),
+        Action::NextChange => travel::next(app, n, true, "change", rows::changed, out),
+        Action::PrevChange => travel::next(app, n, false, "change", rows::changed, out),
+        Action::NextError => travel::next(app, n, true, "error", rows::failed, out),
+        Action::PrevError => travel::next(app, n, false, "error", rows::failed, out),
+        Action::NextTurn => travel::next(app, n, true, "turn", rows::begins_turn, out),
+        Action::PrevTurn => travel::next(app, n, false, "turn", rows::begins_turn, out),
+        Action::NextLabel => travel::next(app, n, true, "label", |r| !r.labels.is_empty(), out),
+        Action::PrevLabel => travel::next(app, n, false, "label", |r| !r.labels.is_empty(), out),
+        Action::NextHunk => travel::hunk(app, n, true),
+        Action::PrevHunk => travel::hunk(app, n, false),
+        Action::NextFile => travel::file(app, n, true),
+        Action::PrevFile => travel::file(app, n, false),
+        Action::Open => open(app),
+        Action::Close => close(app),
+        Action::ViewTimeline => app.view = None,
+        Action::ViewDiff => {
+            app.view = Some(View::Diff(DiffView {
+                want: Some(true),
+                ..DiffView::default()
+            }));
+        }
+        Action::ViewState => {
+            if let Some(row) = app.focus_row() {
+                app.view = Some(View::State(StateView::new(row)));
+            }
+        }
+        Action::NextPane => pane(app, true),
+        Action::PrevPane => pane(app, false),
+        Action::SideBySide => {
+            let now = screen::split(app);
+            if let Some(View::Diff(diff)) = &mut app.view {
+                diff.split = Some(!now);
+            }
+        }
+        Action::Fold => fold(app, None),
+        Action::FoldAll => {
+            let turns = app
+                .rows
+                .from(0)
+                .filter(|r| r.kind == StepKind::Prompt)
+                .map(|r| (r.session, r.turn))
+                .collect();
+            app.folded = turns;
+            app.refold();
+            travel::out_of_fold(app);
+        }
+        Action::UnfoldAll => {
+            app.folded.clear();
+            app.refold();
+        }
+        Action::Centre => travel::centre(app),
+        Action::Rollback => world::rollback(app, out),
+        Action::Confirm => world::confirm(app, false, out),
+        Action::ConfirmFrozen => world::confirm(app, true, out),
+        Action::Undo => world::undo(app, out),
+        Action::Redo => world::redo(app, out),
+        Action::Freeze => world::freeze(app, out),
+        Action::Label => world::label(app, letter, out),
+        Action::Jump => travel::to_label(app, letter, out),
+        Action::Search => app.prompt = Some(String::new()),
+        Action::SearchNext => find::next(app, true, false, out),
+        Action::SearchPrev => find::next(app, false, false, out),
+        Action::CopyStep => {
+            if let Some(row) = app.focus_row() {
+                let text = format!("step:{}", row.ordinal);
+                copy(app, text, out);
+            }
+        }
+        Action::CopyPath => {
+            if let Some(text) = app.selected_path() {
+                copy(app, text, out);
+            }
+        }
+        Action::Help => {
+            app.overlay = match app.overlay {
+                Some(Overlay::Help { .. }) => None,
+                _ => Some(Overlay::Help { scroll: 0 }),
+            };
+        }
+        Action::Quit => quit(app, out),
+        Action::Redraw => out.push(Effect::Redraw),
+        Action::Suspend => out.push(Effect::Suspend),
+        Action::Interrupt => interrupt(app, out),
+    }
+}
+
+/// Nobody can know whether the terminal took it: so that is what the toast says.
+fn copy(app: &mut App, text: String, out: &mut Vec<Effect>) {
+    let said = format!("{text} sent to the terminal's clipboard");
+    toast(app, Tone::Good, said, &[], out);
+    out.push(Effect::Copy(text));
+}
+
+fn open(app: &mut App) {
+    match &mut app.view {
+        Some(View::Diff(diff)) => {
+            if diff.in_files {
+                diff.in_files = false;
+            } else {
+                diff.force();
+            }
+        }
+        Some(View::State(state)) => {
+            if state.in_file {
+                state.forced = state.shown.as_ref().and_then(|e| e.blob);
+            } else if !state.toggle(None) {
+                state.in_file = state.shown.is_some();
+            }
+        }
+        None if app.pane == Pane::Timeline => {
+            if app.focus_row().is_some() {
+                app.pane = Pane::Detail;
+            }
+        }
+        None => {
+            if app.enabled(Action::ViewDiff).is_ok() {
+                app.view = Some(View::Diff(DiffView {
+                    want: Some(true),
+                    ..DiffView::default()
+                }));
+            }
+        }
+    }
+}
+
+fn close(app: &mut App) {
+    if app.overlay.take().is_some() {
+        return;
+    }
+    match &mut app.view {
+        Some(View::State(state)) if state.in_file => state.in_file = false,
+        Some(_) => app.view = None,
+        None if app.pane != Pane::Timeline => app.pane = Pane::Timeline,
+        None => app.search = None,
+    }
+}
+
+fn quit(app: &mut App, out: &mut Vec<Effect>) {
+    if app.overlay.take().is_some() {
+        return;
+    }
+    if app.view.take().is_some() {
+        return;
+    }
+    if app.pane != Pane::Timeline && screen::shape(app.size) == screen::Shape::One {
+        app.pane = Pane::Timeline;
+        return;
+    }
+    out.push(Effect::Quit);
+}
+
+fn interrupt(app: &mut App, out: &mut Vec<Effect>) {
+    if app.interrupted {
+        return out.push(Effect::Quit);
+    }
+    app.prompt = None;
+    app.overlay = None;
+    app.pending.clear();
+    app.count = None;
+    toast(app, Tone::Note, "Ctrl-c again quits".to_owned(), &[], out);
+    app.interrupted = true;
+}
+
+fn pane(app: &mut App, forward: bool) {
+    match &mut app.view {
+        Some(View::Diff(diff)) => diff.in_files = !diff.in_files,
+        Some(View::State(state)) => state.in_file = !state.in_file && state.shown.is_some(),
+        None => {
+            let panes: &[Pane] = if screen::shape(app.size) == screen::Shape::Three {
+                &[Pane::Timeline, Pane::Detail, Pane::Changes]
+            } else {
+                &[Pane::Timeline, Pane::Detail]
+            };
+            let at = panes.iter().position(|p| *p == app.pane).unwrap_or(0);
+            let by = if forward { 1 } else { panes.len() - 1 };
+            app.pane = panes[(at + by) % panes.len()];
+        }
+    }
+}
+
+fn fold(app: &mut App, want: Option<bool>) {
+    let Some(turn) = app
+        .focus_row()
+        .filter(|r| r.turn > 0)
+        .map(|r| (r.session, r.turn))
+    else {
+        return;
+    };
+    if want.unwrap_or(!app.folded.contains(&turn)) {
+        app.folded.insert(turn);
+    } else {
+        app.folded.remove(&turn);
+    }
+    app.refold();
+    travel::out_of_fold(app);
+}
+
+fn sideways(app: &mut App, right: bool) {
+    const BY: usize = 8;
+    let shift = |left: &mut usize| {
+        *left = if right {
+            (*left + BY).min(4096)
+        } else {
+            left.saturating_sub(BY)
+        };
+    };
+    match &mut app.view {
+        Some(View::Diff(diff)) => {
+            if diff.in_files {
+                diff.in_files = !right;
+            } else if !right && diff.left == 0 {
+                diff.in_files = true;
+            } else {
+                shift(&mut diff.left);
+            }
+        }
+        Some(View::State(state)) => {
+            if state.in_file {
+                if !right && state.left == 0 {
+                    state.in_file = false;
+                } else {
+                    shift(&mut state.left);
+                }
+            } else if right {
+                let opened = state.selected().is_some_and(|n| n.open);
+                if opened || !state.toggle(Some(true)) {
+                    state.in_file = !opened && state.shown.is_some();
+                }
+            } else if !state.selected().is_some_and(|n| n.open) || !state.toggle(Some(false)) {
+                state.select_parent();
+            }
+        }
+        None => match app.pane {
+            Pane::Timeline => fold(app, Some(!right)),
+            Pane::Detail => shift(&mut app.detail.left),
+            Pane::Changes => shift(&mut app.changes.left),
+        },
+    }
+}

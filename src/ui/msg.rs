@@ -1,0 +1,143 @@
+//! What can happen to the UI, and what it can ask of the world. Both are plain values, so that a test can play either side.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::diff::text::TextDiff;
+use crate::engine::api::{ApiError, EntryInfo, FileChange, Notice, Request, Response};
+use crate::model::{BlobId, Ordinal, RepoPath, StepId};
+
+use super::keys::Key;
+use super::light::Light;
+
+/// Something happened.
+#[derive(Debug)]
+pub(crate) enum Msg {
+    /// A key was pressed.
+    Key(Key),
+    /// Text was pasted.
+    Paste(String),
+    /// The terminal has another size.
+    Resize(u16, u16),
+    /// The source is there (and whether an engine is behind it), or cannot be had.
+    Connected(Result<bool, ApiError>),
+    /// The engine has news.
+    Notice(Notice),
+    /// The engine is gone.
+    Gone,
+    /// An answer came.
+    Answer(Tag, Result<Response, ApiError>),
+    /// Two contents were compared.
+    Compared(DiffKey, Compared),
+    /// A content's words were recognised.
+    Lit(LightKey, Arc<Light>),
+    /// A file was read.
+    Read(BlobId, Result<Arc<Vec<u8>>, String>),
+    /// A time has passed.
+    Timer(Timer),
+}
+
+/// What an answer is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Tag {
+    /// The status asked for at the start.
+    Status,
+    /// A page of the newest rows.
+    Tail,
+    /// A page from the beginning.
+    Head,
+    /// A step's texts and changes.
+    Step(StepId),
+    /// What a rollback would do; for the dialog.
+    Preview(Ordinal),
+    /// A rollback to a step.
+    Rollback(Ordinal),
+    /// An undo.
+    Undo,
+    /// A redo.
+    Redo,
+    /// A freeze (or thaw).
+    Freeze(bool),
+    /// A label that was set on a step.
+    Label(char, Ordinal),
+    /// A directory of a past state.
+    List(String, RepoPath),
+}
+
+/// A pair of contents; `None` is an absent side.
+pub(crate) type DiffKey = (Option<BlobId>, Option<BlobId>);
+
+/// A content with the name that tells its language.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct LightKey {
+    /// Which content.
+    pub blob: BlobId,
+    /// Its file's name.
+    pub name: Vec<u8>,
+}
+
+impl LightKey {
+    /// For an entry with content.
+    pub(crate) fn of(entry: &EntryInfo) -> Option<Self> {
+        Some(Self {
+            blob: entry.blob?,
+            name: entry.path.name().to_vec(),
+        })
+    }
+}
+
+/// How a comparison stands.
+#[derive(Debug, Clone)]
+pub(crate) enum Compared {
+    /// It was asked for.
+    Waiting,
+    /// Here it is.
+    Ready(Arc<TextDiff>),
+    /// A side is large: it is compared only when asked for.
+    Large,
+    /// It failed; why.
+    Failed(String),
+}
+
+/// A time that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Timer {
+    /// The pressed prefix has waited long enough: show what may follow, or take a lone digit for a view.
+    Prefix(u64),
+    /// A toast has been there long enough.
+    Toast(u64),
+}
+
+/// A purpose of which only the newest request counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Slot {
+    /// The step under the cursor.
+    Step,
+    /// Its comparisons.
+    Compare,
+    /// The file shown by the state browser.
+    Read,
+    /// A rollback's preview.
+    Preview,
+}
+
+/// Something for the world to do.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    /// Ask the source; an earlier question in the same slot is dropped.
+    Ask(Option<Slot>, Tag, Request),
+    /// Compare the contents of these changes and recognise their words.
+    Compare(Vec<FileChange>),
+    /// Read a file and recognise its words.
+    Read(EntryInfo),
+    /// Say so after a while.
+    Later(Duration, Timer),
+    /// Send a text to the terminal's clipboard.
+    Copy(String),
+    /// Draw everything again.
+    Redraw,
+    /// Go to the background.
+    Suspend,
+    /// End.
+    Quit,
+}

@@ -1,0 +1,286 @@
+//! What lies over a view: help, the question before a rollback, and what may follow a prefix.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::{Modifier, Style};
+use ratatui::text::{Line, Span};
+
+use super::action::{self, Action, Context, Group, TABLE};
+use super::app::{App, Overlay, Pane, View};
+use super::draw::key_of;
+use super::keys;
+use super::paint;
+use super::text;
+use super::theme::Token;
+
+/// Draws what lies over the view.
+pub(crate) fn draw(app: &App, buf: &mut Buffer, body: Rect) {
+    match &app.overlay {
+        Some(Overlay::Help { scroll }) => help(app, buf, body, *scroll),
+        Some(Overlay::Rollback { to, preview }) => {
+            let files = match preview {
+                None => "the files".to_owned(),
+                Some(Ok((0, 0))) => "nothing (no file differs)".to_owned(),
+                Some(Ok((set, 0))) => text::plural(*set as u64, "file"),
+                Some(Ok((set, gone))) => format!(
+                    "{} ({} set back, {} removed)",
+                    text::plural((set + gone) as u64, "file"),
+                    text::grouped(*set as u64),
+                    text::grouped(*gone as u64)
+                ),
+                Some(Err(_)) => "the files".to_owned(),
+            };
+            let problem = match preview {
+                Some(Err(why)) => Some(why.as_str()),
+                _ => None,
+            };
+            dialog(app, buf, body, &to.to_string(), &files, problem);
+        }
+        None if app.hint => follow(app, buf, body),
+        None => {}
+    }
+}
+
+/// Clears an area and frames it.
+fn popup(app: &App, buf: &mut Buffer, area: Rect, title: &str, bottom: &[Span<'static>]) -> Rect {
+    for y in area.top()..area.bottom() {
+        for x in area.left()..area.right() {
+            if let Some(cell) = buf.cell_mut((x, y)) {
+                cell.reset();
+            }
+        }
+    }
+    let bold = Style::new().add_modifier(Modifier::BOLD);
+    let title = [Span::styled(title.to_owned(), bold)];
+    paint::frame(buf, area, &app.look, true, &title, bottom)
+}
+
+fn centred(body: Rect, width: u16, height: u16) -> Rect {
+    let (w, h) = (width.min(body.width), height.min(body.height));
+    Rect::new(
+        body.x + (body.width - w) / 2,
+        body.y + (body.height - h) / 2,
+        w,
+        h,
+    )
+}
+
+fn dialog(app: &App, buf: &mut Buffer, body: Rect, step: &str, files: &str, problem: Option<&str>) {
+    let dim = app.look.theme.style(Token::Dim);
+    let key = |action: Action, words: &str| {
+        Line::from(vec![
+            Span::styled(
+                format!("  {:<4}", key_of(app, action)),
+                app.look.theme.style(Token::Key),
+            ),
+            Span::raw(words.to_owned()),
+        ])
+    };
+    let mut lines = vec![
+        Line::from(format!("Set {files} back to step {step}?")),
+        Line::default(),
+        key(Action::Confirm, "freeze the agent, roll back, let it go on"),
+        key(Action::ConfirmFrozen, "the same, and keep it frozen"),
+        key(Action::Close, "do nothing"),
+        Line::default(),
+        Line::from(Span::styled(
+            "What is there now is saved first; u brings it back.",
+            dim,
+        )),
+    ];
+    if let Some(problem) = problem {
+        let bad = app.look.theme.style(Token::Bad);
+        lines.insert(1, Line::from(Span::styled(problem.to_owned(), bad)));
+    }
+    let height = u16::try_from(lines.len()).unwrap_or(8) + 2;
+    let width = lines
+        .iter()
+        .map(Line::width)
+        .max()
+        .and_then(|w| u16::try_from(w).ok())
+        .unwrap_or(60);
+    let area = centred(body, (width + 6).max(58), height);
+    let inner = popup(app, buf, area, "An agent is running", &[]);
+    for (y, line) in (inner.y..inner.bottom()).zip(&lines) {
+        let place = Rect::new(inner.x + 2, y, inner.width.saturating_sub(3), 1);
+        paint::line(buf, place, line, 0, app.look.glyphs.ellipsis);
+    }
+}
+
+/// What may follow the keys pressed so far.
+fn follow(app: &App, buf: &mut Buffer, body: Rect) {
+    let found = action::continuations(app.context(), &app.pending);
+    if found.is_empty() {
+        return;
+    }
+    let ascii = app.look.glyphs.cursor == ">";
+    let title: String = app.pending.iter().filter_map(|k| k.typed()).collect();
+    let lines: Vec<Line<'static>> = found
+        .iter()
+        .map(|(rest, entry)| {
+            let rest = if *rest == "{a}" { "a-z" } else { rest };
+            Line::from(vec![
+                Span::styled(
+                    format!("{:<4}", keys::shown(rest, ascii)),
+                    app.look.theme.style(Token::Key),
+                ),
+                Span::raw(entry.title),
+            ])
+        })
+        .collect();
+    let height = u16::try_from(lines.len()).unwrap_or(8) + 2;
+    let (w, h) = (28.min(body.width), height.min(body.height));
+    let area = Rect::new(body.right() - w, body.bottom() - h, w, h);
+    let inner = popup(app, buf, area, &title, &[]);
+    for (y, line) in (inner.y..inner.bottom()).zip(&lines) {
+        let place = Rect::new(inner.x + 1, y, inner.width.saturating_sub(2), 1);
+        paint::line(buf, place, line, 0, app.look.glyphs.ellipsis);
+    }
+}
+
+/// The context under the help.
+fn under(app: &App) -> Context {
+    match (&app.view, app.pane) {
+        (Some(View::Diff(_)), _) => Context::Diff,
+        (Some(View::State(_)), _) => Context::State,
+        (None, Pane::Timeline) => Context::Timeline,
+        (None, _) => Context::Detail,
+    }
+}
+
+fn context_name(context: Context) -> &'static str {
+    match context {
+        Context::Timeline => "Timeline",
+        Context::Detail => "Step",
+        Context::Diff => "Diff",
+        Context::State => "State",
+        Context::Dialog | Context::Help => "Help",
+    }
+}
+
+/// One group of the help as lines: keys and titles.
+fn group(app: &App, group: Group, context: Context) -> Vec<Line<'static>> {
+    let theme = app.look.theme;
+    let ascii = app.look.glyphs.cursor == ">";
+    let title = match group {
+        Group::World => format!("{} (all undoable)", group.title()),
+        _ => group.title().to_owned(),
+    };
+    let mut out = vec![Line::from(Span::styled(title, theme.style(Token::Focus)))];
+    for entry in TABLE
+        .iter()
+        .filter(|e| e.group == group && e.contexts.contains(&context))
+    {
+        let keys: Vec<String> = entry.keys.iter().map(|k| keys::shown(k, ascii)).collect();
+        let off = app.enabled(entry.action).is_err();
+        let words = if off {
+            theme.style(Token::Dim)
+        } else {
+            Style::new()
+        };
+        out.push(Line::from(vec![
+            Span::styled(
+                format!("{:<11} ", keys.join(" ")),
+                theme.style(if off { Token::Dim } else { Token::Key }),
+            ),
+            Span::styled(entry.title, words),
+        ]));
+    }
+    out
+}
+
+/// Why keys of this view do nothing now.
+fn disabled(app: &App, context: Context) -> Vec<String> {
+    let mut seen: Vec<(String, String)> = Vec::new();
+    for entry in TABLE.iter().filter(|e| e.contexts.contains(&context)) {
+        if let Err(why) = app.enabled(entry.action) {
+            let key = key_of(app, entry.action);
+            match seen.iter_mut().find(|(_, w)| *w == why) {
+                Some((keys, _)) => {
+                    keys.push(' ');
+                    keys.push_str(&key);
+                }
+                None => seen.push((key, why)),
+            }
+        }
+    }
+    seen.into_iter()
+        .map(|(keys, why)| format!("{keys} ({why})"))
+        .collect()
+}
+
+fn help(app: &App, buf: &mut Buffer, body: Rect, scroll: usize) {
+    let look = &app.look;
+    let dim = look.theme.style(Token::Dim);
+    let context = under(app);
+    let inner_width = usize::from(body.width.saturating_sub(4));
+    let columns = (inner_width / 28).clamp(1, 3);
+    let width = inner_width / columns;
+    // Groups go to the column that is shortest so far, in order.
+    let mut stacks: Vec<Vec<Line<'static>>> = vec![Vec::new(); columns];
+    for g in Group::ALL {
+        let lines = group(app, g, context);
+        if lines.len() < 2 {
+            continue;
+        }
+        if let Some(stack) = stacks.iter_mut().min_by_key(|s| s.len()) {
+            if !stack.is_empty() {
+                stack.push(Line::default());
+            }
+            stack.extend(lines);
+        }
+    }
+    let tall = stacks.iter().map(Vec::len).max().unwrap_or(0);
+    let mut tail: Vec<Line<'static>> = vec![
+        Line::default(),
+        Line::from(Span::styled(
+            "A number before a key repeats it: 5s, 10j. 142G goes to step 142.",
+            dim,
+        )),
+    ];
+    let off = disabled(app, context);
+    if !off.is_empty() {
+        let words = format!("not now:  {}", off.join("   "));
+        for line in text::wrap(&words, inner_width) {
+            tail.push(Line::from(Span::styled(line, dim)));
+        }
+    }
+    if let Some(status) = &app.status {
+        for warning in &status.warnings {
+            let words = format!("! {}", text::one_line(warning));
+            for line in text::wrap(&words, inner_width) {
+                let warn = look.theme.style(Token::Warn);
+                tail.push(Line::from(Span::styled(line, warn)));
+            }
+        }
+    }
+    let total = tall + tail.len();
+    let height = u16::try_from(total + 2).unwrap_or(u16::MAX);
+    let area = Rect::new(body.x, body.y, body.width, height.min(body.height));
+    let visible = usize::from(area.height.saturating_sub(2));
+    let scroll = scroll.min(total.saturating_sub(visible));
+    let more = if scroll + visible < total {
+        "j k scroll, ? or Esc closes"
+    } else {
+        "? or Esc closes"
+    };
+    let title = format!("Help  {}", context_name(context));
+    let bottom = [Span::styled(more.to_owned(), dim)];
+    let inner = popup(app, buf, area, &title, &bottom);
+    for y in 0..inner.height {
+        let at = scroll + usize::from(y);
+        let place = Rect::new(inner.x + 1, inner.y + y, inner.width.saturating_sub(2), 1);
+        if at >= tall {
+            if let Some(line) = tail.get(at - tall) {
+                paint::line(buf, place, line, 0, look.glyphs.ellipsis);
+            }
+            continue;
+        }
+        for (i, stack) in stacks.iter().enumerate() {
+            let Some(line) = stack.get(at) else { continue };
+            let x = place.x + u16::try_from(i * width).unwrap_or(0);
+            let cell = Rect::new(x, place.y, u16::try_from(width - 1).unwrap_or(0), 1);
+            paint::line(buf, cell, line, 0, look.glyphs.ellipsis);
+        }
+    }
+}

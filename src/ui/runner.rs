@@ -1,0 +1,236 @@
+//! Carries out effects: asks the source, compares and recognises off the UI's thread, keeps time. Results come back as
+//! messages; in a slot only the newest request counts, and what it replaces is cancelled.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::AbortHandle;
+
+use crate::diff::text::hunks;
+use crate::engine::api::{ApiError, EntryInfo, ErrorCode, FileChange, Request, Response};
+use crate::engine::source::Source;
+use crate::model::BlobId;
+
+use super::app::diff_key;
+use super::light;
+use super::msg::{Compared, DiffKey, Effect, LightKey, Msg, Slot};
+
+/// Unchanged lines around a change.
+const CONTEXT: usize = 4;
+
+/// Longest file that is read for the state browser, in bytes.
+const MAX_READ: u64 = 16 << 20;
+
+/// Bytes asked for at a time.
+const PART: u64 = 4 << 20;
+
+/// Carries out effects on tasks of the current runtime.
+pub(crate) struct Runner {
+    source: Option<Arc<dyn Source>>,
+    send: UnboundedSender<Msg>,
+    slots: HashMap<Slot, AbortHandle>,
+    /// Tasks that have not ended, timers aside: zero means that nothing will change by itself.
+    open: Arc<AtomicUsize>,
+}
+
+/// Counts a task for as long as it lives, however it ends.
+struct Open(Arc<AtomicUsize>);
+
+impl Open {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Tells a blocking job to stop when the task that waits for it is gone.
+struct Stop(Arc<AtomicBool>);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Runner {
+    /// One that has no source yet.
+    pub(crate) fn new(send: UnboundedSender<Msg>) -> Self {
+        Self {
+            source: None,
+            send,
+            slots: HashMap::new(),
+            open: Arc::new(AtomicUsize::new(0)),
+        }
+    }
+
+    /// The source is there: its notices become messages.
+    pub(crate) fn connect(&mut self, source: Arc<dyn Source>) {
+        let mut notices = source.notices();
+        let send = self.send.clone();
+        tokio::spawn(async move {
+            while let Some(notice) = notices.recv().await {
+                if send.send(Msg::Notice(notice)).is_err() {
+                    return;
+                }
+            }
+            let _ = send.send(Msg::Gone);
+        });
+        self.source = Some(source);
+    }
+
+    /// Tasks that have not ended: what a test waits for.
+    #[cfg(test)]
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::SeqCst)
+    }
+
+    fn task(&mut self, slot: Option<Slot>, task: impl Future<Output = ()> + Send + 'static) {
+        let open = Open::new(&self.open);
+        let handle = tokio::spawn(async move {
+            let _open = open;
+            task.await;
+        });
+        if let Some(slot) = slot
+            && let Some(old) = self.slots.insert(slot, handle.abort_handle())
+        {
+            old.abort();
+        }
+    }
+
+    /// Begins an effect. Those that are about the terminal itself are given back.
+    pub(crate) fn run(&mut self, effect: Effect) -> Option<Effect> {
+        let send = self.send.clone();
+        match effect {
+            Effect::Ask(slot, tag, request) => {
+                let source = self.source.clone()?;
+                self.task(slot, async move {
+                    let result = source.ask(request).await;
+                    let _ = send.send(Msg::Answer(tag, result));
+                });
+            }
+            Effect::Compare(changes) => {
+                let source = self.source.clone()?;
+                self.task(Some(Slot::Compare), async move {
+                    compare_all(source, changes, send).await;
+                });
+            }
+            Effect::Read(entry) => {
+                let source = self.source.clone()?;
+                self.task(Some(Slot::Read), async move {
+                    read(source, entry, send).await;
+                });
+            }
+            Effect::Later(time, timer) => {
+                tokio::spawn(async move {
+                    tokio::time::sleep(time).await;
+                    let _ = send.send(Msg::Timer(timer));
+                });
+            }
+            effect @ (Effect::Copy(_) | Effect::Redraw | Effect::Suspend | Effect::Quit) => {
+                return Some(effect);
+            }
+        }
+        None
+    }
+}
+
+/// Reads a whole blob, part by part.
+async fn blob(source: &dyn Source, id: BlobId, limit: u64) -> Result<Vec<u8>, ApiError> {
+    let mut out: Vec<u8> = Vec::new();
+    loop {
+        let offset = out.len() as u64;
+        let request = Request::Blob {
+            id,
+            offset,
+            len: PART.min(limit.saturating_sub(offset)),
+        };
+        let part = match source.ask(request).await? {
+            Response::Blob(part) => part,
+            _ => {
+                let message = "the engine gave no content; is it of another version?";
+                return Err(ApiError::new(ErrorCode::Failed, message));
+            }
+        };
+        let empty = part.bytes.is_empty();
+        out.extend_from_slice(&part.bytes);
+        let so_far = out.len() as u64;
+        if empty || so_far >= part.len || so_far >= limit {
+            return Ok(out);
+        }
+    }
+}
+
+/// A blocking job that is told to stop when this future is dropped.
+async fn job<T: Send + 'static>(work: impl FnOnce(&AtomicBool) -> T + Send + 'static) -> Option<T> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let guard = Stop(Arc::clone(&stop));
+    let result = tokio::task::spawn_blocking(move || work(&stop)).await.ok();
+    drop(guard);
+    result
+}
+
+async fn compare_all(
+    source: Arc<dyn Source>,
+    changes: Vec<FileChange>,
+    send: UnboundedSender<Msg>,
+) {
+    let mut lit: Vec<(LightKey, Arc<Vec<u8>>)> = Vec::new();
+    for change in changes {
+        let key: DiffKey = diff_key(&change);
+        let side = async |id: Option<BlobId>| match id {
+            Some(id) => blob(source.as_ref(), id, u64::MAX).await,
+            None => Ok(Vec::new()),
+        };
+        let (before, after) = match (side(key.0).await, side(key.1).await) {
+            (Ok(before), Ok(after)) => (Arc::new(before), Arc::new(after)),
+            (Err(error), _) | (_, Err(error)) => {
+                let _ = send.send(Msg::Compared(key, Compared::Failed(error.message)));
+                continue;
+            }
+        };
+        let (a, b) = (Arc::clone(&before), Arc::clone(&after));
+        let compared = match job(move |_| hunks(&a, &b, CONTEXT)).await {
+            Some(diff) => Compared::Ready(Arc::new(diff)),
+            None => Compared::Failed("the comparison failed".to_owned()),
+        };
+        let _ = send.send(Msg::Compared(key, compared));
+        for (entry, bytes) in [(&change.before, before), (&change.after, after)] {
+            if let Some(key) = entry.as_ref().and_then(LightKey::of) {
+                lit.push((key, bytes));
+            }
+        }
+    }
+    // Lines first, colours afterwards.
+    for (key, bytes) in lit {
+        let name = key.name.clone();
+        if let Some(light) = job(move |stop| light::light(&name, &bytes, stop)).await {
+            let _ = send.send(Msg::Lit(key, Arc::new(light)));
+        }
+    }
+}
+
+async fn read(source: Arc<dyn Source>, entry: EntryInfo, send: UnboundedSender<Msg>) {
+    let Some(key) = LightKey::of(&entry) else {
+        return;
+    };
+    let bytes = match blob(source.as_ref(), key.blob, MAX_READ).await {
+        Ok(bytes) => Arc::new(bytes),
+        Err(error) => {
+            let _ = send.send(Msg::Read(key.blob, Err(error.message)));
+            return;
+        }
+    };
+    let _ = send.send(Msg::Read(key.blob, Ok(Arc::clone(&bytes))));
+    let name = key.name.clone();
+    if let Some(light) = job(move |stop| light::light(&name, &bytes, stop)).await {
+        let _ = send.send(Msg::Lit(key, Arc::new(light)));
+    }
+}

@@ -1,0 +1,266 @@
+//! Where things are: the panes for every size of terminal, and everything that must be fitted to them before drawing.
+
+use ratatui::layout::{Rect, Size};
+
+use super::app::{App, Pane, View};
+use super::detail::{self, DocKey, DocPane, Parts};
+use super::diff_view::SIDE_BY_SIDE;
+
+/// How many panes there is room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    /// Not even for one.
+    TooSmall,
+    One,
+    Two,
+    Three,
+}
+
+/// The shape of a terminal of this size.
+pub(crate) fn shape(size: Size) -> Shape {
+    match (size.width, size.height) {
+        (w, h) if w < 40 || h < 8 => Shape::TooSmall,
+        (w, _) if w < 80 => Shape::One,
+        (w, _) if w < 120 => Shape::Two,
+        _ => Shape::Three,
+    }
+}
+
+/// The parts of the screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Regions {
+    pub header: Rect,
+    /// Empty in views that have none.
+    pub minimap: Rect,
+    pub body: Rect,
+    pub footer: Rect,
+}
+
+/// The parts for the present view.
+pub(crate) fn regions(app: &App) -> Regions {
+    let Size { width, height } = app.size;
+    let row = |y: u16, h: u16| Rect::new(0, y, width, h);
+    let map = u16::from(app.view.is_none());
+    let body = height.saturating_sub(2 + map);
+    Regions {
+        header: row(0, 1.min(height)),
+        minimap: row(1, map),
+        body: row(1 + map, body),
+        footer: row(height.saturating_sub(1), 1.min(height)),
+    }
+}
+
+fn columns(area: Rect, widths: &[u16]) -> Vec<Rect> {
+    let mut x = area.x;
+    widths
+        .iter()
+        .map(|w| {
+            let rect = Rect::new(x, area.y, *w, area.height);
+            x += w;
+            rect
+        })
+        .collect()
+}
+
+/// The panes of the home screen that are shown, left to right.
+pub(crate) fn home(app: &App) -> Vec<(Pane, Rect)> {
+    let body = regions(app).body;
+    let w = body.width;
+    match shape(app.size) {
+        Shape::TooSmall => Vec::new(),
+        Shape::One => {
+            let pane = if app.pane == Pane::Timeline {
+                Pane::Timeline
+            } else {
+                Pane::Detail
+            };
+            vec![(pane, body)]
+        }
+        Shape::Two => {
+            let left = (w * 56 / 100).clamp(44, 64);
+            let rects = columns(body, &[left, w - left]);
+            vec![(Pane::Timeline, rects[0]), (Pane::Detail, rects[1])]
+        }
+        Shape::Three => {
+            let left = (w * 2 / 5).clamp(50, 84);
+            let rest = w - left;
+            let middle = (rest * 9 / 20).clamp(30, 72);
+            let rects = columns(body, &[left, middle, rest - middle]);
+            vec![
+                (Pane::Timeline, rects[0]),
+                (Pane::Detail, rects[1]),
+                (Pane::Changes, rects[2]),
+            ]
+        }
+    }
+}
+
+/// List and body of the diff or state view. Where there is room for one only, it is the one with the keys.
+pub(crate) fn beside(app: &App, list_has_keys: bool) -> (Option<Rect>, Option<Rect>) {
+    let body = regions(app).body;
+    if shape(app.size) == Shape::One {
+        return if list_has_keys {
+            (Some(body), None)
+        } else {
+            (None, Some(body))
+        };
+    }
+    let left = (body.width * 26 / 100).clamp(24, 44);
+    let rects = columns(body, &[left, body.width - left]);
+    (Some(rects[0]), Some(rects[1]))
+}
+
+/// What is left of a pane inside its frame.
+pub(crate) fn inner(area: Rect) -> Rect {
+    Rect::new(
+        area.x + 1,
+        area.y + 1,
+        area.width.saturating_sub(2),
+        area.height.saturating_sub(2),
+    )
+}
+
+/// Lines of text of a framed pane that has the keys.
+pub(crate) fn list_height(app: &App) -> usize {
+    usize::from(regions(app).body.height.saturating_sub(2))
+}
+
+/// Whether the diff view shows sides beside each other.
+pub(crate) fn split(app: &App) -> bool {
+    let Some(View::Diff(diff)) = &app.view else {
+        return false;
+    };
+    let (_, body) = beside(app, diff.in_files);
+    let wide = body.is_some_and(|b| b.width >= SIDE_BY_SIDE);
+    diff.split.unwrap_or(wide)
+}
+
+/// Fits everything to the screen. Called before each drawing; costs what has changed.
+pub(crate) fn arrange(app: &mut App) {
+    if shape(app.size) == Shape::TooSmall {
+        return;
+    }
+    if app.pane == Pane::Changes && shape(app.size) != Shape::Three {
+        app.pane = Pane::Detail;
+    }
+    match app.view {
+        None => arrange_home(app),
+        Some(View::Diff(_)) => arrange_diff(app),
+        Some(View::State(_)) => arrange_state(app),
+    }
+}
+
+fn arrange_home(app: &mut App) {
+    for (pane, rect) in home(app) {
+        let area = inner(rect);
+        match pane {
+            Pane::Timeline => {
+                let height = usize::from(area.height);
+                let line = app.focus_index().map_or(0, |i| app.line_of(i));
+                app.top = scrolled(app.top, line, app.visible_len(), height);
+            }
+            Pane::Detail => {
+                let parts = if shape(app.size) == Shape::Three {
+                    Parts::Info
+                } else {
+                    Parts::Both
+                };
+                let mut held = std::mem::take(&mut app.detail);
+                arrange_doc(app, &mut held, parts, area);
+                app.detail = held;
+            }
+            Pane::Changes => {
+                let mut held = std::mem::take(&mut app.changes);
+                arrange_doc(app, &mut held, Parts::Changes, area);
+                app.changes = held;
+            }
+        }
+    }
+}
+
+fn arrange_doc(app: &App, pane: &mut DocPane, parts: Parts, area: Rect) {
+    let key = DocKey {
+        step: app.focus_row().map(|r| r.step),
+        rows: app.rows.version(),
+        shelf: app.shelf.version,
+        width: area.width.saturating_sub(2),
+        parts,
+    };
+    if pane.key.as_ref() != Some(&key) {
+        let same = pane.key.as_ref().is_some_and(|k| k.step == key.step);
+        if !same {
+            pane.scroll = 0;
+            pane.left = 0;
+        }
+        pane.doc = detail::build(app, parts, key.width);
+        pane.key = Some(key);
+    }
+    pane.clamp(usize::from(area.height));
+}
+
+fn arrange_diff(app: &mut App) {
+    let split = split(app);
+    let height = list_height(app);
+    let Some(View::Diff(mut diff)) = app.view.take() else {
+        return;
+    };
+    let compared = diff.selected().and_then(|c| app.compared(c)).cloned();
+    diff.arrange(compared.as_ref(), app.shelf.version, split);
+    diff.scroll = diff.scroll.min(diff.body.len().saturating_sub(height));
+    app.view = Some(View::Diff(diff));
+}
+
+fn arrange_state(app: &mut App) {
+    let height = list_height(app);
+    let Some(View::State(state)) = &mut app.view else {
+        return;
+    };
+    state.top = scrolled(state.top, state.cursor, state.nodes.len(), height);
+    let lines = match &state.content {
+        Some((_, super::state_view::Content::Ready(_, starts))) => starts.len(),
+        _ => 0,
+    };
+    state.scroll = state.scroll.min(lines.saturating_sub(height));
+}
+
+/// Scrolls a list just so far that the cursor is on it, with a little of what follows; never past its end.
+pub(crate) fn scrolled(top: usize, cursor: usize, len: usize, height: usize) -> usize {
+    if height == 0 {
+        return cursor;
+    }
+    let margin = (height / 6).min(3);
+    let low = (cursor + margin + 1).saturating_sub(height);
+    let high = cursor.saturating_sub(margin);
+    top.clamp(low.min(high), high.max(low))
+        .min(len.saturating_sub(height))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cursor_stays_on_the_list() {
+        for len in [0usize, 1, 5, 30, 1000] {
+            for height in 1usize..12 {
+                for cursor in 0..len.min(60) {
+                    for top in [0, 3, len] {
+                        let top = scrolled(top, cursor, len, height);
+                        assert!(
+                            top <= cursor && cursor < top + height,
+                            "{top} {cursor} {len} {height}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn shapes() {
+        assert_eq!(shape(Size::new(39, 50)), Shape::TooSmall);
+        assert_eq!(shape(Size::new(60, 11)), Shape::One);
+        assert_eq!(shape(Size::new(100, 30)), Shape::Two);
+        assert_eq!(shape(Size::new(200, 50)), Shape::Three);
+    }
+}

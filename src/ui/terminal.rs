@@ -1,0 +1,130 @@
+//! The terminal itself: taken over, and given back however the program ends.
+//!
+//! Invariant: after [`Guard`] is dropped, after a panic on the UI's thread, and while the program is suspended, the
+//! terminal is as it was found: cooked, on its first screen, with its cursor and without bracketed paste.
+
+use std::io::{self, Write};
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, ThreadId};
+
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+use ratatui::crossterm::clipboard::CopyToClipboard;
+use ratatui::crossterm::cursor::{Hide, Show};
+use ratatui::crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
+use ratatui::crossterm::execute;
+use ratatui::crossterm::queue;
+use ratatui::crossterm::terminal::{
+    BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
+    disable_raw_mode, enable_raw_mode,
+};
+
+use super::app::App;
+use super::draw::draw;
+use super::screen;
+
+/// Whether the terminal is ours now.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Takes the terminal over.
+fn take() -> io::Result<()> {
+    TAKEN.store(true, Ordering::SeqCst);
+    enable_raw_mode()?;
+    // Bracketed paste: pasted text must never be a row of commands.
+    execute!(
+        io::stdout(),
+        EnterAlternateScreen,
+        EnableBracketedPaste,
+        Hide
+    )
+}
+
+/// Gives the terminal back. Does nothing when it is not ours; goes on after an error, since half is better than nothing.
+fn give_back() {
+    if !TAKEN.swap(false, Ordering::SeqCst) {
+        return;
+    }
+    let mut out = io::stdout();
+    let _ = queue!(
+        out,
+        EndSynchronizedUpdate,
+        DisableBracketedPaste,
+        LeaveAlternateScreen,
+        Show
+    );
+    let _ = out.flush();
+    let _ = disable_raw_mode();
+}
+
+/// On a panic of the UI's thread, gives the terminal back before the message is printed. A panic of a background job
+/// is kept off the screen: its task reports the failure.
+fn hook(ui: ThreadId) {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if thread::current().id() == ui || !TAKEN.load(Ordering::SeqCst) {
+                give_back();
+                before(info);
+            } else {
+                tracing::error!("a background job failed: {info}");
+            }
+        }));
+    });
+}
+
+/// Holds the terminal; gives it back when dropped.
+pub(crate) struct Guard {
+    terminal: Terminal<CrosstermBackend<io::Stdout>>,
+}
+
+impl Guard {
+    /// Takes the terminal over.
+    pub(crate) fn new() -> io::Result<Self> {
+        hook(thread::current().id());
+        // Before anything is changed: what is dropped now would give nothing back.
+        let terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
+        let guard = Self { terminal };
+        take()?;
+        Ok(guard)
+    }
+
+    /// Draws the state in one go: the terminal shows the old screen or the new one, nothing between.
+    pub(crate) fn draw(&mut self, app: &mut App) -> io::Result<()> {
+        let size = self.terminal.size()?;
+        app.size = size;
+        screen::arrange(app);
+        queue!(io::stdout(), BeginSynchronizedUpdate)?;
+        self.terminal.draw(|frame| draw(app, frame))?;
+        execute!(io::stdout(), EndSynchronizedUpdate)
+    }
+
+    /// Forgets what is on the screen, so that all of it is drawn again.
+    pub(crate) fn clear(&mut self) -> io::Result<()> {
+        self.terminal.clear()
+    }
+
+    /// Sends a text to the terminal's clipboard.
+    pub(crate) fn copy(&mut self, text: &str) -> io::Result<()> {
+        execute!(
+            io::stdout(),
+            CopyToClipboard::to_clipboard_from(text.as_bytes())
+        )
+    }
+
+    /// Gives the terminal back, stops this job as Ctrl-z does, and takes the terminal over again when it goes on.
+    pub(crate) fn suspend(&mut self) -> io::Result<()> {
+        give_back();
+        let stopped = rustix::process::kill_current_process_group(rustix::process::Signal::TSTP);
+        take()?;
+        self.terminal.clear()?;
+        stopped.map_err(io::Error::from)
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        give_back();
+    }
+}

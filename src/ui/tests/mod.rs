@@ -1,0 +1,14 @@
+//! Keys in, screens out: the real update and drawing over a scripted source.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    dead_code,
+    reason = "tests"
+)]
+
+mod screens;
+mod script;
+mod stage;
+mod story;

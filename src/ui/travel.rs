@@ -1,0 +1,263 @@
+//! Moving: through time, through lists, through texts.
+
+use crate::engine::api::Row;
+
+use super::app::{App, Overlay, Pane, Tone, View};
+use super::msg::Effect;
+use super::rows;
+use super::screen;
+use super::update::{numbered, toast};
+use super::words;
+
+/// Looks at the step at a place; a fold over it opens.
+pub(crate) fn to_index(app: &mut App, index: usize) {
+    let Some(row) = app.rows.get(index) else {
+        return;
+    };
+    let (ordinal, hidden, turn) = (row.ordinal, app.is_hidden(row), (row.session, row.turn));
+    app.focus = Some(ordinal);
+    app.follow = false;
+    if hidden {
+        app.folded.remove(&turn);
+        app.refold();
+    }
+}
+
+/// After folding: looks at the row that the focus was folded into.
+pub(crate) fn out_of_fold(app: &mut App) {
+    if let Some(index) = app.focus_index()
+        && let Some(row) = app
+            .rows
+            .get(app.row_of(app.line_of(index)).unwrap_or(index))
+    {
+        app.focus = Some(row.ordinal);
+    }
+}
+
+fn moved(at: usize, n: usize, forward: bool, len: usize) -> usize {
+    let to = if forward {
+        at.saturating_add(n)
+    } else {
+        at.saturating_sub(n)
+    };
+    to.min(len.saturating_sub(1))
+}
+
+/// Lines up or down where the keys go.
+pub(crate) fn scroll(app: &mut App, n: usize, forward: bool) {
+    if let Some(Overlay::Help { scroll }) = &mut app.overlay {
+        *scroll = moved(*scroll, n, forward, 1000);
+        return;
+    }
+    match &mut app.view {
+        Some(View::Diff(diff)) => {
+            if diff.in_files {
+                let to = moved(diff.cursor, n, forward, diff.changes.len());
+                diff.select(to);
+            } else {
+                diff.scroll = moved(diff.scroll, n, forward, diff.body.len());
+            }
+        }
+        Some(View::State(state)) => {
+            if state.in_file {
+                state.scroll = moved(state.scroll, n, forward, usize::MAX);
+            } else {
+                state.cursor = moved(state.cursor, n, forward, state.nodes.len());
+            }
+        }
+        None => match app.pane {
+            Pane::Timeline => {
+                let Some(index) = app.focus_index() else {
+                    return;
+                };
+                let line = moved(app.line_of(index), n, forward, app.visible_len());
+                if let Some(to) = app.row_of(line)
+                    && to != index
+                {
+                    to_index(app, to);
+                }
+            }
+            Pane::Detail => {
+                let len = app.detail.doc.lines.len();
+                app.detail.scroll = moved(app.detail.scroll, n, forward, len);
+            }
+            Pane::Changes => {
+                let len = app.changes.doc.lines.len();
+                app.changes.scroll = moved(app.changes.scroll, n, forward, len);
+            }
+        },
+    }
+}
+
+/// Screens up or down.
+pub(crate) fn page(app: &mut App, n: usize, forward: bool) {
+    let height = screen::list_height(app).saturating_sub(1).max(1);
+    scroll(app, height.saturating_mul(n), forward);
+}
+
+/// To the beginning or the end of what has the keys. At the end of the timeline, what comes is followed.
+pub(crate) fn end(app: &mut App, last: bool) {
+    scroll(app, usize::MAX / 2, last);
+    if last && app.view.is_none() && app.overlay.is_none() && app.pane == Pane::Timeline {
+        app.follow = true;
+    }
+}
+
+/// To the step with that number, or the last before it.
+pub(crate) fn to_number(app: &mut App, number: u64) {
+    let at = match app.rows.position(numbered(number)) {
+        Ok(at) => at,
+        Err(at) => at.saturating_sub(1),
+    };
+    to_index(app, at);
+}
+
+/// One or more steps through time. In the diff only steps that changed files count.
+pub(crate) fn step(app: &mut App, n: usize, forward: bool, out: &mut Vec<Effect>) {
+    if matches!(app.view, Some(View::Diff(_))) {
+        return next(app, n, forward, "change", rows::changed, out);
+    }
+    let Some(index) = app.focus_index() else {
+        return;
+    };
+    let to = moved(index, n, forward, app.rows.len());
+    if to == index {
+        let text = if forward {
+            "this is the last step"
+        } else {
+            "this is the first step"
+        };
+        return toast(app, Tone::Note, text.to_owned(), &[], out);
+    }
+    to_index(app, to);
+}
+
+/// To the n-th next (or previous) step that fits.
+pub(crate) fn next(
+    app: &mut App,
+    n: usize,
+    forward: bool,
+    what: &str,
+    fits: impl Fn(&Row) -> bool,
+    out: &mut Vec<Effect>,
+) {
+    let Some(start) = app.focus_index() else {
+        return;
+    };
+    let mut at = start;
+    for _ in 0..n {
+        match app.rows.find(at, forward, &fits) {
+            Some(found) => at = found,
+            None => break,
+        }
+    }
+    if at == start {
+        let which = if forward { "later" } else { "earlier" };
+        let more = if app.loading.busy { " loaded yet" } else { "" };
+        return toast(
+            app,
+            Tone::Note,
+            format!("no {which} {what}{more}"),
+            &[],
+            out,
+        );
+    }
+    to_index(app, at);
+}
+
+/// To the step with a label.
+pub(crate) fn to_label(app: &mut App, letter: Option<char>, out: &mut Vec<Effect>) {
+    let Some(letter) = letter else { return };
+    let name = letter.to_string();
+    let found = app
+        .rows
+        .from(0)
+        .position(|r| r.labels.iter().any(|l| words::label(l) == name));
+    match found {
+        Some(at) => to_index(app, at),
+        None => toast(app, Tone::Note, format!("no label {name}"), &[], out),
+    }
+}
+
+/// Hunks up or down.
+pub(crate) fn hunk(app: &mut App, n: usize, forward: bool) {
+    match &mut app.view {
+        Some(View::Diff(diff)) => {
+            let stops = diff.hunks.clone();
+            let past = !jump(&mut diff.scroll, &stops, n, forward);
+            // Past the last hunk of a file comes the first of the next one.
+            let to = if forward {
+                diff.cursor + 1
+            } else {
+                diff.cursor.wrapping_sub(1)
+            };
+            if past && to < diff.changes.len() {
+                diff.select(to);
+                diff.want = Some(forward);
+            }
+        }
+        Some(View::State(_)) => {}
+        None => {
+            let pane = if app.pane == Pane::Changes {
+                &mut app.changes
+            } else {
+                &mut app.detail
+            };
+            let stops = pane.doc.hunks.clone();
+            jump(&mut pane.scroll, &stops, n, forward);
+        }
+    }
+}
+
+/// Files up or down.
+pub(crate) fn file(app: &mut App, n: usize, forward: bool) {
+    match &mut app.view {
+        Some(View::Diff(diff)) => {
+            let to = moved(diff.cursor, n, forward, diff.changes.len());
+            if to != diff.cursor {
+                diff.select(to);
+                diff.want = Some(true);
+            }
+        }
+        Some(View::State(state)) => {
+            for _ in 0..n {
+                if !state.select_change(forward) {
+                    break;
+                }
+            }
+        }
+        None => {
+            let pane = if app.pane == Pane::Changes {
+                &mut app.changes
+            } else {
+                &mut app.detail
+            };
+            let stops = pane.doc.files.clone();
+            jump(&mut pane.scroll, &stops, n, forward);
+        }
+    }
+}
+
+/// Scrolls to the n-th next stop. `false` when there is none.
+fn jump(scroll: &mut usize, stops: &[usize], n: usize, forward: bool) -> bool {
+    let mut done = false;
+    for _ in 0..n {
+        let to = if forward {
+            stops.iter().find(|s| **s > *scroll)
+        } else {
+            stops.iter().rev().find(|s| **s < *scroll)
+        };
+        let Some(to) = to else { break };
+        *scroll = *to;
+        done = true;
+    }
+    done
+}
+
+/// Scrolls the timeline so that the focus is in the middle.
+pub(crate) fn centre(app: &mut App) {
+    if let Some(index) = app.focus_index() {
+        let height = screen::list_height(app);
+        app.top = app.line_of(index).saturating_sub(height / 2);
+    }
+}

@@ -1,0 +1,389 @@
+//! The heart of the UI: a message changes the state and asks for effects. No terminal, no clock, no waiting.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::engine::api::{
+    ApiError, EngineStatus, FileChange, Notice, Request, Response, Row, Rows,
+};
+use crate::model::{OpKind, Ordinal};
+
+use super::app::{App, Link, Overlay, Toast, Tone, View, diff_key};
+use super::input;
+use super::msg::{Compared, Effect, Msg, Slot, Tag, Timer};
+use super::rows::ZERO;
+use super::state_view::Content;
+use super::text;
+use super::world;
+
+/// Rows in a page.
+pub(crate) const PAGE: usize = 1000;
+
+/// Sides longer than this are compared and read only when asked for.
+pub(crate) const LARGE: u64 = 1 << 20;
+
+/// Files of a step that are compared without being selected.
+const MAX_FILES: usize = 40;
+
+/// How long a toast stays.
+const TOAST: Duration = Duration::from_secs(8);
+
+/// Takes a message; says what is to be done about it.
+pub(crate) fn update(app: &mut App, msg: Msg) -> Vec<Effect> {
+    let mut out = Vec::new();
+    match msg {
+        Msg::Key(key) => input::key(app, key, &mut out),
+        Msg::Paste(text) => input::paste(app, &text),
+        Msg::Resize(width, height) => app.size = ratatui::layout::Size::new(width, height),
+        Msg::Connected(Ok(live)) => {
+            app.link = Link::Open { live };
+            out.push(Effect::Ask(None, Tag::Status, Request::Status));
+        }
+        Msg::Connected(Err(error)) => app.link = Link::Failed(error),
+        Msg::Notice(notice) => notice_came(app, notice, &mut out),
+        Msg::Gone => {
+            if app.live() {
+                app.link = Link::Gone;
+                let text = "the engine has ended: what is here can still be read".to_owned();
+                toast(app, Tone::Bad, text, &[], &mut out);
+            }
+        }
+        Msg::Answer(tag, result) => answer(app, tag, result, &mut out),
+        Msg::Compared(key, compared) => {
+            app.shelf.diffs.put(key, compared);
+            app.shelf.version += 1;
+        }
+        Msg::Lit(key, light) => {
+            app.shelf.lights.put(key, light);
+            app.shelf.version += 1;
+        }
+        Msg::Read(blob, result) => {
+            if let Some(View::State(state)) = &mut app.view
+                && let Some((wanted, content)) = &mut state.content
+                && *wanted == blob
+            {
+                *content = match result {
+                    Ok(bytes) => {
+                        let starts = Arc::new(super::state_view::line_starts(&bytes));
+                        Content::Ready(bytes, starts)
+                    }
+                    Err(why) => Content::Failed(why),
+                };
+            }
+        }
+        Msg::Timer(Timer::Prefix(stamp)) => input::prefix_timer(app, stamp, &mut out),
+        Msg::Timer(Timer::Toast(stamp)) => {
+            app.toast.take_if(|t| t.stamp == stamp);
+        }
+    }
+    sync(app, &mut out);
+    out
+}
+
+/// Shows a line at the bottom for a while.
+pub(crate) fn toast(
+    app: &mut App,
+    tone: Tone,
+    text: String,
+    hints: &[super::action::Action],
+    out: &mut Vec<Effect>,
+) {
+    app.stamp += 1;
+    let time = if tone == Tone::Bad { TOAST * 2 } else { TOAST };
+    out.push(Effect::Later(time, Timer::Toast(app.stamp)));
+    app.toast = Some(Toast {
+        tone,
+        text,
+        hints: hints.to_vec(),
+        stamp: app.stamp,
+    });
+}
+
+fn notice_came(app: &mut App, notice: Notice, out: &mut Vec<Effect>) {
+    match notice {
+        Notice::Row(row) => {
+            if app.loading.busy {
+                app.loading.noticed.insert(row.ordinal);
+            }
+            app.shelf.stale.insert(row.step);
+            put_row(app, *row);
+            rows_changed(app);
+        }
+        Notice::Status(status) => take_status(app, status, out),
+        Notice::Operation(op) => {
+            // What this client did itself is said by its answer.
+            let told = matches!(op.kind, OpKind::Rollback | OpKind::Undo | OpKind::Redo);
+            if told && app.busy.is_none() && app.toast.is_none() {
+                let text = text::one_line(&op.description);
+                toast(app, Tone::Note, text, &[], out);
+            }
+        }
+        Notice::Lagged { .. } => load(app, out),
+    }
+}
+
+fn take_status(app: &mut App, status: Box<EngineStatus>, out: &mut Vec<Effect>) {
+    let news: Vec<String> = status
+        .warnings
+        .iter()
+        .filter(|w| !app.warned.contains(*w))
+        .cloned()
+        .collect();
+    app.status = Some(status);
+    if let Some(first) = news.first() {
+        let text = text::one_line(first);
+        toast(app, Tone::Bad, text, &[], out);
+        app.warned.extend(news);
+    }
+}
+
+/// Asks for all rows, the newest first.
+fn load(app: &mut App, out: &mut Vec<Effect>) {
+    let last = app.status.as_ref().and_then(|s| s.last);
+    let after = last
+        .map(|l| l.major.saturating_sub(PAGE as u64))
+        .filter(|major| *major > 0)
+        .map(|major| Ordinal {
+            major,
+            minor: u32::MAX,
+        });
+    app.loading.busy = true;
+    app.loading.noticed.clear();
+    app.loading.until = after;
+    out.push(Effect::Ask(
+        None,
+        Tag::Tail,
+        Request::Rows { after, limit: PAGE },
+    ));
+}
+
+fn put_row(app: &mut App, row: Row) {
+    app.lanes.see(&row);
+    app.rows.put(row);
+}
+
+/// After rows are new or have changed.
+fn rows_changed(app: &mut App) {
+    app.lanes.settle(&app.rows);
+    if app.visible.is_some() {
+        app.refold();
+    }
+    if app.follow || app.focus.is_none() {
+        app.focus = app.rows.last().map(|r| r.ordinal);
+    }
+}
+
+fn page_came(app: &mut App, tail: bool, page: Rows, out: &mut Vec<Effect>) {
+    let full = page.rows.len() >= PAGE;
+    let last = page.rows.last().map(|r| r.ordinal);
+    for row in &page.rows {
+        app.lanes.see(row);
+    }
+    let noticed = std::mem::take(&mut app.loading.noticed);
+    app.rows.put_page(page.rows, |o| noticed.contains(&o));
+    let next = last.filter(|_| full);
+    let ask = |tag, after| Effect::Ask(None, tag, Request::Rows { after, limit: PAGE });
+    match (tail, next, app.loading.until) {
+        (true, Some(_), _) => out.push(ask(Tag::Tail, next)),
+        (true, None, Some(_)) => out.push(ask(Tag::Head, None)),
+        (false, Some(at), Some(until)) if at < until => out.push(ask(Tag::Head, next)),
+        _ => app.loading.busy = false,
+    }
+    app.loading.tail |= tail && next.is_none();
+    rows_changed(app);
+}
+
+fn answer(app: &mut App, tag: Tag, result: Result<Response, ApiError>, out: &mut Vec<Effect>) {
+    match (tag, result) {
+        (Tag::Status, Ok(Response::Status(status))) => {
+            take_status(app, status, out);
+            load(app, out);
+        }
+        (Tag::Status, Err(error)) => app.link = Link::Failed(error),
+        (tag @ (Tag::Tail | Tag::Head), Ok(Response::Rows(page))) => {
+            page_came(app, tag == Tag::Tail, page, out);
+        }
+        (Tag::Tail | Tag::Head, Err(error)) => {
+            app.loading.busy = false;
+            failed(app, "the steps cannot be listed", &error, out);
+        }
+        (Tag::Step(id), Ok(Response::Step(detail))) => {
+            app.asked = app.asked.filter(|a| *a != id);
+            app.shelf.details.put(id, Arc::from(detail));
+            app.shelf.version += 1;
+        }
+        (Tag::Step(_), Err(error)) => failed(app, "the step cannot be read", &error, out),
+        (Tag::Preview(to), result) => {
+            if let Some(Overlay::Rollback { to: asked, preview }) = &mut app.overlay
+                && *asked == to
+            {
+                *preview = Some(match result {
+                    Ok(Response::Rollback(report)) => Ok((
+                        report.restored.len() + report.modes.len(),
+                        report.removed.len(),
+                    )),
+                    Ok(_) => Err("no preview was given".to_owned()),
+                    Err(error) => Err(text::one_line(&error.message)),
+                });
+            }
+        }
+        (Tag::List(rev, dir), result) => {
+            if let Some(View::State(state)) = &mut app.view {
+                let entries = match result {
+                    Ok(Response::Listing(entries)) => Ok(entries),
+                    Ok(_) => Err("the engine gave no listing".to_owned()),
+                    Err(error) => Err(text::one_line(&error.message)),
+                };
+                state.list(&rev, dir, entries);
+            }
+        }
+        (tag, result) => world::answer(app, tag, result, out),
+    }
+}
+
+/// Says what failed.
+pub(crate) fn failed(app: &mut App, what: &str, error: &ApiError, out: &mut Vec<Effect>) {
+    let text = format!("{what}: {}", text::one_line(&error.message));
+    toast(app, Tone::Bad, text, &[], out);
+}
+
+/// Asks for what the screen needs and does not have.
+fn sync(app: &mut App, out: &mut Vec<Effect>) {
+    if !matches!(app.link, Link::Open { .. }) {
+        return;
+    }
+    sync_step(app, out);
+    sync_view(app, out);
+    sync_diffs(app, out);
+}
+
+fn sync_step(app: &mut App, out: &mut Vec<Effect>) {
+    let Some(step) = app.focus_row().map(|r| r.step) else {
+        return;
+    };
+    app.shelf.details.touch(&step);
+    let missing = app.shelf.details.peek(&step).is_none();
+    let stale = app.shelf.stale.contains(&step);
+    if stale || (missing && app.asked != Some(step)) {
+        app.shelf.stale.remove(&step);
+        app.asked = Some(step);
+        out.push(Effect::Ask(
+            Some(Slot::Step),
+            Tag::Step(step),
+            Request::Step { id: step },
+        ));
+    }
+}
+
+fn sync_view(app: &mut App, out: &mut Vec<Effect>) {
+    let detail = app.focus_detail().cloned();
+    let row = app.focus_row().cloned();
+    match &mut app.view {
+        Some(View::Diff(diff)) => {
+            if let Some(detail) = &detail {
+                diff.take(detail);
+            }
+        }
+        Some(View::State(state)) => {
+            let Some(row) = row else { return };
+            state.go(&row);
+            if let Some(detail) = &detail {
+                state.take(detail);
+            }
+            let rev = state.rev.clone();
+            for dir in state.wanted() {
+                out.push(Effect::Ask(
+                    None,
+                    Tag::List(rev.clone(), dir.clone()),
+                    Request::List {
+                        rev: rev.clone(),
+                        path: dir,
+                    },
+                ));
+            }
+            // While directories load, the file shown before stays.
+            let selected = state.selected().filter(|n| n.note.is_none());
+            if let Some(entry) = selected.map(|n| n.entry.clone())
+                && state.shown != entry
+            {
+                state.shown = entry;
+                state.scroll = 0;
+                state.left = 0;
+                state.content = None;
+            }
+            let Some(entry) = state.shown.clone() else {
+                return;
+            };
+            let wanted = entry.blob.filter(|blob| {
+                state.content.as_ref().map(|(b, _)| b) != Some(blob)
+                    && (entry.size <= LARGE || state.forced == Some(*blob))
+            });
+            if let Some(blob) = wanted {
+                state.content = Some((blob, Content::Waiting));
+                out.push(Effect::Read(entry));
+            }
+        }
+        None => {}
+    }
+}
+
+/// Whether a change's sides are contents to be compared.
+fn comparable(change: &FileChange) -> bool {
+    let (before, after) = diff_key(change);
+    before != after
+}
+
+fn is_large(change: &FileChange) -> bool {
+    [&change.before, &change.after]
+        .into_iter()
+        .flatten()
+        .any(|e| e.blob.is_some() && e.size > LARGE)
+}
+
+fn sync_diffs(app: &mut App, out: &mut Vec<Effect>) {
+    let mut wanted: Vec<FileChange> = Vec::new();
+    let mut large = Vec::new();
+    let selected = match &app.view {
+        Some(View::Diff(diff)) => diff.selected().cloned().map(|c| {
+            let forced = diff.forced.contains(&diff_key(&c));
+            (c, forced)
+        }),
+        _ => None,
+    };
+    let changes: Vec<FileChange> = app
+        .focus_detail()
+        .map(|d| d.changes.iter().take(MAX_FILES).cloned().collect())
+        .unwrap_or_default();
+    let all = selected
+        .into_iter()
+        .chain(changes.into_iter().map(|c| (c, false)));
+    for (change, forced) in all.filter(|(c, _)| comparable(c)) {
+        let key = diff_key(&change);
+        app.shelf.diffs.touch(&key);
+        match app.shelf.diffs.peek(&key) {
+            Some(Compared::Large) if forced => wanted.push(change),
+            Some(_) => {}
+            None if is_large(&change) && !forced => large.push(key),
+            None => wanted.push(change),
+        }
+    }
+    for key in large {
+        app.shelf.diffs.put(key, Compared::Large);
+        app.shelf.version += 1;
+    }
+    if wanted.is_empty() {
+        return;
+    }
+    // The job that is running ends with this: what it has not done is to be asked for again.
+    app.shelf.diffs.retain(|c| !matches!(c, Compared::Waiting));
+    for change in &wanted {
+        app.shelf.diffs.put(diff_key(change), Compared::Waiting);
+    }
+    app.shelf.version += 1;
+    out.push(Effect::Compare(wanted));
+}
+
+/// The ordinal that a person means by a number.
+pub(crate) fn numbered(n: u64) -> Ordinal {
+    Ordinal { major: n, ..ZERO }
+}

@@ -1,0 +1,142 @@
+//! Facts as words: kinds of steps, outcomes, clocks, durations.
+
+use std::time::Duration;
+
+use crate::engine::api::Row;
+use crate::model::{CallKind, StepKind, Time};
+
+use super::text;
+use super::theme::Token;
+
+/// The kind of a step, in at most seven characters, so that it can be read down a column and searched for.
+pub(crate) fn kind(row: &Row) -> String {
+    let word = match row.kind {
+        StepKind::Prompt => "turn",
+        StepKind::Thought => "think",
+        StepKind::Message => "say",
+        StepKind::Fs => "fs",
+        StepKind::Outside => "outside",
+        StepKind::Marker => "note",
+        StepKind::Call => return call(row),
+        StepKind::Unknown => "?",
+    };
+    word.to_owned()
+}
+
+fn call(row: &Row) -> String {
+    let simple = !row.tool.is_empty()
+        && row.tool.len() <= 7
+        && row.tool.bytes().all(|b| b.is_ascii_alphabetic());
+    if simple {
+        return row.tool.to_ascii_lowercase();
+    }
+    match row.call {
+        CallKind::Read => "read",
+        CallKind::Edit => "edit",
+        CallKind::Delete => "delete",
+        CallKind::Move => "move",
+        CallKind::Search => "search",
+        CallKind::Execute => "run",
+        CallKind::Fetch => "fetch",
+        CallKind::Think => "think",
+        CallKind::Agent => "task",
+        CallKind::Other => "call",
+    }
+    .to_owned()
+}
+
+/// The colour of a kind.
+pub(crate) fn kind_token(row: &Row) -> Token {
+    match row.kind {
+        StepKind::Prompt => Token::Prompt,
+        StepKind::Thought | StepKind::Message => Token::Dim,
+        StepKind::Fs | StepKind::Outside => Token::Foreign,
+        StepKind::Marker => Token::Warn,
+        StepKind::Call => Token::Kind,
+        StepKind::Unknown => Token::Dim,
+    }
+}
+
+/// What a step was, in words, for its pane.
+pub(crate) fn what(row: &Row) -> String {
+    match row.kind {
+        StepKind::Prompt => format!("prompt of turn {}", row.turn),
+        StepKind::Thought => "thought".to_owned(),
+        StepKind::Message => "message".to_owned(),
+        StepKind::Call if row.tool.is_empty() => call(row),
+        StepKind::Call => text::one_line(&row.tool),
+        StepKind::Fs => "change that no call claims".to_owned(),
+        StepKind::Outside => "change made outside".to_owned(),
+        StepKind::Marker => "note".to_owned(),
+        StepKind::Unknown => "unknown record".to_owned(),
+    }
+}
+
+/// A label's own name.
+pub(crate) fn label(name: &str) -> String {
+    text::one_line(name.strip_prefix("label/").unwrap_or(name))
+}
+
+/// `12:04`, or `12:04:31`, in a zone.
+pub(crate) fn clock(zone: &jiff::tz::TimeZone, time: Time, seconds: bool) -> String {
+    let stamp = jiff::Timestamp::from_microsecond(time.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    let local = stamp.to_zoned(zone.clone());
+    let format = if seconds { "%H:%M:%S" } else { "%H:%M" };
+    local.strftime(format).to_string()
+}
+
+/// A duration in the unit that says most.
+pub(crate) fn duration(d: Duration) -> String {
+    let ms = d.as_millis();
+    match ms {
+        0..1_000 => format!("{ms} ms"),
+        1_000..60_000 => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
+        60_000..3_600_000 => format!("{} min {:02} s", ms / 60_000, ms / 1_000 % 60),
+        _ => format!("{} h {:02} min", ms / 3_600_000, ms / 60_000 % 60),
+    }
+}
+
+/// Which lines of an output deserve a colour: what test runners and compilers say first in a line.
+pub(crate) fn output_token(line: &str) -> Token {
+    let start = line.trim_start();
+    let bad = [
+        "error",
+        "FAILED",
+        "FAIL",
+        "failures:",
+        "panicked at",
+        "Traceback",
+        "fatal:",
+    ];
+    if bad.iter().any(|w| start.starts_with(w)) || line.ends_with("FAILED") {
+        Token::Bad
+    } else if start.starts_with("warning") {
+        Token::Warn
+    } else if start.starts_with("test ") && line.ends_with("ok") || start.starts_with("PASS") {
+        Token::Good
+    } else {
+        Token::Text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_short() {
+        let d = |ms| duration(Duration::from_millis(ms));
+        assert_eq!(d(42), "42 ms");
+        assert_eq!(d(2_340), "2.3 s");
+        assert_eq!(d(75_000), "1 min 15 s");
+        assert_eq!(d(3_720_000), "1 h 02 min");
+    }
+
+    #[test]
+    fn outputs_say_what_matters() {
+        assert_eq!(output_token("error[E0308]: mismatched"), Token::Bad);
+        assert_eq!(output_token("test auth::expiry ... FAILED"), Token::Bad);
+        assert_eq!(output_token("test auth::expiry ... ok"), Token::Good);
+        assert_eq!(output_token("   Compiling demo"), Token::Text);
+    }
+}
