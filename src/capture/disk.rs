@@ -93,6 +93,10 @@ pub struct Stat {
 }
 
 impl Stat {
+    #[allow(
+        clippy::unnecessary_cast,
+        reason = "the width differs between architectures"
+    )]
     fn of(st: &rustix::fs::Stat) -> Self {
         let ns = |s: i64, n: i64| s.saturating_mul(1_000_000_000).saturating_add(n);
         let kind = match FileType::from_raw_mode(st.st_mode) {
