@@ -94,6 +94,9 @@ impl DiffView {
             .as_ref()
             .and_then(|path| self.changes.iter().position(|c| c.path == *path));
         self.cursor = kept.unwrap_or(0);
+        if self.keep.is_none() {
+            self.keep = self.selected().map(|c| c.path.clone());
+        }
         self.key = None;
         if !same {
             self.scroll = 0;

@@ -141,7 +141,11 @@ pub(crate) fn act(
     out: &mut Vec<Effect>,
 ) {
     if let Err(why) = app.enabled(action) {
-        return toast(app, Tone::Note, why, &[], out);
+        let hints: &[Action] = match action {
+            Action::ViewDiff => &[Action::NextChange],
+            _ => &[],
+        };
+        return toast(app, Tone::Note, why, hints, out);
     }
     if action != Action::Interrupt {
         app.toast = None;
