@@ -64,7 +64,7 @@ pub(crate) enum View {
     /// The full diff.
     Diff(DiffView),
     /// The state browser.
-    State(StateView),
+    State(Box<StateView>),
 }
 
 /// What lies over a view.

@@ -20,6 +20,9 @@ use super::words;
 /// Lines of difference shown in a pane.
 const MAX_DIFF: usize = 600;
 
+/// Changed files listed in a pane.
+const MAX_FILES: usize = 100;
+
 /// Lines of a text shown in a pane.
 const MAX_TEXT: usize = 4000;
 
@@ -419,6 +422,11 @@ impl Pen<'_> {
     fn changes(&mut self, app: &App, changes: &[FileChange]) {
         let mut shown = 0;
         for (i, change) in changes.iter().enumerate() {
+            if i == MAX_FILES {
+                let more = text::plural((changes.len() - i) as u64, "file");
+                self.blank();
+                return self.dim(&format!("{} {more} more: d", self.look.glyphs.ellipsis));
+            }
             if i > 0 {
                 self.blank();
             }

@@ -181,14 +181,11 @@ pub(crate) fn act(
         Action::Close => close(app),
         Action::ViewTimeline => app.view = None,
         Action::ViewDiff => {
-            app.view = Some(View::Diff(DiffView {
-                want: Some(true),
-                ..DiffView::default()
-            }));
+            app.view = Some(View::Diff(DiffView::new()));
         }
         Action::ViewState => {
             if let Some(row) = app.focus_row() {
-                app.view = Some(View::State(StateView::new(row)));
+                app.view = Some(View::State(Box::new(StateView::new(row))));
             }
         }
         Action::NextPane => pane(app, true),
@@ -281,10 +278,7 @@ fn open(app: &mut App) {
         }
         None => {
             if app.enabled(Action::ViewDiff).is_ok() {
-                app.view = Some(View::Diff(DiffView {
-                    want: Some(true),
-                    ..DiffView::default()
-                }));
+                app.view = Some(View::Diff(DiffView::new()));
             }
         }
     }

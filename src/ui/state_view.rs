@@ -50,6 +50,8 @@ pub(crate) struct StateView {
     asked: HashSet<RepoPath>,
     open: HashSet<RepoPath>,
     changes: BTreeMap<RepoPath, ChangeOp>,
+    /// Where the changes are from.
+    taken: Option<Arc<StepDetail>>,
     pub nodes: Vec<Node>,
     pub cursor: usize,
     pub top: usize,
@@ -79,6 +81,7 @@ impl StateView {
             asked: HashSet::new(),
             open: HashSet::from([RepoPath::root()]),
             changes: BTreeMap::new(),
+            taken: None,
             nodes: Vec::new(),
             cursor: 0,
             top: 0,
@@ -103,13 +106,16 @@ impl StateView {
         self.rev = App::revision(row);
         self.asked.clear();
         self.changes.clear();
+        self.taken = None;
     }
 
     /// Takes note of what the step changed: opens the directories that lead there.
-    pub(crate) fn take(&mut self, detail: &StepDetail) {
-        if detail.row.step != self.step {
+    pub(crate) fn take(&mut self, detail: &Arc<StepDetail>) {
+        let same = self.taken.as_ref().is_some_and(|t| Arc::ptr_eq(t, detail));
+        if same || detail.row.step != self.step {
             return;
         }
+        self.taken = Some(Arc::clone(detail));
         self.changes = detail
             .changes
             .iter()

@@ -72,6 +72,12 @@ pub(crate) fn update(app: &mut App, msg: Msg) -> Vec<Effect> {
                 state.content = Some((blob, content));
             }
         }
+        Msg::Broken => {
+            app.busy = None;
+            app.asked = None;
+            let text = "a part of the screen failed; the log says where".to_owned();
+            toast(app, Tone::Bad, text, &[], &mut out);
+        }
         Msg::Timer(Timer::Prefix(stamp)) => input::prefix_timer(app, stamp, &mut out),
         Msg::Timer(Timer::Toast(stamp)) => {
             app.toast.take_if(|t| t.stamp == stamp);

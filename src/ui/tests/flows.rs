@@ -104,7 +104,10 @@ async fn every_binding_does_something() {
     let mut alive: HashSet<(Context, &str)> = HashSet::new();
     for (context, place) in places {
         for entry in TABLE.iter().filter(|e| e.contexts.contains(&context)) {
-            for keys in entry.keys {
+            // Other keys of an action lead to the same place: the table's own tests see to that.
+            if let Some(keys) = entry.keys.first()
+                && !alive.contains(&(context, entry.id))
+            {
                 let mut stage = Stage::open(busy(), 100, 20).await;
                 for part in place.split("<pause>") {
                     stage.keys(part).await.pause().await;
