@@ -67,6 +67,8 @@ fn exit_codes() {
         (&["--help"][..], 0),
         (&["--version"], 0),
         (&["run", "--help"], 0),
+        (&["keys"], 0),
+        (&[], 2), // The screen needs a terminal.
         (&["nonsense"], 2),
         (&["diff"], 2),
         (&["log", "--graph", "--json"], 2),

@@ -1,14 +1,16 @@
 //! How things stand: status, stop, verify, keys, and the screen.
 
+use std::io::{IsTerminal, stdin, stdout};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::args::Verb;
-use super::link::Project;
+use super::link::{self, Project, Want};
 use super::out::{Out, Tone, count, duration};
-use super::{Context, Ended, Fail, runtime};
+use super::{Context, Ended, Fail, locate, runtime, start_log};
 use crate::engine::api::{ApiError, EngineStatus, ErrorCode, Notice, Request, Response};
 use crate::model::{Time, neutral};
+use crate::ui;
 
 /// No command: the screen.
 pub fn screen(cwd: PathBuf) -> Ended {
@@ -19,13 +21,35 @@ pub fn screen(cwd: PathBuf) -> Ended {
 }
 
 /// Opens the screen on the project that lies at `cwd`, and returns when it is closed.
-pub fn open_screen(_runtime: &tokio::runtime::Runtime, _cwd: PathBuf) -> Ended {
-    Err(Fail::Message("the screen is not there yet".into()))
+pub fn open_screen(runtime: &tokio::runtime::Runtime, cwd: PathBuf) -> Ended {
+    if !stdin().is_terminal() || !stdout().is_terminal() {
+        return Err(Fail::Usage(
+            "the screen needs a terminal. As text: backtrail steps, backtrail log; all verbs: backtrail --help".into(),
+        ));
+    }
+    let (project, _) = locate(cwd)?;
+    // In the background: the first frame does not wait for an engine to start.
+    let connect = async move {
+        if !project.exists() && std::env::var_os("BACKTRAIL_SOCKET").is_none() {
+            return Err(ApiError::new(
+                ErrorCode::NotFound,
+                "nothing is recorded here yet",
+            ));
+        }
+        // Only an engine: a store that we held open ourselves would be in the way of every other command.
+        let source = link::open(&project, Want::Engine).await?;
+        start_log(&project);
+        Ok(source)
+    };
+    runtime
+        .block_on(ui::run(connect, ui::Options::default()))
+        .map_err(|e| Fail::Message(e.to_string()))?;
+    Ok(0)
 }
 
 /// `keys`
-pub fn keys(_out: &mut Out) -> Result<(), Fail> {
-    Err(Fail::Message("the screen is not there yet".into()))
+pub fn keys(out: &mut Out) -> Result<(), Fail> {
+    out.raw(ui::keys_text().as_bytes())
 }
 
 /// Nothing was ever recorded here: say how to begin.

@@ -8,7 +8,7 @@ mod files;
 mod stage;
 
 use std::fs;
-use std::io::{IsTerminal, stdout};
+use std::io::{IsTerminal, stdin, stdout};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -73,8 +73,7 @@ pub fn demo(args: &args::Demo) -> Ended {
     let mut stage = place.backtrail(&["demo", "--stage"]);
     stage.arg(&place.top);
     if std::env::var_os("BACKTRAIL_DEMO_PACE").is_none() {
-        let watched = stdout().is_terminal();
-        stage.env("BACKTRAIL_DEMO_PACE", if watched { "1" } else { "0" });
+        stage.env("BACKTRAIL_DEMO_PACE", if watched() { "1" } else { "0" });
     }
     let ended = agent::stand_by(&mut stage);
     let cleaned = clean_up(&place);
@@ -92,6 +91,11 @@ pub fn demo(args: &args::Demo) -> Ended {
     }
     cleaned?;
     Ok(code_byte(ended?.exit_code))
+}
+
+/// Whether the screen can be opened.
+fn watched() -> bool {
+    stdin().is_terminal() && stdout().is_terminal()
 }
 
 /// Ends the engine and makes sure that nothing is mounted any more.

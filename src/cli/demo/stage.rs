@@ -2,7 +2,6 @@
 //! into a pipe, the timeline as text) shows it.
 
 use std::fs;
-use std::io::{IsTerminal, stdout};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Stdio};
@@ -12,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::super::link::{self, Project, Want};
 use super::super::out::{Out, Tone, count};
 use super::super::{Context, Ended, Fail, diff, history, runtime, state};
-use super::Place;
+use super::{Place, watched};
 use crate::engine::api::{Request, Response, Row};
 use crate::engine::source::Source;
 use crate::model::StepKind;
@@ -26,7 +25,7 @@ const NOTE: &[u8] = b"\nA lifetime of more than a year needs a reason in data/to
 pub fn run(place: &Place) -> Ended {
     let agent = start_agent(place)?;
     let runtime = runtime(false)?;
-    let code = if stdout().is_terminal() {
+    let code = if watched() {
         let person = runtime.spawn(person(Place {
             top: place.top.clone(),
         }));
