@@ -62,7 +62,7 @@ pub(crate) enum Pane {
 #[derive(Debug)]
 pub(crate) enum View {
     /// The full diff.
-    Diff(DiffView),
+    Diff(Box<DiffView>),
     /// The state browser.
     State(Box<StateView>),
 }

@@ -181,7 +181,7 @@ pub(crate) fn act(
         Action::Close => close(app),
         Action::ViewTimeline => app.view = None,
         Action::ViewDiff => {
-            app.view = Some(View::Diff(DiffView::new()));
+            app.view = Some(View::Diff(Box::new(DiffView::new())));
         }
         Action::ViewState => {
             if let Some(row) = app.focus_row() {
@@ -278,7 +278,7 @@ fn open(app: &mut App) {
         }
         None => {
             if app.enabled(Action::ViewDiff).is_ok() {
-                app.view = Some(View::Diff(DiffView::new()));
+                app.view = Some(View::Diff(Box::new(DiffView::new())));
             }
         }
     }
