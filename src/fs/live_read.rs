@@ -174,7 +174,11 @@ impl LiveView {
     }
 
     pub(super) fn do_fsyncdir(&self, ino: u64, data_only: bool) -> Result<(), Errno> {
-        let (dir, _, _) = self.dir(ino)?;
+        let (dir, _, _) = match self.dir(ino) {
+            // A directory that was removed while somebody has it open: nothing is left to be made durable.
+            Err(Errno::NOENT | Errno::STALE) => return Ok(()),
+            other => other?,
+        };
         let open = reopen(dir.as_fd(), OFlags::RDONLY | OFlags::DIRECTORY)?;
         if data_only {
             fs::fdatasync(&open)
