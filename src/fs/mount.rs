@@ -22,7 +22,7 @@ use super::mountpoint::{self, Point};
 use super::notify::Kernel;
 
 /// How long an unmount waits for the session to end. One that is still in use ends by itself later.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How a view is mounted.
 #[derive(Debug, Clone)]
@@ -50,7 +50,6 @@ impl Default for MountOptions {
 pub struct Mounted {
     point: Option<Point>,
     queue: Arc<Queue>,
-    kernel: Arc<Kernel>,
     thread: thread::JoinHandle<()>,
     ended: Receiver<()>,
 }
@@ -115,7 +114,6 @@ impl Mounted {
             Ok((queue, thread, ended)) => Ok(Self {
                 point: Some(point),
                 queue,
-                kernel,
                 thread,
                 ended,
             }),
@@ -152,25 +150,31 @@ impl Mounted {
     /// Takes the mount away. When it is in use it is detached: it vanishes at once for everybody new, goes on for those who
     /// use it, and ends with the last of them.
     pub fn unmount(mut self) -> Result<(), Error> {
+        self.take_away()?;
+        // Disconnected when the session ends; nothing is ever sent.
+        let _ = self.ended.recv_timeout(PATIENCE);
+        Ok(())
+    }
+
+    fn take_away(&mut self) -> Result<(), Error> {
         let Some(point) = self.point.take() else {
             return Ok(());
         };
-        point.unmount()?;
-        // Disconnected when the session ends; nothing is ever sent.
-        let _ = self.ended.recv_timeout(PATIENCE);
+        if self.is_alive() {
+            return point.unmount();
+        }
+        // The session is over and its device number may be another mount's by now: only a dead mount can be ours.
+        if mountpoint::is_dead(&point.at) {
+            return mountpoint::detach(&point.at);
+        }
         Ok(())
     }
 }
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        if let Some(point) = self.point.take()
-            && let Err(e) = point.unmount()
-        {
+        if let Err(e) = self.take_away() {
             tracing::warn!("{e}");
-        }
-        if self.thread.is_finished() {
-            self.kernel.disconnect();
         }
     }
 }
