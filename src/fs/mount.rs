@@ -12,6 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use fuser::{Session, SessionACL};
+use rustix::process::{Resource, getrlimit, setrlimit};
 
 use super::adapter::Adapter;
 use super::attribution::Attribution;
@@ -67,6 +68,7 @@ impl Mounted {
     /// Mounts `view` at the directory `at`. Root mounts itself; an ordinary user through `fusermount3`.
     pub fn mount(view: Arc<LiveView>, at: &Path, options: MountOptions) -> Result<Self, Error> {
         view.check().map_err(Error::Root)?;
+        allow_many_descriptors();
         let allow_other = options
             .allow_other
             .unwrap_or_else(mountpoint::may_allow_other);
@@ -175,6 +177,18 @@ impl Drop for Mounted {
     fn drop(&mut self) {
         if let Err(e) = self.take_away() {
             tracing::warn!("{e}");
+        }
+    }
+}
+
+/// Every file that anybody inside has open is open here too; the usual soft limit of 1,024 is one process's share. What
+/// cannot be raised stays, and shows as EMFILE inside.
+fn allow_many_descriptors() {
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        limit.current = limit.maximum;
+        if let Err(e) = setrlimit(Resource::Nofile, limit) {
+            tracing::warn!("the limit of open files stays as it is: {e}");
         }
     }
 }
