@@ -5,8 +5,8 @@
 //! [`Store::publish`] acknowledged is there after a crash, all of it or, before the acknowledgement, all or nothing.
 //!
 //! Threads: any number read and put objects beside one that publishes. Locks are taken in this order and never the
-//! other way: `writer` (who changes the index), the pack's tail, `pending`. Reads take none of them but `pending`,
-//! for a moment, and the tail only for records that are still in its buffer.
+//! other way: `writer` (who changes the index), the pack's tail, `pending`; the index's own locks are taken alone. Reads take
+//! `pending` for a moment, and the tail only for records that are still in its buffer; they never wait for a sync.
 //!
 //! The store knows nothing of workspaces, sessions in flight or the screen. `docs/format.md` describes what is on
 //! disk.

@@ -62,9 +62,9 @@ pub(crate) enum Pane {
 #[derive(Debug)]
 pub(crate) enum View {
     /// The full diff.
-    Diff(DiffView),
+    Diff(Box<DiffView>),
     /// The state browser.
-    State(StateView),
+    State(Box<StateView>),
 }
 
 /// What lies over a view.

@@ -8,7 +8,7 @@ use ratatui::text::{Line, Span};
 
 use crate::diff::text::Outcome;
 use crate::engine::api::{FileChange, Row, StepDetail, TextPart, rule_words};
-use crate::model::{CallKind, Status, StepId, StepKind};
+use crate::model::{CallKind, Status, StepKind};
 
 use super::app::{App, Look};
 use super::code::{self, Lights};
@@ -19,6 +19,9 @@ use super::words;
 
 /// Lines of difference shown in a pane.
 const MAX_DIFF: usize = 600;
+
+/// Changed files listed in a pane.
+const MAX_FILES: usize = 100;
 
 /// Lines of a text shown in a pane.
 const MAX_TEXT: usize = 4000;
@@ -37,10 +40,9 @@ pub(crate) struct Doc {
 }
 
 /// What a pane's text was built from; it is built again when this differs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct DocKey {
-    pub step: Option<StepId>,
-    pub rows: u64,
+    pub row: Option<Row>,
     pub shelf: u64,
     pub width: u16,
     pub parts: Parts,
@@ -420,6 +422,11 @@ impl Pen<'_> {
     fn changes(&mut self, app: &App, changes: &[FileChange]) {
         let mut shown = 0;
         for (i, change) in changes.iter().enumerate() {
+            if i == MAX_FILES {
+                let more = text::plural((changes.len() - i) as u64, "file");
+                self.blank();
+                return self.dim(&format!("{} {more} more: d", self.look.glyphs.ellipsis));
+            }
             if i > 0 {
                 self.blank();
             }
@@ -441,7 +448,7 @@ impl Pen<'_> {
         let (added, removed) = change.lines.unwrap_or((0, 0));
         let counts = code::counts(self.look, added.into(), removed.into());
         let counts_width: usize = counts.iter().map(Span::width).sum();
-        let path = change.path.to_string();
+        let path = text::path(&change.path);
         let room = self.width.saturating_sub(counts_width + 3).max(4);
         let path = text::clip_start(&path, room, self.look.glyphs.ellipsis).into_owned();
         let pad = room.saturating_sub(text::width(&path));

@@ -3,7 +3,7 @@
 //! A line begins at the step whose state it forked from and ends at its last commit. After a rollback the old line ends
 //! there and stays to be seen; the new one runs beside it for as long as both are there, and columns are used again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::engine::api::Row;
 use crate::model::{CommitId, Ordinal, StepKind};
@@ -57,6 +57,8 @@ pub(crate) enum Cell {
 pub(crate) struct Lanes {
     lanes: BTreeMap<u32, Lane>,
     columns: usize,
+    /// Steps that are markers: a rollback is one.
+    markers: BTreeSet<Ordinal>,
 }
 
 impl Lanes {
@@ -81,6 +83,9 @@ impl Lanes {
             }
         }
         lane.last = lane.last.max(at);
+        if row.kind == StepKind::Marker {
+            self.markers.insert(at);
+        }
         if row.commit.is_some() && row.kind != StepKind::Marker {
             lane.tip = lane.tip.max(at);
         }
@@ -168,7 +173,14 @@ impl Lanes {
             .iter()
             .find(|(line, _)| *line == row.line)
             .map_or(ZERO, |(_, at)| *at);
-        row.ordinal > held && row.ordinal <= lane.tip
+        // What was tried after the last commit, up to the rollback, went with it.
+        let end = self
+            .markers
+            .range(lane.tip..)
+            .next()
+            .copied()
+            .unwrap_or(ZERO);
+        row.ordinal > held && (row.ordinal <= lane.tip || row.ordinal < end)
     }
 
     /// The cells of a row's graph, each column followed by the one between it and the next.

@@ -33,6 +33,8 @@ pub(crate) enum Msg {
     Lit(LightKey, Arc<Light>),
     /// A file was read.
     Read(BlobId, Result<Arc<Vec<u8>>, String>),
+    /// A background task failed: a mistake of this program.
+    Broken,
     /// A time has passed.
     Timer(Timer),
 }

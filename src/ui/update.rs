@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::api::{
-    ApiError, EngineStatus, FileChange, Notice, Request, Response, Row, Rows,
+    ApiError, EngineStatus, EntryInfo, FileChange, Notice, Request, Response, Row, Rows,
 };
 use crate::model::{OpKind, Ordinal};
 
@@ -59,17 +59,24 @@ pub(crate) fn update(app: &mut App, msg: Msg) -> Vec<Effect> {
         }
         Msg::Read(blob, result) => {
             if let Some(View::State(state)) = &mut app.view
-                && let Some((wanted, content)) = &mut state.content
-                && *wanted == blob
+                && state.reading == Some(blob)
             {
-                *content = match result {
+                state.reading = None;
+                let content = match result {
                     Ok(bytes) => {
                         let starts = Arc::new(super::state_view::line_starts(&bytes));
                         Content::Ready(bytes, starts)
                     }
                     Err(why) => Content::Failed(why),
                 };
+                state.content = Some((blob, content));
             }
+        }
+        Msg::Broken => {
+            app.busy = None;
+            app.asked = None;
+            let text = "a part of the screen failed; the log says where".to_owned();
+            toast(app, Tone::Bad, text, &[], &mut out);
         }
         Msg::Timer(Timer::Prefix(stamp)) => input::prefix_timer(app, stamp, &mut out),
         Msg::Timer(Timer::Toast(stamp)) => {
@@ -306,20 +313,30 @@ fn sync_view(app: &mut App, out: &mut Vec<Effect>) {
             if let Some(entry) = selected.map(|n| n.entry.clone())
                 && state.shown != entry
             {
+                // The same file at another step stays where it was scrolled to.
+                let path = |e: &Option<EntryInfo>| e.as_ref().map(|e| e.path.clone());
+                if path(&state.shown) != path(&entry) {
+                    state.scroll = 0;
+                    state.left = 0;
+                }
+                if path(&state.shown) != path(&entry)
+                    || entry.as_ref().is_none_or(|e| e.size > LARGE)
+                {
+                    state.content = None;
+                }
                 state.shown = entry;
-                state.scroll = 0;
-                state.left = 0;
-                state.content = None;
+                state.reading = None;
             }
             let Some(entry) = state.shown.clone() else {
                 return;
             };
             let wanted = entry.blob.filter(|blob| {
                 state.content.as_ref().map(|(b, _)| b) != Some(blob)
+                    && state.reading != Some(*blob)
                     && (entry.size <= LARGE || state.forced == Some(*blob))
             });
             if let Some(blob) = wanted {
-                state.content = Some((blob, Content::Waiting));
+                state.reading = Some(blob);
                 out.push(Effect::Read(entry));
             }
         }

@@ -8,7 +8,10 @@
     reason = "tests"
 )]
 
+mod flows;
+mod fuzz;
 mod screens;
 mod script;
 mod stage;
 mod story;
+mod through_a_terminal;
