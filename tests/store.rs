@@ -8,6 +8,10 @@
 
 mod store_common;
 
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
 use backtrail::model::{
     Attr, BlobId, Commit, CommitId, Entry, Kind, Link, LinkRule, OpKind, Ordinal, RefChange,
     RefTarget, Session, SessionId, Status, Step, Time, Tree, TreeId,
@@ -391,6 +395,42 @@ fn a_second_opener_is_told_who_has_it() {
     };
     assert_eq!(named, dir.path());
     assert_eq!(pid, Some(std::process::id()));
-    drop(store);
-    Store::open(dir.path()).unwrap();
+    assert!(Store::open_wait(dir.path(), Duration::from_millis(20)).is_err());
+    // Whoever waits gets it as soon as it is free.
+    std::thread::scope(|scope| {
+        let waits = scope.spawn(|| Store::open_wait(dir.path(), Duration::from_secs(60)));
+        drop(store);
+        waits.join().unwrap().unwrap();
+    });
+}
+
+#[test]
+fn the_store_is_for_its_owner_only() {
+    let dir = scratch();
+    let at = dir.path().join("a/b");
+    drop(Store::open(&at).unwrap());
+    assert_eq!(at.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+#[test]
+fn a_reader_that_fails_leaves_nothing_wrong() {
+    struct Fails(usize);
+    impl Read for Fails {
+        fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+            if self.0 == 0 {
+                return Err(std::io::Error::other("the file went away"));
+            }
+            let n = into.len().min(self.0);
+            into[..n].fill(self.0 as u8);
+            self.0 -= n;
+            Ok(n)
+        }
+    }
+    let dir = scratch();
+    let store = Store::open(dir.path()).unwrap();
+    for n in [10, 5_000_000] {
+        let error = store.put_blob_from(&mut Fails(n), 0).unwrap_err();
+        assert!(error.to_string().contains("went away"), "{error}");
+    }
+    assert_eq!(store.verify().unwrap().faults, []);
 }

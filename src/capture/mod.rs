@@ -1,3 +1,23 @@
 //! From changes to commits, and from commits back to files.
 
+mod adopt;
+mod cut;
+mod dirty;
+mod disk;
+mod error;
+pub mod failpoint;
+mod group;
+pub mod ignore_rules;
+pub mod journal;
 pub mod observe;
+mod outside;
+pub mod recorder;
+pub mod restore;
+mod scan;
+pub mod settings;
+mod subtree;
+mod sweep;
+mod tracked;
+mod turn;
+pub mod watch;
+mod workspace;

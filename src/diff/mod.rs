@@ -1,4 +1,5 @@
 //! Differences of trees and of texts.
 
 pub mod text;
+pub mod tree;
 mod words;

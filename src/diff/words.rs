@@ -1,8 +1,8 @@
 //! Which words of a changed line differ, so that the eye finds `exp * 1000` in an otherwise equal line.
 //!
-//! The removed and the added lines of one change are compared as one run of words each: an edit that splits a line in
-//! three still finds its equal parts. Where little is equal, nothing is marked: a line of which all is marked says
-//! nothing.
+//! Within one change, each removed line is compared with the added one that it most likely became, so that an edit which
+//! also adds lines still finds its equal parts. Where little is equal, nothing is marked: a line of which all is marked
+//! says nothing.
 
 use std::ops::Range;
 use std::time::Instant;
@@ -18,7 +18,6 @@ type Words = Vec<Vec<Range<usize>>>;
 /// A word with where it is.
 struct Word<'a> {
     text: &'a [u8],
-    line: usize,
     range: Range<usize>,
 }
 
@@ -29,32 +28,94 @@ pub(super) fn changed(old: &[&[u8]], new: &[&[u8]], until: Instant) -> (Words, W
     if old.len() + new.len() > MAX_LINES || bytes > MAX_BYTES {
         return nothing;
     }
-    let (a, b) = (split(old), split(new));
-    let texts = |words: &[Word<'_>]| words.iter().map(|w| w.text.to_vec()).collect::<Vec<_>>();
-    let ops = capture_diff_slices_deadline(Algorithm::Myers, &texts(&a), &texts(&b), Some(until));
+    let a: Vec<Vec<Word<'_>>> = old.iter().map(|l| split(l)).collect();
+    let b: Vec<Vec<Word<'_>>> = new.iter().map(|l| split(l)).collect();
     let mut old_words = vec![Vec::new(); old.len()];
     let mut new_words = vec![Vec::new(); new.len()];
-    for op in ops {
-        let (tag, o, n) = op.as_tag_tuple();
-        if tag != DiffTag::Equal {
-            mark(&mut old_words, &a[o]);
-            mark(&mut new_words, &b[n]);
+    for (i, j) in pairs(&a, &b) {
+        if Instant::now() > until {
+            break;
         }
-    }
-    for (words, line) in old_words.iter_mut().zip(old) {
-        settle(words, line);
-    }
-    for (words, line) in new_words.iter_mut().zip(new) {
-        settle(words, line);
+        let texts = |words: &[Word<'_>]| words.iter().map(|w| w.text.to_vec()).collect::<Vec<_>>();
+        let (x, y) = (texts(&a[i]), texts(&b[j]));
+        for op in capture_diff_slices_deadline(Algorithm::Myers, &x, &y, Some(until)) {
+            let (tag, o, n) = op.as_tag_tuple();
+            if tag != DiffTag::Equal {
+                mark(&mut old_words[i], &a[i][o]);
+                mark(&mut new_words[j], &b[j][n]);
+            }
+        }
+        settle(&mut old_words[i], old[i]);
+        settle(&mut new_words[j], new[j]);
     }
     (old_words, new_words)
 }
 
-fn mark(lines: &mut Words, words: &[Word<'_>]) {
+/// Which old line became which new one: the order-keeping pairing of lines that are most alike. Lines that are less than
+/// half alike stay without a partner.
+fn pairs(old: &[Vec<Word<'_>>], new: &[Vec<Word<'_>>]) -> Vec<(usize, usize)> {
+    let width = new.len() + 1;
+    let mut best = vec![0u32; (old.len() + 1) * width];
+    let alike: Vec<u32> = old
+        .iter()
+        .flat_map(|a| new.iter().map(move |b| likeness(a, b)))
+        .collect();
+    for i in (0..old.len()).rev() {
+        for j in (0..new.len()).rev() {
+            let skip = best[(i + 1) * width + j].max(best[i * width + j + 1]);
+            let score = alike[i * new.len() + j];
+            let take = if score >= 50 {
+                score + best[(i + 1) * width + j + 1]
+            } else {
+                0
+            };
+            best[i * width + j] = skip.max(take);
+        }
+    }
+    let mut out = Vec::new();
+    let (mut i, mut j) = (0, 0);
+    while i < old.len() && j < new.len() {
+        let here = best[i * width + j];
+        let score = alike[i * new.len() + j];
+        if score >= 50 && here == score + best[(i + 1) * width + j + 1] {
+            out.push((i, j));
+            i += 1;
+            j += 1;
+        } else if here == best[(i + 1) * width + j] {
+            i += 1;
+        } else {
+            j += 1;
+        }
+    }
+    out
+}
+
+/// How alike two lines are, in per cent: the part of their bytes that lies in words both have.
+fn likeness(a: &[Word<'_>], b: &[Word<'_>]) -> u32 {
+    let mut left: Vec<&[u8]> = b.iter().map(|w| w.text).collect();
+    let solid = |words: &[Word<'_>]| -> usize {
+        words
+            .iter()
+            .filter(|w| !w.text.trim_ascii().is_empty())
+            .map(|w| w.text.len())
+            .sum()
+    };
+    let total = solid(a) + solid(b);
+    let mut shared = 0;
+    for word in a.iter().filter(|w| !w.text.trim_ascii().is_empty()) {
+        if let Some(at) = left.iter().position(|t| *t == word.text) {
+            left.swap_remove(at);
+            shared += 2 * word.text.len();
+        }
+    }
+    if total == 0 {
+        return 0;
+    }
+    u32::try_from(shared * 100 / total).unwrap_or(0)
+}
+
+fn mark(line: &mut Vec<Range<usize>>, words: &[Word<'_>]) {
     for word in words {
-        let Some(line) = lines.get_mut(word.line) else {
-            continue;
-        };
         match line.last_mut() {
             Some(last) if last.end == word.range.start => last.end = word.range.end,
             _ => line.push(word.range.clone()),
@@ -92,28 +153,25 @@ fn settle(words: &mut Vec<Range<usize>>, line: &[u8]) {
 }
 
 /// Words, runs of blanks, single signs. A byte above ASCII counts as part of a word, so that no character is torn.
-fn split<'a>(lines: &[&'a [u8]]) -> Vec<Word<'a>> {
+fn split(line: &[u8]) -> Vec<Word<'_>> {
     let class = |b: u8| match b {
         b if b.is_ascii_alphanumeric() || b == b'_' || b >= 0x80 => 0,
         b' ' | b'\t' => 1,
         _ => 2,
     };
     let mut out = Vec::new();
-    for (number, line) in lines.iter().enumerate() {
-        let mut start = 0;
-        while start < line.len() {
-            let kind = class(line[start]);
-            let mut end = start + 1;
-            while kind != 2 && end < line.len() && class(line[end]) == kind {
-                end += 1;
-            }
-            out.push(Word {
-                text: &line[start..end],
-                line: number,
-                range: start..end,
-            });
-            start = end;
+    let mut start = 0;
+    while start < line.len() {
+        let kind = class(line[start]);
+        let mut end = start + 1;
+        while kind != 2 && end < line.len() && class(line[end]) == kind {
+            end += 1;
         }
+        out.push(Word {
+            text: &line[start..end],
+            range: start..end,
+        });
+        start = end;
     }
     out
 }
@@ -153,6 +211,16 @@ mod tests {
     fn a_rewritten_line_is_not_marked() {
         let (old, new) = marks("return true;\n", "panic!(\"no such key\")\n");
         assert!(old.is_empty(), "{old:?}");
+        assert!(new.is_empty(), "{new:?}");
+    }
+
+    #[test]
+    fn lines_find_their_partners() {
+        let (old, new) = marks(
+            "    if self.exp < now {\n",
+            "    // in seconds\n    let exp = self.exp * 1000;\n    if exp < now {\n",
+        );
+        assert_eq!(old, ["self."]);
         assert!(new.is_empty(), "{new:?}");
     }
 

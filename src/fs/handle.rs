@@ -57,6 +57,13 @@ impl Handles {
             .cloned()
     }
 
+    pub fn len(&self) -> usize {
+        self.open
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len()
+    }
+
     pub fn remove(&self, fh: u64) -> Option<Arc<Handle>> {
         self.open
             .write()

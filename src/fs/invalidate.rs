@@ -99,7 +99,10 @@ fn work(view: &LiveView, kernel: &Kernel, tasks: &Receiver<Task>) {
             Task::Entry(path) => {
                 let (node, parent) = view.known(&path);
                 let names = parent.map_or(Ok(()), |p| {
-                    kernel.entry(p, path.name(), view.is_known_dir(&path))
+                    kernel.entry(p, path.name(), view.is_known_dir(&path))?;
+                    // A name that the kernel does not hold takes nothing with it: the directory's cached listing and
+                    // its times and count of links are dropped by themselves.
+                    kernel.content(p)
                 });
                 // Links, owner or mode of what was there may have changed with the name.
                 names.and_then(|()| node.map_or(Ok(()), |ino| kernel.attributes(ino)))

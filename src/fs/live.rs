@@ -113,6 +113,11 @@ impl LiveView {
             .map_or(0, |n| n.handles.len())
     }
 
+    /// How many descriptors are open through the view.
+    pub fn handles(&self) -> usize {
+        self.handles.len()
+    }
+
     /// Paths with an open descriptor that can write: their shared mappings may hold what no request has brought yet.
     pub fn writable(&self) -> Vec<RepoPath> {
         let table = self.table();
@@ -345,3 +350,7 @@ impl LiveView {
         prepared
     }
 }
+
+#[cfg(test)]
+#[path = "live_tests.rs"]
+mod tests;

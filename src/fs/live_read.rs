@@ -174,7 +174,11 @@ impl LiveView {
     }
 
     pub(super) fn do_fsyncdir(&self, ino: u64, data_only: bool) -> Result<(), Errno> {
-        let (dir, _, _) = self.dir(ino)?;
+        let (dir, _, _) = match self.dir(ino) {
+            // A directory that was removed while somebody has it open: nothing is left to be made durable.
+            Err(Errno::NOENT | Errno::STALE) => return Ok(()),
+            other => other?,
+        };
         let open = reopen(dir.as_fd(), OFlags::RDONLY | OFlags::DIRECTORY)?;
         if data_only {
             fs::fdatasync(&open)
@@ -183,8 +187,12 @@ impl LiveView {
         }
     }
 
-    pub(super) fn do_statfs(&self) -> Result<Space, Errno> {
-        let s = fs::fstatvfs(self.root.fd())?;
+    pub(super) fn do_statfs(&self, ino: u64) -> Result<Space, Errno> {
+        // Another file system may be mounted below.
+        let s = match self.anchor(ino, None) {
+            Ok(anchor) => fs::fstatvfs(anchor.as_fd())?,
+            Err(_) => fs::fstatvfs(self.root.fd())?,
+        };
         let short = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
         Ok(Space {
             blocks: s.f_blocks,

@@ -74,7 +74,8 @@ impl Root {
                 match fs::openat2(dir, part, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
                     // A rename somewhere made the kernel unsure; it asks to be asked again.
                     Err(Errno::AGAIN | Errno::INTR) => {}
-                    Err(Errno::LOOP | Errno::XDEV) => return Err(Errno::STALE),
+                    // A link, or something else than a directory, is where the kernel knows a directory.
+                    Err(Errno::LOOP | Errno::XDEV | Errno::NOTDIR) => return Err(Errno::STALE),
                     other => return other,
                 }
             }
@@ -114,6 +115,12 @@ impl Root {
             path.as_bytes(),
             OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW,
         )
+    }
+
+    /// Opens what is expected to be a regular file at `path`. Does not wait if it is a pipe instead.
+    pub fn open_file(&self, path: &RepoPath, flags: OFlags) -> Result<OwnedFd, Errno> {
+        let careful = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        self.open(path.as_bytes(), flags | careful)
     }
 
     fn mask() -> StatxFlags {
@@ -184,7 +191,7 @@ mod tests {
         let root = root(t.path());
         let p = |s: &str| RepoPath::try_from(s).unwrap();
         assert_eq!(root.anchor(&p("link/secret")).unwrap_err(), Errno::STALE);
-        assert_eq!(root.dir(&p("inside")).unwrap_err(), Errno::NOTDIR);
+        assert_eq!(root.dir(&p("inside")).unwrap_err(), Errno::STALE);
         let link = root.anchor(&p("link")).unwrap();
         assert_eq!(
             root.stat(link.as_fd()).unwrap().attr.kind,

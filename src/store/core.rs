@@ -5,13 +5,15 @@
 //! the packs before the index's position is in the index. Whatever the index says durably lies durably in the packs.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 
 use super::error::Result;
-use super::index::{self, Index, Key, Loc, Tables};
+use super::index::Index;
 use super::open::{self, OpenReport};
 use super::pack::Packs;
+use super::record::Place;
+use super::tables::{self, Key, Loc, Tables};
 
 /// What the background thread shares with the store.
 pub(super) struct Core {
@@ -20,6 +22,8 @@ pub(super) struct Core {
     pub pending: RwLock<Pending>,
     /// Whoever changes the index holds it.
     writer: Mutex<()>,
+    /// The position of the index.
+    indexed: AtomicU64,
     /// The index has changes that are not durable.
     dirty: AtomicBool,
     /// The index failed: nothing is written until it is rebuilt.
@@ -35,15 +39,16 @@ pub(super) struct Pending {
 }
 
 impl Core {
-    pub fn new(packs: Packs, index: Index, dirty: bool) -> Self {
-        Self {
+    pub fn new(packs: Packs, index: Index, dirty: bool) -> Result<Self> {
+        Ok(Self {
+            indexed: AtomicU64::new(index.position()?.0),
             packs,
             index,
             pending: RwLock::default(),
             writer: Mutex::new(()),
             dirty: AtomicBool::new(dirty),
             failed: AtomicBool::new(false),
-        }
+        })
     }
 
     pub fn writer(&self) -> MutexGuard<'_, ()> {
@@ -62,9 +67,15 @@ impl Core {
         self.dirty.load(Ordering::Acquire)
     }
 
-    /// Whether writes can be taken. An index that failed (the disk was full) is opened again first and caught up.
+    /// Whether the index has failed and is to be opened again or made anew.
+    pub fn is_stalled(&self) -> bool {
+        self.failed.load(Ordering::Acquire) || self.index.is_damaged()
+    }
+
+    /// Whether writes can be taken. An index that failed (the disk was full, a page was damaged) is first opened again
+    /// or made anew, and caught up.
     pub fn ready(&self) -> Result<()> {
-        if self.failed.load(Ordering::Acquire) {
+        if self.is_stalled() {
             self.ready_with(&self.writer())?;
         }
         Ok(())
@@ -72,18 +83,25 @@ impl Core {
 
     /// The same for whoever has the writer's lock.
     pub fn ready_with(&self, _writer: &MutexGuard<'_, ()>) -> Result<()> {
-        if !self.failed.load(Ordering::Acquire) {
+        if !self.is_stalled() {
             return Ok(());
         }
         let end = self.packs.flush(|_| {})?;
         self.packs.room(0)?;
-        self.index.reopen()?;
+        let _alone = self.index.keep_out();
+        if self.index.is_damaged() {
+            self.index.recreate()?;
+        } else {
+            self.index.reopen()?;
+        }
         open::catch_up(
             self.packs.dir(),
             &self.index,
             Some(end),
             &mut OpenReport::default(),
         )?;
+        self.index.trusted()?;
+        self.indexed.store(end.0, Ordering::Release);
         self.dirty.store(true, Ordering::Release);
         self.failed.store(false, Ordering::Release);
         Ok(())
@@ -98,7 +116,7 @@ impl Core {
             }
         }
         self.index.read(|tx| {
-            let objects = tx.open_table(index::OBJECTS)?;
+            let objects = tx.open_table(tables::OBJECTS)?;
             Ok(objects.get(key)?.map(|v| Loc::decode(v.value())))
         })
     }
@@ -129,10 +147,12 @@ impl Core {
         }
     }
 
-    /// Writes to the index under the writer's lock: `f`, and the pending objects that were taken.
+    /// Writes to the index under the writer's lock: `f`, the pending objects that were taken, and up to where it now
+    /// has seen everything.
     pub fn index_with(
         &self,
         moving: &HashMap<Key, Loc>,
+        end: Option<Place>,
         f: impl FnOnce(&mut Tables<'_>) -> Result<(), redb::Error>,
     ) -> Result<()> {
         self.dirty.store(true, Ordering::Release);
@@ -141,8 +161,12 @@ impl Core {
             for (key, loc) in moving {
                 tables.object(key, *loc)?;
             }
-            f(&mut tables)
+            f(&mut tables)?;
+            end.map_or(Ok(()), |end| tables.position(end))
         });
+        if let (Ok(()), Some(end)) = (&done, end) {
+            self.indexed.store(end.0, Ordering::Release);
+        }
         self.settle(done.is_ok());
         done.inspect_err(|_| self.failed.store(true, Ordering::Release))
     }
@@ -160,10 +184,11 @@ impl Core {
         let mut moving = None;
         let end = self.packs.flush(|_| moving = Some(self.take_pending()))?;
         let moving = moving.unwrap_or_default();
-        if moving.is_empty() {
+        if moving.is_empty() && self.indexed.load(Ordering::Acquire) == end.0 {
             return Ok(());
         }
-        self.index_with(&moving, |t| t.position(end))
+        // Loose records are in the index already: whoever put one had this lock.
+        self.index_with(&moving, Some(end), |_| Ok(()))
     }
 
     pub fn make_durable(&self) -> Result<()> {

@@ -81,8 +81,16 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
-    /// The index failed. It is made anew from the packs when the store is opened next.
-    #[error("the index {} failed: {source}; it is rebuilt when the store is opened again", path.display())]
+    /// The index is not what was written to it. Nothing is lost: it is made anew from the packs.
+    #[error("the index {} is damaged ({what}); it is being made anew from the packs: run the command again", path.display())]
+    IndexDamaged {
+        /// The redb file.
+        path: PathBuf,
+        /// How that was noticed.
+        what: String,
+    },
+    /// The index failed.
+    #[error("the index {} failed: {source}; if that happens again, remove this file: it is made anew from the packs", path.display())]
     Index {
         /// The redb file.
         path: PathBuf,

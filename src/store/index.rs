@@ -1,235 +1,159 @@
-//! The index: redb tables that make every question a look-up or a range scan. It holds nothing that the packs do not.
+//! The redb file: opened, asked, written, and opened again or made anew when it fails.
 //!
-//! Everything in it comes from [`Index::apply`], which is fed the same records in the same order by a publication, by
-//! catching up at start and by a rebuild, so all three give the same index (line counts excepted: they are derived,
-//! and lost with it). `position` says up to which place in the packs it has seen everything; it moves in the same
-//! transaction. Records behind `position` may be in it already: applying them again changes nothing.
-//!
-//! Numbers inside keys are big-endian, so that they sort; elsewhere little-endian.
-//!
-//! | table | key | value |
-//! |---|---|---|
-//! | meta | name | u64: `schema`, `position` |
-//! | objects | kind u8, id | place u64, content length u64, listed u8 |
-//! | commits | id | seq u64 |
-//! | nodes | seq | id, line u32, encoded commit |
-//! | children | parent, seq | child, first parent u8 |
-//! | times | time (sign flipped), seq | id |
-//! | attrs | commit | place u64 |
-//! | refs | name | encoded target |
-//! | ops | id | seq u64 |
-//! | oplog | seq | id, encoded operation |
-//! | steps | ordinal (u64, u32), id | JSON |
-//! | step_ids | id | ordinal (u64, u32) |
-//! | links | commit | step, JSON |
-//! | step_links | step, commit's seq | commit |
-//! | sessions | id | JSON |
-//! | paths | path, 0, inverted seq | commit, then 0 or 1 with an encoded entry |
-//! | stats | commit | files, added, removed, binary as u32 |
+//! It holds nothing that the packs do not (`tables` says what), so damage to it is never a loss. redb checks little
+//! of what it reads and trips its own assertions over a damaged page; those are caught here and become
+//! [`Error::IndexDamaged`], with a note (`graph.doubt`) that makes the next start build the index anew. An open store
+//! does so itself before its next write.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 
-use redb::{
-    Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition,
-    WriteTransaction,
-};
+use redb::{Database, Durability, ReadTransaction, ReadableDatabase, WriteTransaction};
 
-use super::commit_code;
-use super::error::{Error, Result, is_full};
-use super::op_code;
-use super::record::{Kind, LISTED, Place};
-use super::tree_code;
-use super::wire::{In, Out};
-use crate::model::{CommitId, Link, Ordinal, RefTarget, Session, Step};
-
-/// Version of the tables.
-pub(crate) const SCHEMA: u64 = 1;
+use super::error::{Error, Result};
+use super::record::Place;
+use super::tables::{META, SCHEMA, STATS, Tables};
 
 /// Memory for pages of the index.
 const CACHE: usize = 64 << 20;
-
-pub(crate) type Key = [u8; 33];
-
-pub(crate) const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
-pub(crate) const OBJECTS: TableDefinition<&Key, &[u8; 17]> = TableDefinition::new("objects");
-pub(crate) const COMMITS: TableDefinition<&[u8; 32], u64> = TableDefinition::new("commits");
-pub(crate) const NODES: TableDefinition<u64, &[u8]> = TableDefinition::new("nodes");
-pub(crate) const CHILDREN: TableDefinition<&[u8; 40], &[u8; 33]> = TableDefinition::new("children");
-pub(crate) const TIMES: TableDefinition<&[u8; 16], &[u8; 32]> = TableDefinition::new("times");
-pub(crate) const ATTRS: TableDefinition<&[u8; 32], u64> = TableDefinition::new("attrs");
-pub(crate) const REFS: TableDefinition<&str, &[u8]> = TableDefinition::new("refs");
-pub(crate) const OPS: TableDefinition<&[u8; 32], u64> = TableDefinition::new("ops");
-pub(crate) const OPLOG: TableDefinition<u64, &[u8]> = TableDefinition::new("oplog");
-pub(crate) const STEPS: TableDefinition<&[u8; 44], &[u8]> = TableDefinition::new("steps");
-pub(crate) const STEP_IDS: TableDefinition<&[u8; 32], &[u8; 12]> = TableDefinition::new("step_ids");
-pub(crate) const LINKS: TableDefinition<&[u8; 32], &[u8]> = TableDefinition::new("links");
-pub(crate) const STEP_LINKS: TableDefinition<&[u8; 40], &[u8; 32]> =
-    TableDefinition::new("step_links");
-pub(crate) const SESSIONS: TableDefinition<&[u8; 32], &[u8]> = TableDefinition::new("sessions");
-pub(crate) const PATHS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("paths");
-pub(crate) const STATS: TableDefinition<&[u8; 32], &[u8; 16]> = TableDefinition::new("stats");
-
-/// Where an object lies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Loc {
-    pub place: Place,
-    /// Length of the content.
-    pub len: u64,
-    /// The payload lists chunks.
-    pub listed: bool,
-}
-
-impl Loc {
-    fn encode(self) -> [u8; 17] {
-        let mut b = [0; 17];
-        b[..8].copy_from_slice(&self.place.0.to_le_bytes());
-        b[8..16].copy_from_slice(&self.len.to_le_bytes());
-        b[16] = u8::from(self.listed);
-        b
-    }
-
-    pub fn decode(b: &[u8; 17]) -> Self {
-        let [p @ .., _, _, _, _, _, _, _, _, listed] = *b;
-        let mut len = [0; 8];
-        len.copy_from_slice(&b[8..16]);
-        Self {
-            place: Place(u64::from_le_bytes(p)),
-            len: u64::from_le_bytes(len),
-            listed: listed != 0,
-        }
-    }
-}
-
-/// A record as the index takes it.
-pub(crate) struct Rec<'a> {
-    pub kind: Kind,
-    pub flags: u8,
-    pub id: &'a [u8; 32],
-    pub place: Place,
-    /// Length of the decoded payload.
-    pub len: u64,
-    /// The decoded payload; not needed for unlisted objects and attributes.
-    pub raw: &'a [u8],
-}
-
-/// Whether the index wants the payload of such a record.
-pub(crate) fn wants_payload(kind: Kind, flags: u8) -> bool {
-    match kind {
-        Kind::Blob => flags & LISTED != 0,
-        Kind::Chunk | Kind::Tree | Kind::Attrs | Kind::End => false,
-        _ => true,
-    }
-}
-
-/// The key of an object.
-pub(crate) fn object_key(kind: Kind, id: &[u8; 32]) -> Key {
-    let mut key = [0; 33];
-    key[0] = kind as u8;
-    key[1..].copy_from_slice(id);
-    key
-}
-
-pub(crate) fn key40(id: &[u8; 32], seq: u64) -> [u8; 40] {
-    let mut key = [0; 40];
-    key[..32].copy_from_slice(id);
-    key[32..].copy_from_slice(&seq.to_be_bytes());
-    key
-}
-
-pub(crate) fn time_key(micros: i64, seq: u64) -> [u8; 16] {
-    let mut key = [0; 16];
-    key[..8].copy_from_slice(&(micros ^ i64::MIN).to_be_bytes());
-    key[8..].copy_from_slice(&seq.to_be_bytes());
-    key
-}
-
-pub(crate) fn ordinal_bytes(o: Ordinal) -> [u8; 12] {
-    let mut key = [0; 12];
-    key[..8].copy_from_slice(&o.major.to_be_bytes());
-    key[8..].copy_from_slice(&o.minor.to_be_bytes());
-    key
-}
-
-pub(crate) fn step_key(ordinal: &[u8; 12], id: &[u8; 32]) -> [u8; 44] {
-    let mut key = [0; 44];
-    key[..12].copy_from_slice(ordinal);
-    key[12..].copy_from_slice(id);
-    key
-}
-
-/// `path 0 inverted-seq`: the newest version of a path comes first.
-pub(crate) fn path_key(path: &[u8], seq: u64) -> Vec<u8> {
-    let mut key = Vec::with_capacity(path.len() + 9);
-    key.extend_from_slice(path);
-    key.push(0);
-    key.extend_from_slice(&(!seq).to_be_bytes());
-    key
-}
 
 /// The redb file, opened.
 pub(crate) struct Index {
     /// `None` while it is being opened again, or after that failed.
     db: RwLock<Option<Database>>,
+    /// Held by questions, so that none sees the index while it is being caught up.
+    gate: RwLock<()>,
+    damaged: AtomicBool,
     path: PathBuf,
 }
 
 impl Index {
     /// Opens or makes the file and all tables.
     pub fn open(path: &Path) -> Result<Self> {
-        let index = Self {
-            db: RwLock::new(None),
-            path: path.to_owned(),
-        };
+        let index = Self::closed(path);
         index.reopen()?;
-        let found = index.meta("schema")?;
-        match found {
-            Some(SCHEMA) => {}
-            Some(newer) if newer > SCHEMA => {
-                return Err(Error::NewerFormat {
-                    path: path.to_owned(),
-                    found: newer,
-                    known: SCHEMA,
-                });
-            }
-            _ => index.write(true, |tx| {
+        index.prepare()?;
+        Ok(index)
+    }
+
+    /// Nothing is opened yet.
+    pub fn closed(path: &Path) -> Self {
+        Self {
+            db: RwLock::new(None),
+            gate: RwLock::new(()),
+            damaged: AtomicBool::new(false),
+            path: path.to_owned(),
+        }
+    }
+
+    /// Makes the tables in a new file, and refuses one of a later schema.
+    fn prepare(&self) -> Result<()> {
+        match self.meta("schema")? {
+            Some(SCHEMA) => Ok(()),
+            Some(newer) if newer > SCHEMA => Err(Error::NewerFormat {
+                path: self.path.clone(),
+                found: newer,
+                known: SCHEMA,
+            }),
+            _ => self.write(true, |tx| {
                 tx.open_table(STATS)?;
                 let mut t = Tables::open(tx)?;
                 t.meta.insert("schema", SCHEMA)?;
                 t.meta.insert("position", 0)?;
                 Ok(())
-            })?,
+            }),
         }
-        Ok(index)
+    }
+
+    /// Keeps questions out while this is held.
+    pub fn keep_out(&self) -> RwLockWriteGuard<'_, ()> {
+        self.gate.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Closes the file and opens it again, at what was last durable in it: redb refuses everything after a failed
     /// write.
     pub fn reopen(&self) -> Result<()> {
-        let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
-        *db = None;
-        let opened = Database::builder()
-            .set_cache_size(CACHE)
-            .create(&self.path)
-            .map_err(|e| self.error(e))?;
-        *db = Some(opened);
+        self.close();
+        let opened = self.guarded(|| {
+            Ok(Database::builder()
+                .set_cache_size(CACHE)
+                .create(&self.path)?)
+        })?;
+        *self.db.write().unwrap_or_else(PoisonError::into_inner) = Some(opened);
         Ok(())
     }
 
-    /// Wraps an error of redb.
-    fn error(&self, e: impl Into<redb::Error>) -> Error {
-        match e.into() {
-            redb::Error::Io(io) if is_full(&io) => Error::Full(self.path.clone()),
-            e => {
-                if matches!(e, redb::Error::Corrupted(_)) {
-                    self.doubt();
-                }
-                Error::Index {
-                    path: self.path.clone(),
-                    source: Box::new(e),
-                }
-            }
+    /// Sets the file aside and begins an empty one.
+    pub fn recreate(&self) -> Result<()> {
+        self.close();
+        let aside = self.path.with_extension("redb.damaged");
+        match std::fs::rename(&self.path, &aside) {
+            Ok(()) => {}
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => return Err(Error::io("set aside", &self.path, e)),
         }
+        self.reopen()?;
+        self.prepare()
+    }
+
+    fn close(&self) {
+        let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
+        // Closing writes, and may trip over what made it necessary.
+        let db = db.take();
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(db)));
+    }
+
+    /// Runs something of redb's, with its errors and failed assertions made ours.
+    fn guarded<T>(&self, f: impl FnOnce() -> Result<T, redb::Error>) -> Result<T> {
+        // What f holds is redb's own, which refuses to go on by itself, or is thrown away.
+        let done = catch_unwind(AssertUnwindSafe(f));
+        let e = match done {
+            Ok(Ok(out)) => return Ok(out),
+            Ok(Err(redb::Error::Io(e))) if !is_damaged_file(&e) => {
+                return Err(Error::io("use", &self.path, e));
+            }
+            Ok(Err(e)) => e,
+            Err(_) => redb::Error::Corrupted("an assertion failed".into()),
+        };
+        if !is_damage(&e) {
+            return Err(Error::Index {
+                path: self.path.clone(),
+                source: Box::new(e),
+            });
+        }
+        self.doubt();
+        Err(Error::IndexDamaged {
+            path: self.path.clone(),
+            what: e.to_string(),
+        })
+    }
+
+    /// Whether the index is to be made anew.
+    pub fn is_damaged(&self) -> bool {
+        self.damaged.load(Ordering::Acquire)
+    }
+
+    /// The index is again what the packs say.
+    pub fn trusted(&self) -> Result<()> {
+        let note = Self::doubt_path(&self.path);
+        match std::fs::remove_file(&note) {
+            Ok(()) => {}
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => return Err(Error::io("remove", &note, e)),
+        }
+        self.damaged.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    /// Has redb check all of its file.
+    pub fn check(&self) -> Result<bool> {
+        let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
+        self.guarded(|| match db.as_mut() {
+            None => Err(redb::Error::DatabaseClosed),
+            Some(db) => Ok(db.check_integrity()?),
+        })
     }
 
     /// Where it is noted that the index is to be made anew.
@@ -239,6 +163,7 @@ impl Index {
 
     /// Notes that the index is not what the packs say.
     pub fn doubt(&self) {
+        self.damaged.store(true, Ordering::Release);
         let note = Self::doubt_path(&self.path);
         if let Err(e) = std::fs::write(&note, b"") {
             tracing::warn!("{} could not be written: {e}", note.display());
@@ -246,7 +171,7 @@ impl Index {
     }
 
     fn meta(&self, name: &str) -> Result<Option<u64>> {
-        self.read(|tx| match tx.open_table(META) {
+        self.look(|tx| match tx.open_table(META) {
             Ok(t) => Ok(t.get(name)?.map(|v| v.value())),
             Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
             Err(e) => Err(e.into()),
@@ -258,11 +183,15 @@ impl Index {
         Ok(Place(self.meta("position")?.unwrap_or(0)))
     }
 
-    /// Reads in one snapshot.
+    /// Answers a question, in one snapshot.
     pub fn read<T>(&self, f: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>) -> Result<T> {
+        let _asking = self.gate.read().unwrap_or_else(PoisonError::into_inner);
+        self.look(f)
+    }
+
+    fn look<T>(&self, f: impl FnOnce(&ReadTransaction) -> Result<T, redb::Error>) -> Result<T> {
         let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
-        let read = || f(&opened(&db)?.begin_read()?);
-        read().map_err(|e: redb::Error| self.error(e))
+        self.guarded(|| f(&opened(&db)?.begin_read()?))
     }
 
     /// Writes in one transaction. Without `durable` it is visible but may be lost in a crash (the packs have it).
@@ -272,7 +201,7 @@ impl Index {
         f: impl FnOnce(&WriteTransaction) -> Result<T, redb::Error>,
     ) -> Result<T> {
         let db = self.db.read().unwrap_or_else(PoisonError::into_inner);
-        let write = || -> Result<T, redb::Error> {
+        self.guarded(|| {
             let mut tx = opened(&db)?.begin_write()?;
             if durable {
                 // Lets the next open after a crash skip walking the whole file.
@@ -283,8 +212,7 @@ impl Index {
             let out = f(&tx)?;
             tx.commit()?;
             Ok(out)
-        };
-        write().map_err(|e| self.error(e))
+        })
     }
 }
 
@@ -292,250 +220,31 @@ fn opened(db: &Option<Database>) -> Result<&Database, redb::Error> {
     db.as_ref().ok_or(redb::Error::DatabaseClosed)
 }
 
-/// All tables, open in one write transaction.
-pub(crate) struct Tables<'t> {
-    pub meta: Table<'t, &'static str, u64>,
-    objects: Table<'t, &'static Key, &'static [u8; 17]>,
-    commits: Table<'t, &'static [u8; 32], u64>,
-    nodes: Table<'t, u64, &'static [u8]>,
-    children: Table<'t, &'static [u8; 40], &'static [u8; 33]>,
-    times: Table<'t, &'static [u8; 16], &'static [u8; 32]>,
-    attrs: Table<'t, &'static [u8; 32], u64>,
-    refs: Table<'t, &'static str, &'static [u8]>,
-    ops: Table<'t, &'static [u8; 32], u64>,
-    oplog: Table<'t, u64, &'static [u8]>,
-    steps: Table<'t, &'static [u8; 44], &'static [u8]>,
-    step_ids: Table<'t, &'static [u8; 32], &'static [u8; 12]>,
-    links: Table<'t, &'static [u8; 32], &'static [u8]>,
-    step_links: Table<'t, &'static [u8; 40], &'static [u8; 32]>,
-    sessions: Table<'t, &'static [u8; 32], &'static [u8]>,
-    paths: Table<'t, &'static [u8], &'static [u8]>,
+impl Drop for Index {
+    fn drop(&mut self) {
+        self.close();
+    }
 }
 
-type Done = Result<(), redb::Error>;
+fn is_damaged_file(e: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{InvalidData, UnexpectedEof};
+    matches!(e.kind(), InvalidData | UnexpectedEof)
+}
 
-impl<'t> Tables<'t> {
-    pub fn open(tx: &'t WriteTransaction) -> Result<Self, redb::Error> {
-        Ok(Self {
-            meta: tx.open_table(META)?,
-            objects: tx.open_table(OBJECTS)?,
-            commits: tx.open_table(COMMITS)?,
-            nodes: tx.open_table(NODES)?,
-            children: tx.open_table(CHILDREN)?,
-            times: tx.open_table(TIMES)?,
-            attrs: tx.open_table(ATTRS)?,
-            refs: tx.open_table(REFS)?,
-            ops: tx.open_table(OPS)?,
-            oplog: tx.open_table(OPLOG)?,
-            steps: tx.open_table(STEPS)?,
-            step_ids: tx.open_table(STEP_IDS)?,
-            links: tx.open_table(LINKS)?,
-            step_links: tx.open_table(STEP_LINKS)?,
-            sessions: tx.open_table(SESSIONS)?,
-            paths: tx.open_table(PATHS)?,
-        })
-    }
-
-    pub fn object(&mut self, key: &Key, loc: Loc) -> Done {
-        self.objects.insert(key, &loc.encode())?;
-        Ok(())
-    }
-
-    pub fn position(&mut self, place: Place) -> Done {
-        self.meta.insert("position", place.0)?;
-        Ok(())
-    }
-
-    /// Takes one record in. Records that it does not understand are left to `verify`.
-    pub fn apply(&mut self, rec: &Rec<'_>) -> Done {
-        match rec.kind {
-            Kind::Blob | Kind::Chunk | Kind::Tree => {
-                let listed = rec.flags & LISTED != 0;
-                let len = if listed {
-                    In::new(rec.raw).u64().unwrap_or(0)
-                } else {
-                    rec.len
-                };
-                let loc = Loc {
-                    place: rec.place,
-                    len,
-                    listed,
-                };
-                self.object(&object_key(rec.kind, rec.id), loc)
-            }
-            Kind::Commit => self.commit(rec),
-            Kind::Attrs => {
-                self.attrs.insert(rec.id, rec.place.0)?;
-                Ok(())
-            }
-            Kind::Changes => self.changes(rec),
-            Kind::Operation => self.operation(rec),
-            Kind::Step => self.step(rec),
-            Kind::Link => self.link(rec),
-            Kind::Session => {
-                if serde_json::from_slice::<Session>(rec.raw).is_ok() {
-                    self.sessions.insert(rec.id, rec.raw)?;
-                }
-                Ok(())
-            }
-            Kind::Ref | Kind::AgentState | Kind::Tombstone | Kind::Event | Kind::End => Ok(()),
-        }
-    }
-
-    fn seq_of(&self, commit: &[u8; 32]) -> Result<Option<u64>, redb::Error> {
-        Ok(self.commits.get(commit)?.map(|s| s.value()))
-    }
-
-    fn commit(&mut self, rec: &Rec<'_>) -> Done {
-        if self.seq_of(rec.id)?.is_some() {
-            return Ok(());
-        }
-        let Ok(commit) = commit_code::decode(rec.raw) else {
-            return Ok(());
-        };
-        let last = self.nodes.last()?.map(|(k, _)| k.value());
-        let seq = last.unwrap_or(0) + 1;
-        let line = self.line_for(commit.parents.first())?;
-        self.commits.insert(rec.id, seq)?;
-        let mut node = Out::default();
-        node.raw(rec.id);
-        node.u32(line);
-        node.raw(rec.raw);
-        self.nodes.insert(seq, node.0.as_slice())?;
-        self.times.insert(&time_key(commit.time.0, seq), rec.id)?;
-        for (i, parent) in commit.parents.iter().enumerate() {
-            let mut child = [0; 33];
-            child[..32].copy_from_slice(rec.id);
-            child[32] = u8::from(i == 0);
-            // A parent named twice keeps its first mention.
-            let key = key40(&parent.0, seq);
-            if self.children.get(&key)?.is_none() {
-                self.children.insert(&key, &child)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The line of the first parent if this is the first to continue it, else a new one.
-    fn line_for(&mut self, parent: Option<&CommitId>) -> Result<u32, redb::Error> {
-        if let Some(parent) = parent
-            && let Some(seq) = self.seq_of(&parent.0)?
-        {
-            let mut continued = false;
-            for child in self
-                .children
-                .range::<&[u8; 40]>(&key40(&parent.0, 0)..=&key40(&parent.0, u64::MAX))?
-            {
-                continued |= child?.1.value()[32] == 1;
-            }
-            if !continued {
-                let node = self.nodes.get(seq)?;
-                let line = node.and_then(|n| {
-                    let mut r = In::new(n.value());
-                    r.id().and_then(|_| r.u32()).ok()
-                });
-                if let Some(line) = line {
-                    return Ok(line);
-                }
-            }
-        }
-        let line = self.meta.get("lines")?.map_or(0, |v| v.value());
-        self.meta.insert("lines", line + 1)?;
-        Ok(u32::try_from(line).unwrap_or(u32::MAX))
-    }
-
-    fn changes(&mut self, rec: &Rec<'_>) -> Done {
-        let (Some(seq), Ok(changes)) = (self.seq_of(rec.id)?, commit_code::decode_changes(rec.raw))
-        else {
-            return Ok(());
-        };
-        for (path, entry) in changes {
-            let mut value = Out::default();
-            value.raw(rec.id);
-            match &entry {
-                None => value.u8(0),
-                Some(e) => {
-                    value.u8(1);
-                    tree_code::encode_entry(&mut value, e);
-                }
-            }
-            self.paths.insert(
-                path_key(path.as_bytes(), seq).as_slice(),
-                value.0.as_slice(),
-            )?;
-        }
-        Ok(())
-    }
-
-    fn operation(&mut self, rec: &Rec<'_>) -> Done {
-        if self.ops.get(rec.id)?.is_some() {
-            return Ok(());
-        }
-        let Ok(op) = op_code::decode(rec.raw) else {
-            return Ok(());
-        };
-        let last = self.oplog.last()?.map(|(k, _)| k.value());
-        let seq = last.unwrap_or(0) + 1;
-        self.ops.insert(rec.id, seq)?;
-        let mut entry = Out::default();
-        entry.raw(rec.id);
-        entry.raw(rec.raw);
-        self.oplog.insert(seq, entry.0.as_slice())?;
-        for change in &op.refs {
-            match &change.after {
-                None => {
-                    self.refs.remove(change.name.as_str())?;
-                }
-                Some(target) => self.set_ref(&change.name, target)?,
-            }
-        }
-        Ok(())
-    }
-
-    fn set_ref(&mut self, name: &str, target: &RefTarget) -> Done {
-        let mut out = Out::default();
-        op_code::encode_target(&mut out, Some(target));
-        self.refs.insert(name, out.0.as_slice())?;
-        Ok(())
-    }
-
-    fn step(&mut self, rec: &Rec<'_>) -> Done {
-        let Ok(step) = serde_json::from_slice::<Step>(rec.raw) else {
-            return Ok(());
-        };
-        let ordinal = ordinal_bytes(step.ordinal);
-        let before = self.step_ids.get(rec.id)?.map(|o| *o.value());
-        if let Some(before) = before
-            && before != ordinal
-        {
-            self.steps.remove(&step_key(&before, rec.id))?;
-        }
-        if before != Some(ordinal) {
-            self.step_ids.insert(rec.id, &ordinal)?;
-        }
-        self.steps.insert(&step_key(&ordinal, rec.id), rec.raw)?;
-        Ok(())
-    }
-
-    fn link(&mut self, rec: &Rec<'_>) -> Done {
-        let Ok(link) = serde_json::from_slice::<Link>(rec.raw) else {
-            return Ok(());
-        };
-        let Some(seq) = self.seq_of(rec.id)? else {
-            return Ok(());
-        };
-        let before = self.links.get(rec.id)?.and_then(|l| {
-            let bytes = l.value();
-            bytes.first_chunk::<32>().copied()
-        });
-        if let Some(before) = before {
-            self.step_links.remove(&key40(&before, seq))?;
-        }
-        let mut value = Out::default();
-        value.raw(&link.step.0);
-        value.raw(rec.raw);
-        self.links.insert(rec.id, value.0.as_slice())?;
-        self.step_links.insert(&key40(&link.step.0, seq), rec.id)?;
-        Ok(())
+/// Whether it means that the file is not what redb wrote.
+fn is_damage(e: &redb::Error) -> bool {
+    match e {
+        redb::Error::Io(e) => is_damaged_file(e),
+        redb::Error::Corrupted(_)
+        | redb::Error::RepairAborted
+        | redb::Error::UpgradeRequired(_)
+        | redb::Error::UnorderedKey
+        | redb::Error::TableTypeMismatch { .. }
+        | redb::Error::TableIsMultimap(_)
+        | redb::Error::TypeDefinitionChanged { .. }
+        | redb::Error::TableDoesNotExist(_)
+        | redb::Error::LockPoisoned(_)
+        | redb::Error::TransactionPoisoned => true,
+        _ => false,
     }
 }

@@ -5,8 +5,8 @@
 //! [`Store::publish`] acknowledged is there after a crash, all of it or, before the acknowledgement, all or nothing.
 //!
 //! Threads: any number read and put objects beside one that publishes. Locks are taken in this order and never the
-//! other way: `writer` (who changes the index), the pack's tail, `pending`. Reads take none of them but `pending`,
-//! for a moment, and the tail only for records that are still in its buffer.
+//! other way: `writer` (who changes the index), the pack's tail, `pending`; the index's own locks are taken alone. Reads take
+//! `pending` for a moment, and the tail only for records that are still in its buffer; they never wait for a sync.
 //!
 //! The store knows nothing of workspaces, sessions in flight or the screen. `docs/format.md` describes what is on
 //! disk.
@@ -25,8 +25,11 @@ mod publish;
 mod query;
 mod record;
 mod scan;
+mod tables;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod trace;
 mod tree_code;
 mod verify;
@@ -52,9 +55,9 @@ pub use verify::{Fault, VerifyReport};
 
 use cache::Cache;
 use core::Core;
-use index::Key;
 use lock::Lock;
 use object::Part;
+use tables::Key;
 
 /// How often the index is made durable while things change.
 const DURABLE_EVERY: Duration = Duration::from_secs(3);
@@ -105,7 +108,7 @@ impl Store {
         };
         let (packs, index) = open::open_parts(dir, roll, &mut report)?;
         let stale = report.caught_up > 0 || report.rebuilt.is_some();
-        let core = Arc::new(Core::new(packs, index, stale));
+        let core = Arc::new(Core::new(packs, index, stale)?);
         let flusher = spawn_flusher(&core).map_err(|e| Error::io("start a thread for", dir, e))?;
         Ok(Self {
             core,
@@ -149,8 +152,10 @@ impl Drop for Store {
             drop(stop);
             let _ = thread.join();
         }
-        // If this fails, the next start catches up from the packs.
-        let _ = self.core.make_durable();
+        // If this fails, the next start catches up from the packs; that of a failed index is left to it.
+        if !self.core.is_stalled() {
+            let _ = self.core.make_durable();
+        }
     }
 }
 
@@ -161,7 +166,7 @@ fn spawn_flusher(core: &Arc<Core>) -> std::io::Result<(mpsc::Sender<()>, JoinHan
         .name("store-index".into())
         .spawn(move || {
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(DURABLE_EVERY) {
-                if core.is_dirty()
+                if (core.is_dirty() || core.is_stalled())
                     && let Err(e) = core.make_durable()
                 {
                     tracing::warn!("the store's index was not made durable: {e}");

@@ -18,8 +18,8 @@ use crate::model::{BlobId, Tree, TreeId};
 
 use super::core::Core;
 use super::error::{Error, Result};
-use super::index::{Key, Loc, object_key};
 use super::record::{self, Kind, LISTED, Place};
+use super::tables::{Key, Loc, object_key};
 use super::wire::{Bad, In, Out};
 use super::{PENDING, Store, tree_code};
 
@@ -87,8 +87,8 @@ impl Store {
             return Ok(self.put_chunked(&mut io::Cursor::new(content))?.0);
         }
         let id = BlobId::of(content);
+        self.core.ready()?;
         if !self.has_blob(id)? {
-            self.core.ready()?;
             let len = content.len() as u64;
             self.core.put(Kind::Blob, 0, &id.0, content, len)?;
         }
@@ -291,8 +291,8 @@ impl Store {
         })?;
         let raw = tree_code::encode(tree);
         let id = tree_code::id_of(&raw);
+        self.core.ready()?;
         if !self.has_tree(id)? {
-            self.core.ready()?;
             self.core
                 .put(Kind::Tree, 0, &id.0, &raw, raw.len() as u64)?;
         }

@@ -5,10 +5,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::error::{Error, Result};
-use super::index::{self, Index, Rec, Tables};
+use super::index::Index;
 use super::pack::{self, Packs};
 use super::record::{Kind, Place};
 use super::scan::{Item, Scan, Scanned, Unit};
+use super::tables::{self, Rec, Tables};
 
 /// The format of the whole directory.
 const FORMAT: u64 = 1;
@@ -95,82 +96,52 @@ pub(crate) fn open_parts(
         .iter()
         .any(|n| fs::metadata(pack::pack_path(&packs_dir, *n)).is_ok_and(|m| m.len() > 0));
 
-    let doubt = Index::doubt_path(&index_path);
-    let index = match open_checked(&index_path, &doubt, &packs_dir) {
-        Ok(index) => {
-            if has_records && index.position()? == Place::default() {
-                let why = if had_index {
-                    "it was empty"
-                } else {
-                    "it was missing"
-                };
-                report.rebuilt = Some(why.into());
-            }
+    let attempt = open_index(&index_path, &packs_dir).and_then(|index| {
+        if has_records && index.position()? == Place::default() {
+            let why = if had_index { "empty" } else { "missing" };
+            report.rebuilt = Some(format!("it was {why}"));
+        }
+        catch_up(&packs_dir, &index, None, report)?;
+        Ok(index)
+    });
+    let index = match attempt {
+        Err(Error::IndexDamaged { what, .. }) => {
+            let index = Index::closed(&index_path);
+            index.recreate()?;
+            report.rebuilt = Some(what);
+            report.caught_up = 0;
+            report.damaged = 0;
+            catch_up(&packs_dir, &index, None, report)?;
             index
         }
-        Err(Distrust::Rebuild(why)) => {
-            set_aside(&index_path)?;
-            report.rebuilt = Some(why);
-            Index::open(&index_path)?
-        }
-        Err(Distrust::Refuse(e)) => return Err(e),
+        attempt => attempt?,
     };
-    catch_up(&packs_dir, &index, None, report)?;
-    if doubt.exists() {
-        fs::remove_file(&doubt).map_err(|e| Error::io("remove", &doubt, e))?;
-    }
+    index.trusted()?;
     let packs = Packs::open(&packs_dir, roll)?;
     Ok((packs, index))
 }
 
-enum Distrust {
-    Rebuild(String),
-    Refuse(Error),
-}
-
-fn open_checked(path: &Path, doubt: &Path, packs: &Path) -> Result<Index, Distrust> {
-    if doubt.exists() {
-        return Err(Distrust::Rebuild("it had failed before".into()));
-    }
-    // redb checks what it reads, but a file that was tampered with can still trip one of its assertions.
-    let opened = std::panic::catch_unwind(|| {
-        let index = Index::open(path)?;
-        let position = index.position()?;
-        Ok::<_, Error>((index, position))
-    });
-    let (index, position) = match opened {
-        Ok(Ok(both)) => both,
-        Ok(Err(Error::Index { source, .. })) => match *source {
-            redb::Error::DatabaseAlreadyOpen => {
-                return Err(Distrust::Refuse(Error::Index {
-                    path: path.to_owned(),
-                    source,
-                }));
-            }
-            e => return Err(Distrust::Rebuild(format!("it could not be read: {e}"))),
-        },
-        Ok(Err(e)) => return Err(Distrust::Refuse(e)),
-        Err(_) => return Err(Distrust::Rebuild("it could not be read".into())),
+/// Opens the index unless there is reason not to trust it.
+fn open_index(path: &Path, packs: &Path) -> Result<Index> {
+    let damaged = |what: &str| {
+        Err(Error::IndexDamaged {
+            path: path.to_owned(),
+            what: what.to_owned(),
+        })
     };
+    if Index::doubt_path(path).exists() {
+        return damaged("it had failed before");
+    }
+    let index = Index::open(path)?;
+    let position = index.position()?;
     if position != Place::default() {
         let pack = pack::pack_path(packs, position.pack());
         let length = fs::metadata(&pack).map_or(0, |m| m.len());
         if length < position.offset() {
-            return Err(Distrust::Rebuild(
-                "it knows of more than the packs hold".into(),
-            ));
+            return damaged("it knows of more than the packs hold");
         }
     }
     Ok(index)
-}
-
-fn set_aside(path: &Path) -> Result<()> {
-    let aside = path.with_extension("redb.damaged");
-    match fs::rename(path, &aside) {
-        Ok(()) => Ok(()),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(e) => Err(Error::io("set aside", path, e)),
-    }
 }
 
 /// Takes into the index what the packs hold behind its position. Up to `upto` in a store that is open; to the end in
@@ -276,7 +247,7 @@ impl Batch {
     /// Keeps only the payloads that the index wants: contents would not fit in memory.
     fn push(&mut self, mut item: Item) {
         let wanted =
-            Kind::of(item.header.kind).is_some_and(|k| index::wants_payload(k, item.header.flags));
+            Kind::of(item.header.kind).is_some_and(|k| tables::wants_payload(k, item.header.flags));
         if !wanted {
             item.stored = Vec::new();
         }
@@ -294,7 +265,7 @@ fn apply(index: &Index, batch: &mut Batch, end: Place) -> Result<()> {
                 continue;
             };
             let header = item.header;
-            let raw = if index::wants_payload(kind, header.flags) {
+            let raw = if tables::wants_payload(kind, header.flags) {
                 match header.decode(item.stored) {
                     Ok(raw) => raw,
                     Err(_) => continue,

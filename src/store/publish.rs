@@ -8,8 +8,8 @@ use crate::model::{
 };
 
 use super::error::{Error, Result};
-use super::index::{self, Rec};
 use super::record::{self, GROUPED, Kind};
+use super::tables::{self, Rec};
 use super::{Store, commit_code, op_code};
 
 /// What is published together.
@@ -121,19 +121,20 @@ impl Store {
             self.core.doubt();
             return Err(e);
         }
-        self.core.index_with(&moving, |tables| {
-            for (n, place) in new.iter().zip(&appended.places) {
-                tables.apply(&Rec {
-                    kind: n.kind,
-                    flags: GROUPED,
-                    id: &n.id,
-                    place: *place,
-                    len: n.raw.len() as u64,
-                    raw: &n.raw,
-                })?;
-            }
-            tables.position(appended.end)
-        })?;
+        self.core
+            .index_with(&moving, Some(appended.end), |tables| {
+                for (n, place) in new.iter().zip(&appended.places) {
+                    tables.apply(&Rec {
+                        kind: n.kind,
+                        flags: GROUPED,
+                        id: &n.id,
+                        place: *place,
+                        len: n.raw.len() as u64,
+                        raw: &n.raw,
+                    })?;
+                }
+                Ok(())
+            })?;
         Ok(out)
     }
 
@@ -214,7 +215,7 @@ impl Store {
         }
         let last = self.core.index.read(|tx| {
             use redb::ReadableTable as _;
-            let log = tx.open_table(index::OPLOG)?;
+            let log = tx.open_table(tables::OPLOG)?;
             let last = log.last()?;
             Ok(last.map(|(seq, v)| (seq.value(), v.value().first_chunk::<32>().copied())))
         })?;

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Attr, Commit, CommitId, Entry, OpId, Operation, RefTarget, RepoPath, Time};
 
 use super::error::{Error, Result};
-use super::index::{self, key40, path_key, time_key};
 use super::record::Place;
+use super::tables::{self, key40, path_key, time_key};
 use super::wire::{Bad, In};
 use super::{Store, commit_code, op_code, tree_code};
 
@@ -62,7 +62,11 @@ fn node(seq: u64, bytes: &[u8]) -> Result<CommitNode, redb::Error> {
         let mut r = In::new(bytes);
         let id = CommitId(r.id()?);
         let line = r.u32()?;
-        let commit = commit_code::decode(r.rest())?;
+        let raw = r.rest();
+        if commit_code::id_of(raw) != id {
+            return Err(Bad("a commit does not have its id"));
+        }
+        let commit = commit_code::decode(raw)?;
         Ok(CommitNode {
             id,
             seq,
@@ -76,7 +80,12 @@ fn node(seq: u64, bytes: &[u8]) -> Result<CommitNode, redb::Error> {
 fn operation(bytes: &[u8]) -> Result<(OpId, Operation), redb::Error> {
     let read = || -> Result<_, Bad> {
         let mut r = In::new(bytes);
-        Ok((OpId(r.id()?), op_code::decode(r.rest())?))
+        let id = OpId(r.id()?);
+        let raw = r.rest();
+        if op_code::id_of(raw) != id {
+            return Err(Bad("an operation does not have its id"));
+        }
+        Ok((id, op_code::decode(raw)?))
     };
     read().map_err(corrupt)
 }
@@ -107,7 +116,7 @@ impl Store {
     pub fn refs(&self) -> Result<BTreeMap<String, RefTarget>> {
         self.core.index.read(|tx| {
             let mut refs = BTreeMap::new();
-            for row in tx.open_table(index::REFS)?.iter()? {
+            for row in tx.open_table(tables::REFS)?.iter()? {
                 let (name, value) = row?;
                 if let Some(target) = target(value.value())? {
                     refs.insert(name.value().to_owned(), target);
@@ -121,7 +130,7 @@ impl Store {
     pub fn get_ref(&self, name: &str) -> Result<Option<RefTarget>> {
         self.core
             .index
-            .read(|tx| match tx.open_table(index::REFS)?.get(name)? {
+            .read(|tx| match tx.open_table(tables::REFS)?.get(name)? {
                 None => Ok(None),
                 Some(value) => target(value.value()),
             })
@@ -134,7 +143,7 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<(u64, OpId, Operation)>> {
         self.core.index.read(|tx| {
-            newest(tx, index::OPLOG, before, limit, |seq, bytes| {
+            newest(tx, tables::OPLOG, before, limit, |seq, bytes| {
                 let (id, op) = operation(bytes)?;
                 Ok((seq, id, op))
             })
@@ -144,9 +153,9 @@ impl Store {
     /// An operation with its sequence number.
     pub fn operation(&self, id: OpId) -> Result<(u64, Operation)> {
         let found = self.core.index.read(|tx| {
-            let seq = tx.open_table(index::OPS)?.get(&id.0)?.map(|s| s.value());
+            let seq = tx.open_table(tables::OPS)?.get(&id.0)?.map(|s| s.value());
             let Some(seq) = seq else { return Ok(None) };
-            match tx.open_table(index::OPLOG)?.get(seq)? {
+            match tx.open_table(tables::OPLOG)?.get(seq)? {
                 None => Ok(None),
                 Some(value) => Ok(Some((seq, operation(value.value())?.1))),
             }
@@ -160,7 +169,7 @@ impl Store {
     /// A commit's sequence number, if it is in the store.
     pub(crate) fn seq(&self, id: CommitId) -> Result<Option<u64>> {
         self.core.index.read(|tx| {
-            let commits = tx.open_table(index::COMMITS)?;
+            let commits = tx.open_table(tables::COMMITS)?;
             Ok(commits.get(&id.0)?.map(|s| s.value()))
         })
     }
@@ -174,11 +183,11 @@ impl Store {
     pub fn commit_node(&self, id: CommitId) -> Result<CommitNode> {
         let found = self.core.index.read(|tx| {
             let seq = tx
-                .open_table(index::COMMITS)?
+                .open_table(tables::COMMITS)?
                 .get(&id.0)?
                 .map(|s| s.value());
             let Some(seq) = seq else { return Ok(None) };
-            match tx.open_table(index::NODES)?.get(seq)? {
+            match tx.open_table(tables::NODES)?.get(seq)? {
                 None => Ok(None),
                 Some(value) => Ok(Some(node(seq, value.value())?)),
             }
@@ -193,20 +202,20 @@ impl Store {
     pub fn commits(&self, before: Option<u64>, limit: usize) -> Result<Vec<CommitNode>> {
         self.core
             .index
-            .read(|tx| newest(tx, index::NODES, before, limit, node))
+            .read(|tx| newest(tx, tables::NODES, before, limit, node))
     }
 
     /// How many commits there are.
     pub fn commit_count(&self) -> Result<u64> {
         self.core
             .index
-            .read(|tx| Ok(tx.open_table(index::NODES)?.len()?))
+            .read(|tx| Ok(tx.open_table(tables::NODES)?.len()?))
     }
 
     /// The commits that name `id` as a parent, in the order in which they were stored.
     pub fn children(&self, id: CommitId) -> Result<Vec<CommitId>> {
         self.core.index.read(|tx| {
-            let children = tx.open_table(index::CHILDREN)?;
+            let children = tx.open_table(tables::CHILDREN)?;
             let mut out = Vec::new();
             for row in children.range::<&[u8; 40]>(&key40(&id.0, 0)..=&key40(&id.0, u64::MAX))? {
                 let (_, child) = row?;
@@ -222,7 +231,7 @@ impl Store {
             return Ok(Vec::new());
         };
         self.core.index.read(|tx| {
-            let commits = tx.open_table(index::COMMITS)?;
+            let commits = tx.open_table(tables::COMMITS)?;
             let mut out = Vec::new();
             for row in commits.range::<&[u8; 32]>(&low..=&high)?.take(limit) {
                 out.push(CommitId(*row?.0.value()));
@@ -234,7 +243,7 @@ impl Store {
     /// The newest commit not later than `t`.
     pub fn commit_at(&self, t: Time) -> Result<Option<CommitId>> {
         self.core.index.read(|tx| {
-            let times = tx.open_table(index::TIMES)?;
+            let times = tx.open_table(tables::TIMES)?;
             let last = times
                 .range::<&[u8; 16]>(..=&time_key(t.0, u64::MAX))?
                 .next_back();
@@ -248,7 +257,7 @@ impl Store {
     /// Times and owners of the paths that a commit changed.
     pub fn attrs(&self, id: CommitId) -> Result<Vec<Attr>> {
         let place = self.core.index.read(|tx| {
-            let attrs = tx.open_table(index::ATTRS)?;
+            let attrs = tx.open_table(tables::ATTRS)?;
             Ok(attrs.get(&id.0)?.map(|p| Place(p.value())))
         })?;
         let Some(place) = place else {
@@ -277,7 +286,7 @@ impl Store {
         let low = path_key(path.as_bytes(), first);
         let high = path_key(path.as_bytes(), 0);
         self.core.index.read(|tx| {
-            let paths = tx.open_table(index::PATHS)?;
+            let paths = tx.open_table(tables::PATHS)?;
             let mut out = Vec::new();
             for row in paths.range(low.as_slice()..=high.as_slice())?.take(limit) {
                 let (key, value) = row?;
@@ -303,7 +312,7 @@ impl Store {
         let writer = self.core.writer();
         self.core.ready_with(&writer)?;
         self.core.index.write(false, |tx| {
-            tx.open_table(index::STATS)?.insert(&c.0, &value)?;
+            tx.open_table(tables::STATS)?.insert(&c.0, &value)?;
             Ok(())
         })
     }
@@ -311,7 +320,7 @@ impl Store {
     /// Derived figures of a commit, if they are known.
     pub fn stats(&self, c: CommitId) -> Result<Option<CommitStats>> {
         self.core.index.read(|tx| {
-            let stats = tx.open_table(index::STATS)?;
+            let stats = tx.open_table(tables::STATS)?;
             let Some(value) = stats.get(&c.0)? else {
                 return Ok(None);
             };

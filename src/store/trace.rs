@@ -1,6 +1,7 @@
 //! Steps, links and sessions. The newest record of an id wins; unknown fields of a record are ignored.
 
 use std::cmp::Reverse;
+use std::collections::HashMap;
 
 use redb::{ReadableTable, ReadableTableMetadata};
 use serde::de::DeserializeOwned;
@@ -9,9 +10,9 @@ use crate::model::{CommitId, Link, Ordinal, Session, SessionId, Step, StepId};
 
 use super::Store;
 use super::error::{Error, Result};
-use super::index::{self, Rec, key40, ordinal_bytes, step_key};
 use super::publish::json;
 use super::record::{self, Kind};
+use super::tables::{self, Rec, key40, ordinal_bytes, step_key};
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, redb::Error> {
     serde_json::from_slice(bytes).map_err(|e| redb::Error::Corrupted(e.to_string()))
@@ -24,17 +25,16 @@ impl Store {
         self.core.ready_with(&writer)?;
         let record = record::encode(kind, 0, id, raw);
         let place = self.core.packs.append(record, |_| {})?;
-        self.core
-            .index_with(&std::collections::HashMap::new(), |tables| {
-                tables.apply(&Rec {
-                    kind,
-                    flags: 0,
-                    id,
-                    place,
-                    len: raw.len() as u64,
-                    raw,
-                })
+        self.core.index_with(&HashMap::new(), None, |tables| {
+            tables.apply(&Rec {
+                kind,
+                flags: 0,
+                id,
+                place,
+                len: raw.len() as u64,
+                raw,
             })
+        })
     }
 
     /// Stores a step, or a newer state of one.
@@ -46,14 +46,14 @@ impl Store {
     pub fn step(&self, id: StepId) -> Result<Option<Step>> {
         self.core.index.read(|tx| {
             let ordinal = tx
-                .open_table(index::STEP_IDS)?
+                .open_table(tables::STEP_IDS)?
                 .get(&id.0)?
                 .map(|o| *o.value());
             let Some(ordinal) = ordinal else {
                 return Ok(None);
             };
             match tx
-                .open_table(index::STEPS)?
+                .open_table(tables::STEPS)?
                 .get(&step_key(&ordinal, &id.0))?
             {
                 None => Ok(None),
@@ -66,7 +66,7 @@ impl Store {
     pub fn step_by_ordinal(&self, o: Ordinal) -> Result<Option<Step>> {
         let ordinal = ordinal_bytes(o);
         self.core.index.read(|tx| {
-            let steps = tx.open_table(index::STEPS)?;
+            let steps = tx.open_table(tables::STEPS)?;
             let mut range = steps.range::<&[u8; 44]>(
                 &step_key(&ordinal, &[0; 32])..=&step_key(&ordinal, &[0xff; 32]),
             )?;
@@ -81,7 +81,7 @@ impl Store {
     pub fn steps_after(&self, after: Option<Ordinal>, limit: usize) -> Result<Vec<Step>> {
         let low = after.map_or([0; 44], |o| step_key(&ordinal_bytes(o), &[0xff; 32]));
         self.core.index.read(|tx| {
-            let steps = tx.open_table(index::STEPS)?;
+            let steps = tx.open_table(tables::STEPS)?;
             steps
                 .range::<&[u8; 44]>(&low..)?
                 .take(limit)
@@ -94,7 +94,7 @@ impl Store {
     pub fn steps_before(&self, before: Option<Ordinal>, limit: usize) -> Result<Vec<Step>> {
         let high = before.map_or([0xff; 44], |o| step_key(&ordinal_bytes(o), &[0; 32]));
         self.core.index.read(|tx| {
-            let steps = tx.open_table(index::STEPS)?;
+            let steps = tx.open_table(tables::STEPS)?;
             steps
                 .range::<&[u8; 44]>(..&high)?
                 .rev()
@@ -108,13 +108,13 @@ impl Store {
     pub fn step_count(&self) -> Result<u64> {
         self.core
             .index
-            .read(|tx| Ok(tx.open_table(index::STEPS)?.len()?))
+            .read(|tx| Ok(tx.open_table(tables::STEPS)?.len()?))
     }
 
     /// The highest step number.
     pub fn last_ordinal(&self) -> Result<Option<Ordinal>> {
         self.core.index.read(|tx| {
-            let steps = tx.open_table(index::STEPS)?;
+            let steps = tx.open_table(tables::STEPS)?;
             let last = steps.last()?;
             Ok(last.map(|(key, _)| {
                 let key = key.value();
@@ -144,8 +144,8 @@ impl Store {
     /// The commits of a step, in the order in which they were stored.
     pub fn links_of_step(&self, s: StepId) -> Result<Vec<Link>> {
         self.core.index.read(|tx| {
-            let by_step = tx.open_table(index::STEP_LINKS)?;
-            let links = tx.open_table(index::LINKS)?;
+            let by_step = tx.open_table(tables::STEP_LINKS)?;
+            let links = tx.open_table(tables::LINKS)?;
             let mut out = Vec::new();
             for row in by_step.range::<&[u8; 40]>(&key40(&s.0, 0)..=&key40(&s.0, u64::MAX))? {
                 let (_, commit) = row?;
@@ -161,7 +161,7 @@ impl Store {
     pub fn link_of_commit(&self, c: CommitId) -> Result<Option<Link>> {
         self.core
             .index
-            .read(|tx| match tx.open_table(index::LINKS)?.get(&c.0)? {
+            .read(|tx| match tx.open_table(tables::LINKS)?.get(&c.0)? {
                 None => Ok(None),
                 Some(link) => parse(link.value().get(32..).unwrap_or_default()).map(Some),
             })
@@ -176,7 +176,7 @@ impl Store {
     pub fn session(&self, id: SessionId) -> Result<Option<Session>> {
         self.core
             .index
-            .read(|tx| match tx.open_table(index::SESSIONS)?.get(&id.0)? {
+            .read(|tx| match tx.open_table(tables::SESSIONS)?.get(&id.0)? {
                 None => Ok(None),
                 Some(value) => parse(value.value()).map(Some),
             })
@@ -185,7 +185,7 @@ impl Store {
     /// All sessions, newest first.
     pub fn sessions(&self) -> Result<Vec<Session>> {
         let mut sessions: Vec<Session> = self.core.index.read(|tx| {
-            let table = tx.open_table(index::SESSIONS)?;
+            let table = tx.open_table(tables::SESSIONS)?;
             table.iter()?.map(|row| parse(row?.1.value())).collect()
         })?;
         sessions.sort_by_key(|s| Reverse((s.start, s.id)));

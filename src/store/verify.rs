@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use crate::model::{BlobId, CommitId, Kind as EntryKind, Link, OpId, RefTarget, TreeId};
 
 use super::error::{Error, Result};
-use super::index::{Key, object_key};
 use super::object::decode_list;
 use super::record::{Kind, LISTED, Place};
 use super::scan::{Item, Scan, Unit};
+use super::tables::{Key, object_key};
 use super::{Store, commit_code, op_code, tree_code};
 
 /// What `verify` found.
@@ -90,13 +90,23 @@ impl Store {
         }
         report.commits = seen.commits.len() as u64;
         seen.follow();
-        self.check_index(&mut seen)?;
+        match self.check_index(&mut seen) {
+            Err(Error::IndexDamaged { what, .. }) => {
+                seen.faults
+                    .push((Place::default(), format!("the index is damaged: {what}")));
+            }
+            checked => checked?,
+        }
         seen.faults.sort();
         report.faults = seen
             .faults
             .into_iter()
             .map(|(place, what)| Fault {
-                path: self.core.packs.path(place.pack()),
+                path: if place == Place::default() {
+                    self.dir.join("graph.redb")
+                } else {
+                    self.core.packs.path(place.pack())
+                },
                 offset: place.offset(),
                 what,
             })
@@ -105,6 +115,16 @@ impl Store {
     }
 
     fn check_index(&self, seen: &mut Seen) -> Result<()> {
+        self.core.make_durable()?;
+        let writer = self.core.writer();
+        let sound = self.core.index.check()?;
+        drop(writer);
+        if !sound {
+            // What redb mended is older than what was asked of it.
+            self.core.index.doubt();
+            let what = "redb found its file inconsistent and mended it".to_owned();
+            seen.faults.push((Place::default(), what));
+        }
         for (key, place) in &seen.objects {
             if *place != Place::default() && self.core.find(key)?.is_none() {
                 let what = format!("the index lacks {}", hex(&key[1..]));
@@ -116,6 +136,10 @@ impl Store {
                 let what = format!("the index lacks commit {}", hex(id));
                 seen.faults.push((Place::default(), what));
             }
+        }
+        if self.commit_count()? != seen.commits.len() as u64 {
+            let what = "the index knows of other commits than the packs hold".to_owned();
+            seen.faults.push((Place::default(), what));
         }
         for (name, target) in self.refs()? {
             if let RefTarget::Commit(id) = target

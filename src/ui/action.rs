@@ -174,8 +174,8 @@ macro_rules! actions {
 }
 
 actions! {
-    Step "time.step" Time VIEWS, ["s", "."], "step", "Go one step forward; in the diff, to the next step that changed files.";
-    Back "time.back" Time VIEWS, ["S", ","], "back", "Go one step back; in the diff, to the previous step that changed files.";
+    Step "time.step" Time VIEWS, ["s", "."], "step forward", "Go one step forward; in the diff, to the next step that changed files.";
+    Back "time.back" Time VIEWS, ["S", ","], "step back", "Go one step back; in the diff, to the previous step that changed files.";
     NextChange "time.next-change" Time VIEWS, ["]c"], "next change", "Go to the next step that changed files.";
     PrevChange "time.prev-change" Time VIEWS, ["[c"], "previous change", "Go to the previous step that changed files.";
     NextError "time.next-error" Time VIEWS, ["]e"], "next error", "Go to the next step that failed.";
@@ -188,7 +188,7 @@ actions! {
     ViewState "look.state" Look &[Context::Timeline, Context::Detail, Context::Diff], ["3"], "state", "Browse all files as they were after the step.";
     ViewTimeline "look.timeline" Look &[Context::Diff, Context::State], ["1"], "timeline", "Return to the timeline.";
     Open "look.open" Look VIEWS, ["<enter>"], "open", "Go into what is selected.";
-    Close "look.close" Look &[Context::Timeline, Context::Detail, Context::Diff, Context::State, Context::Dialog, Context::Help], ["<esc>"], "back out", "Close what is open, or cancel; never quits.";
+    Close "look.close" Look &[Context::Timeline, Context::Detail, Context::Diff, Context::State, Context::Dialog, Context::Help], ["<esc>"], "back", "Close what is open, or cancel; never quits.";
     NextPane "look.next-pane" Look VIEWS, ["<tab>"], "next pane", "Give the keys to the next pane.";
     PrevPane "look.prev-pane" Look VIEWS, ["<s-tab>"], "previous pane", "Give the keys to the previous pane.";
     SideBySide "look.side-by-side" Look &[Context::Diff], ["zs"], "side by side", "Show the diff side by side, or unified again.";

@@ -240,7 +240,7 @@ pub(crate) fn notes(look: &Look, change: &FileChange) -> Vec<String> {
     let mut out = Vec::new();
     let arrow = look.glyphs.arrow;
     if let Some(from) = &change.from {
-        out.push(format!("renamed from {from}"));
+        out.push(format!("renamed from {}", text::path(from)));
     }
     if let (Some(before), Some(after)) = (&change.before, &change.after) {
         if before.kind != after.kind {

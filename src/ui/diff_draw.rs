@@ -10,8 +10,8 @@ use crate::engine::api::FileChange;
 use crate::model::RepoPath;
 
 use super::app::App;
+use super::changes::lights;
 use super::code;
-use super::detail::lights;
 use super::diff_view::{BodyRow, DiffView};
 use super::find::Query;
 use super::msg::Compared;
@@ -44,14 +44,12 @@ pub(crate) fn title(app: &App, diff: &DiffView) -> Vec<Span<'static>> {
         ),
         theme.style(Token::Dim),
     ));
-    spans.push(Span::styled(
-        format!(" +{added}"),
-        theme.style(Token::Added),
-    ));
-    spans.push(Span::styled(
-        format!(" -{removed}"),
-        theme.style(Token::Removed),
-    ));
+    for (sign, n, token) in [('+', added, Token::Added), ('-', removed, Token::Removed)] {
+        if n > 0 {
+            let text = format!(" {sign}{}", text::grouped(n));
+            spans.push(Span::styled(text, theme.style(token)));
+        }
+    }
     spans
 }
 
@@ -106,7 +104,7 @@ fn files(app: &App, diff: &DiffView, buf: &mut Buffer, area: Rect, query: Option
         let parent = change.path.parent().unwrap_or_default();
         if dir.as_ref() != Some(&parent) {
             if !parent.is_root() {
-                let words = format!(" {parent}/");
+                let words = format!(" {}/", text::path(&parent));
                 let room = usize::from(inner.width);
                 let words = text::clip_start(&words, room, look.glyphs.ellipsis).into_owned();
                 lines.push((
@@ -189,15 +187,17 @@ fn body(
     if active {
         name = name.add_modifier(Modifier::BOLD);
     }
-    let mut title = vec![Span::styled(change.path.to_string(), name)];
-    for note in code::notes(look, change) {
-        title.push(Span::styled(format!("  {note}"), dim));
-    }
+    let mut title = vec![Span::styled(text::path(&change.path), name)];
     let compared = app.compared(change);
     let ready = match compared {
         Some(Compared::Ready(diff)) if diff.outcome == Outcome::Text => Some(diff),
         _ => None,
     };
+    if ready.is_some() {
+        for note in code::notes(look, change) {
+            title.push(Span::styled(format!("  {note}"), dim));
+        }
+    }
     let mut bottom = Vec::new();
     if let Some(diff) = ready
         && !diff.hunks.is_empty()

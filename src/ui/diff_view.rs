@@ -43,6 +43,8 @@ pub(crate) struct DiffView {
     /// The step whose changes are listed; `None` while they are loaded.
     pub step: Option<(StepId, Ordinal)>,
     pub changes: Vec<FileChange>,
+    /// Where the changes are from.
+    taken: Option<Arc<StepDetail>>,
     /// The path to select again when another step's changes come.
     pub keep: Option<RepoPath>,
     pub cursor: usize,
@@ -63,6 +65,14 @@ pub(crate) struct DiffView {
 }
 
 impl DiffView {
+    /// Opened: to show the first hunk.
+    pub(crate) fn new() -> Self {
+        Self {
+            want: Some(true),
+            ..Self::default()
+        }
+    }
+
     /// The change that is selected.
     pub(crate) fn selected(&self) -> Option<&FileChange> {
         self.changes.get(self.cursor)
@@ -82,10 +92,11 @@ impl DiffView {
 
     /// Takes a step's changes.
     pub(crate) fn take(&mut self, detail: &Arc<StepDetail>) {
-        let same = self.step.map(|(id, _)| id) == Some(detail.row.step);
-        if same && self.changes == detail.changes {
+        if self.taken.as_ref().is_some_and(|t| Arc::ptr_eq(t, detail)) {
             return;
         }
+        self.taken = Some(Arc::clone(detail));
+        let same = self.step.map(|(id, _)| id) == Some(detail.row.step);
         self.step = Some((detail.row.step, detail.row.ordinal));
         self.changes.clone_from(&detail.changes);
         self.changes.sort_by_key(|c| order(&c.path));
@@ -94,6 +105,9 @@ impl DiffView {
             .as_ref()
             .and_then(|path| self.changes.iter().position(|c| c.path == *path));
         self.cursor = kept.unwrap_or(0);
+        if self.keep.is_none() {
+            self.keep = self.selected().map(|c| c.path.clone());
+        }
         self.key = None;
         if !same {
             self.scroll = 0;

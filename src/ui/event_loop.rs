@@ -21,7 +21,7 @@ use super::app::{App, Look};
 use super::keys::Key;
 use super::msg::{Effect, Msg};
 use super::query;
-use super::runner::Runner;
+use super::runner::{Runner, shielded};
 use super::terminal::Guard;
 use super::theme::{ASCII, Depth, PLAIN, Theme, UNICODE};
 use super::update::update;
@@ -32,16 +32,6 @@ const FRAME: Duration = Duration::from_millis(16);
 
 /// Messages taken before a frame is drawn in between.
 const BURST: usize = 512;
-
-/// Where keys come from. The terminal's stream is dropped while another program has the terminal, or it would eat that
-/// program's input.
-struct Keys(Option<EventStream>);
-
-impl Keys {
-    async fn next(&mut self) -> Option<io::Result<Event>> {
-        self.0.get_or_insert_with(EventStream::new).next().await
-    }
-}
 
 /// How things are drawn, by the options and the environment.
 fn look(options: &Options) -> Look {
@@ -109,7 +99,7 @@ pub(crate) async fn run(
     let mut signals = Signals::new()?;
     let (send, mut messages) = mpsc::unbounded_channel();
     let mut runner = Runner::new(send.clone());
-    let mut connecting = Some(tokio::spawn(connect));
+    let mut connecting = Some(tokio::spawn(shielded(connect)));
     if !options.no_query
         && app.look.theme.depth >= Depth::Indexed
         && let Ok(reply) = query::backdrop()
@@ -119,7 +109,8 @@ pub(crate) async fn run(
             let _ = send.send(Msg::Key(key));
         }
     }
-    let mut keys = Keys(None);
+    // Kept while the job is stopped, too: nothing of it reads then, and a new stream may miss the first key.
+    let mut keys = EventStream::new();
     let mut last_frame = Instant::now();
     let mut dirty = true;
     loop {
@@ -168,10 +159,7 @@ pub(crate) async fn run(
                     }
                     Some(Effect::Copy(text)) => guard.copy(&text)?,
                     Some(Effect::Redraw) => guard.clear()?,
-                    Some(Effect::Suspend) => {
-                        keys.0 = None;
-                        guard.suspend()?;
-                    }
+                    Some(Effect::Suspend) => guard.suspend()?,
                     Some(_) | None => {}
                 }
             }

@@ -97,7 +97,7 @@ fn row_fits(app: &App, query: &Query, row: &Row) -> bool {
             .any(|c| query.is_in(&c.path.to_string()))
 }
 
-/// Goes to the next (or previous) match. With `here`, a match at the present place will do.
+/// Goes to the next (or previous) match. With `here`, a match at the top of the text on the screen will do.
 pub(crate) fn next(app: &mut App, forward: bool, here: bool, out: &mut Vec<Effect>) {
     let Some(text) = app.search.clone() else {
         return;
@@ -106,7 +106,7 @@ pub(crate) fn next(app: &mut App, forward: bool, here: bool, out: &mut Vec<Effec
     let found = match &app.view {
         Some(View::Diff(_)) => in_diff(app, &query, forward, here),
         Some(View::State(_)) => in_state(app, &query, forward, here),
-        None if app.pane == Pane::Timeline => in_rows(app, &query, forward, here),
+        None if app.pane == Pane::Timeline => in_rows(app, &query, forward),
         None => in_doc(app, &query, forward, here),
     };
     if !found {
@@ -115,24 +115,21 @@ pub(crate) fn next(app: &mut App, forward: bool, here: bool, out: &mut Vec<Effec
     }
 }
 
-fn in_rows(app: &mut App, query: &Query, forward: bool, here: bool) -> bool {
+fn in_rows(app: &mut App, query: &Query, forward: bool) -> bool {
     let Some(at) = app.focus_index() else {
         return false;
     };
     let fits = |row: &Row| row_fits(app, query, row);
-    let found = if here && app.rows.get(at).is_some_and(fits) {
-        Some(at)
-    } else {
-        app.rows.find(at, forward, fits).or_else(|| {
-            // Once around.
-            let start = if forward { 0 } else { app.rows.len() };
-            if forward && app.rows.get(0).is_some_and(fits) {
-                Some(0)
-            } else {
-                app.rows.find(start, forward, fits)
-            }
-        })
-    };
+    let found = app.rows.find(at, forward, fits).or_else(|| {
+        // Once around.
+        if !forward {
+            app.rows.find(app.rows.len(), false, fits)
+        } else if app.rows.first().is_some_and(fits) {
+            Some(0)
+        } else {
+            app.rows.find(0, true, fits)
+        }
+    });
     if let Some(found) = found {
         travel::to_index(app, found);
     }
@@ -180,7 +177,7 @@ fn in_diff(app: &mut App, query: &Query, forward: bool, here: bool) -> bool {
         return false;
     };
     if view.in_files {
-        let found = line(view.cursor, view.changes.len(), forward, here, |i| {
+        let found = line(view.cursor, view.changes.len(), forward, false, |i| {
             query.is_in(&view.changes[i].path.to_string())
         });
         if let (Some(at), Some(View::Diff(view))) = (found, &mut app.view) {
@@ -221,11 +218,11 @@ fn in_state(app: &mut App, query: &Query, forward: bool, here: bool) -> bool {
         return false;
     };
     if !state.in_file {
-        let found = line(state.cursor, state.nodes.len(), forward, here, |i| {
-            query.is_in_bytes(state.nodes[i].path.name())
+        let found = line(state.cursor, state.nodes.len(), forward, false, |i| {
+            query.is_in_bytes(&state.nodes[i].name)
         });
         if let Some(at) = found {
-            state.cursor = at;
+            state.select(at);
         }
         return found.is_some();
     }

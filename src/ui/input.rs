@@ -141,7 +141,11 @@ pub(crate) fn act(
     out: &mut Vec<Effect>,
 ) {
     if let Err(why) = app.enabled(action) {
-        return toast(app, Tone::Note, why, &[], out);
+        let hints: &[Action] = match action {
+            Action::ViewDiff => &[Action::NextChange],
+            _ => &[],
+        };
+        return toast(app, Tone::Note, why, hints, out);
     }
     if action != Action::Interrupt {
         app.toast = None;
@@ -177,14 +181,11 @@ pub(crate) fn act(
         Action::Close => close(app),
         Action::ViewTimeline => app.view = None,
         Action::ViewDiff => {
-            app.view = Some(View::Diff(DiffView {
-                want: Some(true),
-                ..DiffView::default()
-            }));
+            app.view = Some(View::Diff(Box::new(DiffView::new())));
         }
         Action::ViewState => {
             if let Some(row) = app.focus_row() {
-                app.view = Some(View::State(StateView::new(row)));
+                app.view = Some(View::State(Box::new(StateView::new(row))));
             }
         }
         Action::NextPane => pane(app, true),
@@ -277,10 +278,7 @@ fn open(app: &mut App) {
         }
         None => {
             if app.enabled(Action::ViewDiff).is_ok() {
-                app.view = Some(View::Diff(DiffView {
-                    want: Some(true),
-                    ..DiffView::default()
-                }));
+                app.view = Some(View::Diff(Box::new(DiffView::new())));
             }
         }
     }

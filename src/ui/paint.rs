@@ -102,10 +102,18 @@ fn edge(buf: &mut Buffer, area: Rect, y: u16, look: &Look, words: &[Span<'static
         return;
     }
     let words = Line::from(words.to_vec());
-    let place = Rect::new(area.x + 2, y, room - 1, 1);
-    buf.set_string(area.x + 1, y, " ", Style::new());
-    let used = line(buf, place, &words, 0, look.glyphs.ellipsis);
-    buf.set_string(area.x + 2 + used, y, " ", Style::new());
+    let cells = u16::try_from(words.width()).unwrap_or(room).min(room - 1);
+    if cells == 0 {
+        return;
+    }
+    // The frame's style must not shine through.
+    for x in area.x + 1..area.x + 3 + cells {
+        if let Some(cell) = buf.cell_mut((x, y)) {
+            cell.reset();
+        }
+    }
+    let place = Rect::new(area.x + 2, y, cells, 1);
+    line(buf, place, &words, 0, look.glyphs.ellipsis);
 }
 
 /// Marks every match of a search within an area.

@@ -84,7 +84,6 @@ pub(crate) struct Rows {
     /// Where each chunk begins.
     starts: Vec<usize>,
     len: usize,
-    version: u64,
 }
 
 impl Rows {
@@ -96,11 +95,6 @@ impl Rows {
     /// Whether there are none.
     pub(crate) fn is_empty(&self) -> bool {
         self.len == 0
-    }
-
-    /// Changes whenever anything in here does.
-    pub(crate) fn version(&self) -> u64 {
-        self.version
     }
 
     /// The row at a place.
@@ -173,7 +167,6 @@ impl Rows {
 
     /// Puts a row in its place, over the one with its ordinal if there is one.
     pub(crate) fn put(&mut self, row: Row) {
-        self.version += 1;
         // New steps come at the end: keep the last chunk open for them.
         let mut at = self.chunks.partition_point(|c| c.last() < row.ordinal);
         if at == self.chunks.len() && at > 0 && self.chunks[at - 1].rows.len() < CHUNK {
@@ -217,7 +210,6 @@ impl Rows {
         let at = self.chunks.partition_point(|c| c.last() < first.ordinal);
         let apart = self.chunks.get(at).is_none_or(|c| c.first() > last.ordinal);
         if apart {
-            self.version += 1;
             self.chunks.insert(at, Chunk::new(page));
             self.renumber();
         } else {

@@ -2,9 +2,11 @@
 //! messages; in a slot only the newest request counts, and what it replaces is cancelled.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use futures_util::FutureExt;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
 
@@ -18,7 +20,7 @@ use super::light;
 use super::msg::{Compared, DiffKey, Effect, LightKey, Msg, Slot};
 
 /// Unchanged lines around a change.
-const CONTEXT: usize = 4;
+const AROUND: usize = 4;
 
 /// Longest file that is read for the state browser, in bytes.
 const MAX_READ: u64 = 16 << 20;
@@ -49,6 +51,12 @@ impl Drop for Open {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
+}
+
+/// Marks a future as one whose panic is caught by the task it runs in: it must not take the screen down.
+pub(crate) async fn shielded<T>(future: impl Future<Output = T> + Send) -> T {
+    let mut future = Box::pin(future);
+    std::future::poll_fn(|context| super::terminal::in_task(|| future.as_mut().poll(context))).await
 }
 
 /// Tells a blocking job to stop when the task that waits for it is gone.
@@ -94,9 +102,16 @@ impl Runner {
 
     fn task(&mut self, slot: Option<Slot>, task: impl Future<Output = ()> + Send + 'static) {
         let open = Open::new(&self.open);
+        let send = self.send.clone();
         let handle = tokio::spawn(async move {
             let _open = open;
-            task.await;
+            if AssertUnwindSafe(shielded(task))
+                .catch_unwind()
+                .await
+                .is_err()
+            {
+                let _ = send.send(Msg::Broken);
+            }
         });
         if let Some(slot) = slot
             && let Some(old) = self.slots.insert(slot, handle.abort_handle())
@@ -172,7 +187,9 @@ async fn blob(source: &dyn Source, id: BlobId, limit: u64) -> Result<Vec<u8>, Ap
 async fn job<T: Send + 'static>(work: impl FnOnce(&AtomicBool) -> T + Send + 'static) -> Option<T> {
     let stop = Arc::new(AtomicBool::new(false));
     let guard = Stop(Arc::clone(&stop));
-    let result = tokio::task::spawn_blocking(move || work(&stop)).await.ok();
+    let result = tokio::task::spawn_blocking(move || super::terminal::in_task(|| work(&stop)))
+        .await
+        .ok();
     drop(guard);
     result
 }
@@ -197,7 +214,7 @@ async fn compare_all(
             }
         };
         let (a, b) = (Arc::clone(&before), Arc::clone(&after));
-        let compared = match job(move |_| hunks(&a, &b, CONTEXT)).await {
+        let compared = match job(move |_| hunks(&a, &b, AROUND)).await {
             Some(diff) => Compared::Ready(Arc::new(diff)),
             None => Compared::Failed("the comparison failed".to_owned()),
         };

@@ -180,15 +180,14 @@ fn arrange_home(app: &mut App) {
 
 fn arrange_doc(app: &App, pane: &mut DocPane, parts: Parts, area: Rect) {
     let key = DocKey {
-        step: app.focus_row().map(|r| r.step),
-        rows: app.rows.version(),
+        row: app.focus_row().cloned(),
         shelf: app.shelf.version,
         width: area.width.saturating_sub(2),
         parts,
     };
     if pane.key.as_ref() != Some(&key) {
-        let same = pane.key.as_ref().is_some_and(|k| k.step == key.step);
-        if !same {
+        let step = |key: &DocKey| key.row.as_ref().map(|r| r.step);
+        if pane.key.as_ref().and_then(step) != step(&key) {
             pane.scroll = 0;
             pane.left = 0;
         }
@@ -216,11 +215,9 @@ fn arrange_state(app: &mut App) {
         return;
     };
     state.top = scrolled(state.top, state.cursor, state.nodes.len(), height);
-    let lines = match &state.content {
-        Some((_, super::state_view::Content::Ready(_, starts))) => starts.len(),
-        _ => 0,
-    };
-    state.scroll = state.scroll.min(lines.saturating_sub(height));
+    if let Some((_, super::state_view::Content::Ready(_, starts))) = &state.content {
+        state.scroll = state.scroll.min(starts.len().saturating_sub(height));
+    }
 }
 
 /// Scrolls a list just so far that the cursor is on it, with a little of what follows; never past its end.

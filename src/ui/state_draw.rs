@@ -125,7 +125,7 @@ fn node_line(app: &App, node: &Node, width: usize, selected: bool) -> Line<'stat
     };
     let used: usize = spans.iter().map(Span::width).sum();
     let room = width.saturating_sub(used + letter.width());
-    let name = text::piece(node.path.name(), &mut 0);
+    let name = text::piece(&node.name, &mut 0);
     let name = text::clip(&format!("{name}{tail}"), room, look.glyphs.ellipsis).into_owned();
     let pad = room.saturating_sub(text::width(&name));
     let style = if node.entry.is_none() {
@@ -153,7 +153,7 @@ fn file(app: &App, state: &StateView, buf: &mut Buffer, area: Rect, query: Optio
         return says(app, buf, inner, words);
     };
     let title = vec![
-        Span::styled(entry.path.to_string(), title_style(active)),
+        Span::styled(text::path(&entry.path), title_style(active)),
         Span::styled(format!("  {}", facts(entry)), dim),
     ];
     let ready = match &state.content {
@@ -180,7 +180,10 @@ fn file(app: &App, state: &StateView, buf: &mut Buffer, area: Rect, query: Optio
     if bytes.is_empty() {
         return says(app, buf, inner, "empty");
     }
-    let light = LightKey::of(entry).and_then(|k| app.shelf.lights.peek(&k));
+    let light = state.content.as_ref().and_then(|(blob, _)| {
+        let name = entry.path.name().to_vec();
+        app.shelf.lights.peek(&LightKey { blob: *blob, name })
+    });
     let digits = starts.len().max(100).to_string().len();
     for y in 0..inner.height {
         let at = state.scroll + usize::from(y);
@@ -236,7 +239,6 @@ fn instead(app: &App, state: &StateView, entry: &EntryInfo) -> String {
             let target = entry.target.as_deref().unwrap_or_default();
             format!("{} {}", app.look.glyphs.arrow, text::one_line(target))
         }
-        (Some((_, Content::Waiting)), _) => "loading".to_owned(),
         (Some((_, Content::Failed(why))), _) => text::one_line(why),
         (Some((_, Content::Ready(..))), _) => format!("binary ({})", text::bytes(entry.size)),
         (None, "file") if entry.size > LARGE => {

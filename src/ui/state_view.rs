@@ -15,6 +15,8 @@ use super::app::App;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Node {
     pub path: RepoPath,
+    /// What it is called in its directory; of what went with its directory, the rest of the path.
+    pub name: Vec<u8>,
     pub depth: usize,
     pub entry: Option<EntryInfo>,
     pub open: bool,
@@ -30,8 +32,6 @@ pub(crate) struct Node {
 /// A file's content as it is shown.
 #[derive(Debug, Clone)]
 pub(crate) enum Content {
-    /// It was asked for.
-    Waiting,
     /// Here it is, with where its lines begin.
     Ready(Arc<Vec<u8>>, Arc<Vec<usize>>),
     /// It cannot be had; why.
@@ -50,13 +50,18 @@ pub(crate) struct StateView {
     asked: HashSet<RepoPath>,
     open: HashSet<RepoPath>,
     changes: BTreeMap<RepoPath, ChangeOp>,
+    /// Where the changes are from.
+    taken: Option<Arc<StepDetail>>,
     pub nodes: Vec<Node>,
     pub cursor: usize,
     pub top: usize,
     /// The keys go to the file.
     pub in_file: bool,
     pub shown: Option<EntryInfo>,
+    /// What is shown of it. At another step the old content stays until the new one is there.
     pub content: Option<(BlobId, Content)>,
+    /// The content that was asked for.
+    pub reading: Option<BlobId>,
     pub scroll: usize,
     pub left: usize,
     /// A large file that was asked for although it is.
@@ -76,12 +81,14 @@ impl StateView {
             asked: HashSet::new(),
             open: HashSet::from([RepoPath::root()]),
             changes: BTreeMap::new(),
+            taken: None,
             nodes: Vec::new(),
             cursor: 0,
             top: 0,
             in_file: false,
             shown: None,
             content: None,
+            reading: None,
             scroll: 0,
             left: 0,
             forced: None,
@@ -99,13 +106,16 @@ impl StateView {
         self.rev = App::revision(row);
         self.asked.clear();
         self.changes.clear();
+        self.taken = None;
     }
 
     /// Takes note of what the step changed: opens the directories that lead there.
-    pub(crate) fn take(&mut self, detail: &StepDetail) {
-        if detail.row.step != self.step {
+    pub(crate) fn take(&mut self, detail: &Arc<StepDetail>) {
+        let same = self.taken.as_ref().is_some_and(|t| Arc::ptr_eq(t, detail));
+        if same || detail.row.step != self.step {
             return;
         }
+        self.taken = Some(Arc::clone(detail));
         self.changes = detail
             .changes
             .iter()
@@ -153,6 +163,12 @@ impl StateView {
     /// The line under the cursor.
     pub(crate) fn selected(&self) -> Option<&Node> {
         self.nodes.get(self.cursor)
+    }
+
+    /// Puts the cursor on a line: from now on it is the person who chooses.
+    pub(crate) fn select(&mut self, at: usize) {
+        self.cursor = at.min(self.nodes.len().saturating_sub(1));
+        self.seek = false;
     }
 
     /// Opens or closes the directory under the cursor. `false` when it is not a directory.
@@ -217,6 +233,7 @@ impl StateView {
     fn flatten_dir(&self, dir: &RepoPath, depth: usize, out: &mut Vec<Node>) {
         let note = |text: String| Node {
             path: dir.clone(),
+            name: Vec::new(),
             depth,
             entry: None,
             open: false,
@@ -236,10 +253,17 @@ impl StateView {
             .collect();
         for (path, op) in &self.changes {
             let gone = *op == ChangeOp::Delete
-                && path.parent().as_ref() == Some(dir)
-                && !entries.iter().any(|e| e.path == *path);
+                && path.is_within(dir)
+                && !entries.iter().any(|e| path.is_within(&e.path));
             if gone {
-                nodes.push(self.node(path.clone(), None, depth));
+                let mut node = self.node(path.clone(), None, depth);
+                let skip = if dir.is_root() {
+                    0
+                } else {
+                    dir.as_bytes().len() + 1
+                };
+                node.name = path.as_bytes().get(skip..).unwrap_or_default().to_vec();
+                nodes.push(node);
             }
         }
         if nodes.is_empty() && depth == 0 {
@@ -269,6 +293,7 @@ impl StateView {
             open: dir && self.open.contains(&path),
             below,
             dir,
+            name: path.name().to_vec(),
             path,
             depth,
             entry,

@@ -3,10 +3,12 @@
 //! Invariant: after [`Guard`] is dropped, after a panic on the UI's thread, and while the program is suspended, the
 //! terminal is as it was found: cooked, on its first screen, with its cursor and without bracketed paste.
 
+use std::cell::Cell;
 use std::io::{self, Write};
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, ThreadId};
+use std::time::Duration;
 
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
@@ -19,13 +21,34 @@ use ratatui::crossterm::terminal::{
     BeginSynchronizedUpdate, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
     disable_raw_mode, enable_raw_mode,
 };
+use ratatui::layout::{Position, Rect};
 
 use super::app::App;
 use super::draw::draw;
 use super::screen;
 
+/// How long a stop may take to reach all threads.
+const STOPPING: Duration = Duration::from_millis(150);
+
 /// Whether the terminal is ours now.
 static TAKEN: AtomicBool = AtomicBool::new(false);
+
+thread_local! {
+    /// Whether this thread is running a task whose panic is caught: the screen stays as it is.
+    static IN_TASK: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `work` as part of a task whose panic is caught and reported by other means than the screen.
+pub(crate) fn in_task<T>(work: impl FnOnce() -> T) -> T {
+    struct Reset(bool);
+    impl Drop for Reset {
+        fn drop(&mut self) {
+            IN_TASK.set(self.0);
+        }
+    }
+    let _reset = Reset(IN_TASK.replace(true));
+    work()
+}
 
 /// Takes the terminal over.
 fn take() -> io::Result<()> {
@@ -57,14 +80,15 @@ fn give_back() {
     let _ = disable_raw_mode();
 }
 
-/// On a panic of the UI's thread, gives the terminal back before the message is printed. A panic of a background job
-/// is kept off the screen: its task reports the failure.
+/// On a panic of the UI itself, gives the terminal back before the message is printed. A panic of a background task is
+/// kept off the screen and logged: the task says that it failed.
 fn hook(ui: ThreadId) {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            if thread::current().id() == ui || !TAKEN.load(Ordering::SeqCst) {
+            let fatal = thread::current().id() == ui && !IN_TASK.get();
+            if fatal || !TAKEN.load(Ordering::SeqCst) {
                 give_back();
                 before(info);
             } else {
@@ -102,7 +126,9 @@ impl Guard {
 
     /// Forgets what is on the screen, so that all of it is drawn again.
     pub(crate) fn clear(&mut self) -> io::Result<()> {
-        self.terminal.clear()
+        // Not `Terminal::clear`: that asks the terminal for its cursor and waits for the answer.
+        let size = self.terminal.size()?;
+        self.terminal.resize(Rect::from((Position::ORIGIN, size)))
     }
 
     /// Sends a text to the terminal's clipboard.
@@ -117,8 +143,11 @@ impl Guard {
     pub(crate) fn suspend(&mut self) -> io::Result<()> {
         give_back();
         let stopped = rustix::process::kill_current_process_group(rustix::process::Signal::TSTP);
+        // The signal may be taken by another thread, while this one runs on for a moment: it must not take the terminal
+        // over in that moment. Of this sleep, what follows the stop is over when the job goes on.
+        thread::sleep(STOPPING);
         take()?;
-        self.terminal.clear()?;
+        self.clear()?;
         stopped.map_err(io::Error::from)
     }
 }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use unicode_width::UnicodeWidthChar;
 
-use crate::model::neutral;
+use crate::model::{RepoPath, neutral};
 
 /// Columns between tab stops.
 pub(crate) const TAB: usize = 4;
@@ -131,6 +131,11 @@ pub(crate) fn one_line(text: &str) -> String {
         }
     }
     piece(joined.as_bytes(), &mut 0)
+}
+
+/// A path, cleaned.
+pub(crate) fn path(path: &RepoPath) -> String {
+    piece(path.as_bytes(), &mut 0)
 }
 
 /// A cleaned text cut to `cells`, with `mark` as its last character where something is missing.

@@ -62,7 +62,8 @@ pub(crate) fn scroll(app: &mut App, n: usize, forward: bool) {
             if state.in_file {
                 state.scroll = moved(state.scroll, n, forward, usize::MAX);
             } else {
-                state.cursor = moved(state.cursor, n, forward, state.nodes.len());
+                let to = moved(state.cursor, n, forward, state.nodes.len());
+                state.select(to);
             }
         }
         None => match app.pane {

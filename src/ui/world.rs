@@ -96,6 +96,10 @@ pub(crate) fn answer(
     if matches!(tag, Tag::Rollback(_) | Tag::Undo | Tag::Redo) {
         app.busy = None;
     }
+    // Where no engine sends news, what was changed is asked for.
+    if result.is_ok() && !app.live() {
+        out.push(Effect::Ask(None, Tag::Status, Request::Status));
+    }
     match (tag, result) {
         (Tag::Rollback(to), Ok(Response::Rollback(report))) => {
             let text = format!("Rolled back to {to}: {}", told(&report));
@@ -204,6 +208,7 @@ fn told(report: &RollbackReport) -> String {
         } else {
             String::new()
         };
+        let path = text::path(path);
         parts.push(format!("kept {path}{more} ({})", text::one_line(why)));
     }
     if let Some(step) = report.from.step {

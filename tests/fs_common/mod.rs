@@ -38,6 +38,15 @@ impl Notes {
         std::mem::take(&mut self.lines.lock().unwrap())
     }
 
+    /// How many changes; a release is none.
+    pub fn changes(&self) -> usize {
+        let lines = self.lines.lock().unwrap();
+        lines
+            .iter()
+            .filter(|(l, _)| !l.starts_with("closed"))
+            .count()
+    }
+
     pub fn take_before(&self) -> Vec<String> {
         std::mem::take(&mut self.before.lock().unwrap())
     }
@@ -155,6 +164,15 @@ pub fn world_in(dir: tempfile::TempDir) -> Option<World> {
         tell: mounted.invalidator(),
         mounted: Some(mounted),
     })
+}
+
+/// Waits for something that another thread or process brings about.
+pub fn wait_until(what: &str, mut so: impl FnMut() -> bool) {
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !so() {
+        assert!(std::time::Instant::now() < until, "never: {what}");
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
 }
 
 pub fn p(s: &str) -> RepoPath {

@@ -1,5 +1,9 @@
 //! What the store's tests share.
-#![allow(dead_code, clippy::unwrap_used, reason = "tests; each uses its own part")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "tests; each uses its own part"
+)]
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -8,7 +8,12 @@
     reason = "tests"
 )]
 
+mod flows;
+mod fuzz;
+mod picture;
 mod screens;
 mod script;
+mod source;
 mod stage;
 mod story;
+mod through_a_terminal;

@@ -1,0 +1,681 @@
+//! Cutting a checkpoint: swap the dirty set, find out what the marked paths were, store the directories that changed,
+//! and publish one commit for each author.
+//!
+//! Cost follows what is marked. If anything fails, nothing is lost: all marks of the epoch are given back, and what was
+//! put into the store without a commit naming it is put again by the next checkpoint.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError};
+
+use super::dirty::{Mark, Move, Read};
+use super::disk::Type;
+use super::error::{Error, Result};
+use super::group::{self, Attribution, Share, Touched};
+use super::ignore_rules::{Reach, Rules};
+use super::recorder::Recorder;
+use super::settings::{self, Settings};
+use super::subtree;
+use super::sweep::{Content, Findings, Found, Seen, Sweep};
+use super::workspace::{Node, Other, What, Workspace};
+use crate::diff;
+use crate::model::{
+    Cause, Commit, CommitId, Kind, Link, OpId, OpKind, RefChange, RefTarget, RepoPath, SessionId,
+    Step, Time, TreeId, Writer,
+};
+use crate::store::{self, NewCommit, NewOperation, Publication};
+
+/// Writers of the rules that changed, by the directory in which the rule holds.
+type RuleWriters = BTreeMap<RepoPath, Vec<Arc<Writer>>>;
+
+/// What a checkpoint is for, and how to reach those who write.
+pub struct Cut<'a> {
+    /// Why.
+    pub cause: Cause,
+    /// A line for people. With one, a commit is made even if nothing changed.
+    pub message: Option<String>,
+    /// Runs what it is given once, in a moment when no change is in flight.
+    pub swap: &'a dyn Fn(&mut dyn FnMut()),
+    /// Writes back what is dirty in shared mappings of these files, before the swap.
+    pub flush: &'a dyn Fn(&[RepoPath]),
+    /// Who made the changes.
+    pub attribution: &'a dyn Attribution,
+    /// The session of commits whose group names none.
+    pub session: Option<SessionId>,
+}
+
+/// What a checkpoint made.
+#[derive(Debug, Default, Clone)]
+pub struct Made {
+    /// New commits, first to last; none if nothing had changed.
+    pub commits: Vec<CommitId>,
+    /// The operation that moved the branch.
+    pub operation: Option<(u64, OpId)>,
+    /// Steps made for changes that no step claims.
+    pub steps: Vec<Step>,
+    /// Which step made which commit.
+    pub links: Vec<Link>,
+    /// What could not be captured, and why, for people.
+    pub problems: Vec<String>,
+}
+
+impl Made {
+    fn follow(mut self, later: Self) -> Self {
+        self.commits.extend(later.commits);
+        self.operation = later.operation.or(self.operation);
+        self.steps.extend(later.steps);
+        self.links.extend(later.links);
+        self.problems.extend(later.problems);
+        self
+    }
+}
+
+/// How the commits of an epoch are to be made.
+pub(super) struct How<'a> {
+    pub cause: Cause,
+    pub message: Option<String>,
+    pub session: Option<SessionId>,
+    pub attribution: &'a dyn Attribution,
+    pub workers: usize,
+}
+
+/// What is found out besides the files themselves.
+#[derive(Default)]
+struct Notes {
+    problems: Vec<String>,
+    /// Directories below which rules changed or names moved.
+    reconsider: BTreeSet<RepoPath>,
+    rule_writers: RuleWriters,
+}
+
+/// What the workspace keeps of a thing that was looked at.
+pub(super) fn node_of(seen: &Seen) -> Node {
+    let (stat, stamp) = (&seen.stat, seen.stamp);
+    let other = |kind| What::Other(Box::new(Other { kind, stamp }));
+    let what = match (&seen.content, stat.kind) {
+        (Content::Blob { blob, size, .. }, _) => What::File {
+            blob: *blob,
+            size: *size,
+            dev: stamp.dev,
+            ino: stamp.ino,
+            mtime_ns: stamp.mtime_ns,
+            ctime_ns: if stamp.size == *size {
+                stamp.ctime_ns
+            } else {
+                i64::MIN
+            },
+        },
+        (Content::Target(target), _) => other(Kind::Symlink(target.clone())),
+        (Content::Nothing, Type::Fifo) => other(Kind::Fifo),
+        (Content::Nothing, Type::Socket) => other(Kind::Socket),
+        (Content::Nothing, Type::Device { block }) => other(Kind::Device {
+            block,
+            rdev: stat.rdev,
+        }),
+        (Content::Nothing, _) => What::Dir,
+    };
+    let mode = if stat.kind == Type::Symlink {
+        0o777
+    } else {
+        stat.mode as u16
+    };
+    Node {
+        what,
+        mode,
+        uid: stat.uid,
+        gid: stat.gid,
+    }
+}
+
+impl Recorder {
+    /// Cuts a checkpoint; the caller has the turn.
+    pub(super) fn cut_in_turn(&self, cut: &Cut<'_>) -> Result<Made> {
+        let before = self.scan_in_turn(cut.attribution)?;
+        let open = self.state().dirty.open();
+        if !open.is_empty() {
+            (cut.flush)(&open);
+        }
+        let (sweep, moves) = self.swap(cut);
+        let made = self.store_epoch(
+            &sweep,
+            &moves,
+            &How {
+                cause: cut.cause,
+                message: cut.message.clone(),
+                session: cut.session,
+                attribution: cut.attribution,
+                workers: 1,
+            },
+        )?;
+        Ok(match before {
+            Some(before) => before.follow(made),
+            None => made,
+        })
+    }
+
+    /// Ends the epoch. The workspace is held until its names are those of the swap, so that whoever asks the new sweep
+    /// what was known finds it.
+    fn swap(&self, cut: &Cut<'_>) -> (Arc<Sweep>, Vec<Move>) {
+        let mut workspace = self
+            .workspace
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut taken = None;
+        let mut swap = || {
+            if taken.is_none() {
+                let mut state = self.state();
+                let epoch = state.dirty.swap();
+                let sweep = Arc::new(Sweep::new(
+                    self.ground.clone(),
+                    Arc::clone(&self.workspace) as _,
+                    epoch.marks,
+                ));
+                state.sweep = Some(Arc::clone(&sweep));
+                taken = Some((sweep, epoch.moves));
+            }
+        };
+        (cut.swap)(&mut swap);
+        swap();
+        let Some((sweep, moves)) = taken else {
+            // The closure has run: this cannot be.
+            let none = Sweep::new(
+                self.ground.clone(),
+                Arc::clone(&self.workspace) as _,
+                BTreeMap::new(),
+            );
+            return (Arc::new(none), Vec::new());
+        };
+        for m in &moves {
+            workspace.rename(&m.from, &m.to, m.exchange);
+        }
+        drop(workspace);
+        let mut state = self.state();
+        for m in &moves {
+            subtree::rename(
+                &mut state.left_out,
+                &m.from,
+                &m.to,
+                m.exchange,
+                |there, v| *there = v,
+            );
+        }
+        (sweep, moves)
+    }
+
+    /// Finds out what the sweep is for and publishes it. The names of the workspace are those of the swap.
+    pub(super) fn store_epoch(
+        &self,
+        sweep: &Arc<Sweep>,
+        moves: &[Move],
+        how: &How<'_>,
+    ) -> Result<Made> {
+        let mut notes = Notes::default();
+        let settled = self.settle(sweep, moves, how, &mut notes);
+        self.state().sweep = None;
+        let mut findings = sweep.finish();
+        let marks = std::mem::take(&mut findings.marks);
+        let mut doubtful = Vec::new();
+        let done = settled.and_then(|()| {
+            for (dir, names) in &findings.names {
+                doubtful.extend(names.keys().filter_map(|n| dir.join(n).ok()));
+            }
+            self.publish(&marks, findings, &mut notes, how)
+        });
+        match done {
+            Ok(mut made) => {
+                made.problems.splice(0..0, notes.problems);
+                Ok(made)
+            }
+            Err(e) => {
+                self.workspace
+                    .write()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .doubt(&doubtful);
+                self.state().dirty.give_back(marks);
+                self.changed.notify_one();
+                if matches!(e, Error::Store(store::Error::RefMoved { .. })) {
+                    self.reposition()?;
+                }
+                Err(e)
+            }
+        }
+    }
+
+    fn settle(
+        &self,
+        sweep: &Arc<Sweep>,
+        moves: &[Move],
+        how: &How<'_>,
+        notes: &mut Notes,
+    ) -> Result<()> {
+        let all_rules = self.refresh_rules(sweep, moves, notes);
+        sweep.run(how.workers)?;
+        // What a changed rule does not leave out any more.
+        let rules = self.rules();
+        let again: Vec<RepoPath> = {
+            let state = self.state();
+            state
+                .left_out
+                .iter()
+                .filter(|(path, _)| all_rules || notes.reconsider.iter().any(|d| path.is_within(d)))
+                .filter(|(path, is_dir)| rules.captures(path, **is_dir, u64::MAX))
+                .map(|(path, _)| path.clone())
+                .collect()
+        };
+        for path in &again {
+            let mut at = path.parent();
+            let mut writers: &[Arc<Writer>] = &[];
+            while let Some(dir) = at {
+                if let Some(w) = notes.rule_writers.get(&dir) {
+                    writers = w;
+                    break;
+                }
+                at = dir.parent();
+            }
+            sweep.want(path, Read::Check, true, writers);
+        }
+        let names = self.other_names(sweep);
+        for path in &names {
+            sweep.want(path, Read::Check, false, &[]);
+        }
+        if !again.is_empty() || !names.is_empty() {
+            sweep.run(how.workers)?;
+        }
+        Ok(())
+    }
+
+    /// The other names of files that were found to have several.
+    fn other_names(&self, sweep: &Sweep) -> BTreeSet<RepoPath> {
+        let found = sweep.linked();
+        let mut names = BTreeSet::new();
+        let mut unknown = BTreeSet::new();
+        {
+            let state = self.state();
+            for (_, inode) in &found {
+                match state.dirty.names_of(*inode) {
+                    Some(known) => names.extend(known),
+                    None => _ = unknown.insert(*inode),
+                }
+            }
+        }
+        if !unknown.is_empty() {
+            let workspace = self
+                .workspace
+                .read()
+                .unwrap_or_else(PoisonError::into_inner);
+            names.extend(workspace.names_of(&unknown));
+        }
+        for (path, _) in &found {
+            names.remove(path);
+        }
+        names
+    }
+
+    /// Takes in changed rules before they are applied; `true` if they may have changed everywhere.
+    fn refresh_rules(&self, sweep: &Sweep, moves: &[Move], notes: &mut Notes) -> bool {
+        let mut everywhere = false;
+        for (path, mark) in sweep.marks_named(&[b".gitignore", settings::FILE.as_bytes()]) {
+            let dir = path.parent().unwrap_or_default();
+            if path.name() == b".gitignore" {
+                self.rules().forget(&dir);
+            } else if dir.is_root() {
+                notes.problems.extend(self.reload_settings());
+            } else {
+                continue;
+            }
+            notes.rule_writers.insert(dir.clone(), mark.writers);
+            notes.reconsider.insert(dir);
+        }
+        for m in moves {
+            for path in [&m.from, &m.to] {
+                self.rules().forget(path);
+                let is_dir = self
+                    .workspace
+                    .read()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .is_dir(path);
+                if is_dir {
+                    notes.reconsider.insert(path.clone());
+                }
+            }
+        }
+        if self.rules().refresh_tracked() {
+            everywhere = true;
+        }
+        everywhere
+    }
+
+    /// Reads `backtrail.toml` again. What is wrong with it, for people; a broken one changes nothing.
+    pub(super) fn reload_settings(&self) -> Vec<String> {
+        let path = match RepoPath::try_from(settings::FILE) {
+            Ok(path) => path,
+            Err(e) => return vec![e.to_string()],
+        };
+        let text = self.ground.disk.small_file(&path, 1 << 20);
+        let (settings, mut problems) = match text.map(Option::unwrap_or_default) {
+            Ok(text) => match Settings::parse(&text) {
+                Ok(read) => read,
+                Err(e) => return vec![e.to_string()],
+            },
+            Err(e) => return vec![settings::SettingsError::Read(e).to_string()],
+        };
+        if *self.rules().settings() != settings {
+            let rules = Rules::of_disk(Arc::clone(&self.ground.disk), settings);
+            problems.extend_from_slice(rules.problems());
+            *self
+                .ground
+                .rules
+                .write()
+                .unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
+        }
+        problems
+    }
+
+    fn publish(
+        &self,
+        marks: &BTreeMap<RepoPath, Mark>,
+        findings: Findings,
+        notes: &mut Notes,
+        how: &How<'_>,
+    ) -> Result<Made> {
+        let mut workspace = self
+            .workspace
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let restless = self.apply(&mut workspace, findings, notes);
+        self.drop_left_out(&mut workspace, notes);
+        let tree = workspace.seal(&self.store)?;
+        drop(workspace);
+
+        let head = self.state().head;
+        let base = head.map_or_else(|| self.store.empty_tree(), |(_, tree)| tree);
+        let made = if tree == base && head.is_some() && how.message.is_none() {
+            Made::default()
+        } else {
+            self.commit(marks, notes, head, base, tree, how)?
+        };
+        self.workspace
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .settled();
+        // What did not hold still is looked at again.
+        let again: BTreeMap<RepoPath, Mark> = restless
+            .into_iter()
+            .map(|path| {
+                let mut mark = marks.get(&path).cloned().unwrap_or_default();
+                mark.read = Read::Always;
+                (path, mark)
+            })
+            .collect();
+        if !again.is_empty() {
+            self.state().dirty.give_back(again);
+            self.changed.notify_one();
+        }
+        Ok(made)
+    }
+
+    /// Brings what was found into the workspace. The paths that did not hold still while they were read.
+    fn apply(
+        &self,
+        workspace: &mut Workspace,
+        findings: Findings,
+        notes: &mut Notes,
+    ) -> Vec<RepoPath> {
+        notes.problems.extend(findings.problems);
+        let mut restless = Vec::new();
+        let mut state = self.state();
+        for (dir, names) in findings.names {
+            if findings.listed.contains(&dir) {
+                workspace.retain(&dir, |name| names.contains_key(name));
+            }
+            for (name, found) in names {
+                let Ok(path) = dir.join(&name) else { continue };
+                match found {
+                    Found::Absent => {
+                        workspace.remove(&path);
+                        state.dirty.link(&path, None);
+                        state.dirty.unlink_below(&path);
+                        forget_left_out(&mut state.left_out, &path);
+                    }
+                    Found::LeftOut(is_dir) => {
+                        workspace.remove(&path);
+                        state.left_out.insert(path, is_dir);
+                    }
+                    Found::Unreadable(why) => notes.problems.push(why),
+                    Found::There(seen) => {
+                        if let Content::Blob { still, .. } = seen.content {
+                            let several = seen.stat.nlink > 1;
+                            let inode = several.then_some((seen.stamp.dev, seen.stamp.ino));
+                            state.dirty.link(&path, inode);
+                            if !still {
+                                restless.push(path.clone());
+                            }
+                        }
+                        workspace.set(&path, node_of(&seen));
+                        if !state.left_out.is_empty() {
+                            state.left_out.remove(&path);
+                        }
+                    }
+                }
+            }
+        }
+        restless
+    }
+
+    /// Forgets what the changed rules leave out now.
+    fn drop_left_out(&self, workspace: &mut Workspace, notes: &Notes) {
+        let rules = self.rules();
+        let limit = rules.settings().ignored_file_limit;
+        let plain = rules.settings().exclude.is_empty();
+        let mut out = Vec::new();
+        for top in &notes.reconsider {
+            for dir in workspace.dirs_within(top) {
+                let reach = rules.reach(&dir);
+                if reach == Reach::Out {
+                    out.push((dir, true));
+                    continue;
+                }
+                for (name, node) in workspace.children(&dir) {
+                    let size = node.stamp().map_or(0, |s| s.size);
+                    if node.is_dir() || (reach == Reach::Whole && plain && size <= limit) {
+                        continue;
+                    }
+                    if let Ok(path) = dir.join(name)
+                        && !rules.captures(&path, false, size)
+                    {
+                        out.push((path, false));
+                    }
+                }
+            }
+        }
+        let mut state = self.state();
+        for (path, is_dir) in out {
+            if workspace.remove(&path).is_some() {
+                state.left_out.insert(path, is_dir);
+            }
+        }
+    }
+
+    fn commit(
+        &self,
+        marks: &BTreeMap<RepoPath, Mark>,
+        notes: &Notes,
+        head: Option<(CommitId, TreeId)>,
+        base: TreeId,
+        tree: TreeId,
+        how: &How<'_>,
+    ) -> Result<Made> {
+        let changes = diff::tree::trees(&self.store, base, tree, &[])?;
+        let shares = self.shares(changes, marks, notes, how);
+        let time = Time::now();
+        let mut publication = Publication::default();
+        let mut made = Made::default();
+        let mut parent = head.map(|(id, _)| id);
+        let mut state_before = base;
+        let last = shares.len() - 1;
+        for (i, share) in shares.into_iter().enumerate() {
+            let state = if i == last {
+                tree
+            } else {
+                group::edit(&self.store, state_before, &share.changes)?
+            };
+            let new = self.new_commit(&share, parent, state, i == last, time, how);
+            let id = store::commit_id(&new.commit);
+            let link = |step, rule, confidence| Link {
+                step,
+                commit: id,
+                rule,
+                confidence,
+            };
+            if let Some((step, rule, sure)) = share.group.step {
+                made.links.push(link(step, rule, sure));
+            } else if let Some((step, rule, sure)) =
+                how.attribution.step_for(&share.group, id, &new, how.cause)
+            {
+                made.links.push(link(step.id, rule, sure));
+                made.steps.push(step);
+            }
+            publication.commits.push(new);
+            parent = Some(id);
+            state_before = state;
+        }
+        let Some(id) = parent else {
+            return Ok(made);
+        };
+        publication.steps.clone_from(&made.steps);
+        publication.links.clone_from(&made.links);
+        publication.operation = Some(self.operation(head, id, publication.commits.len(), time)?);
+        let published = self.store.publish(publication)?;
+        self.state().head = Some((id, tree));
+        made.commits = published.commits;
+        made.operation = published.operation;
+        Ok(made)
+    }
+
+    /// Whose changes these are; always at least one share.
+    fn shares(
+        &self,
+        changes: Vec<diff::tree::PathChange>,
+        marks: &BTreeMap<RepoPath, Mark>,
+        notes: &Notes,
+        how: &How<'_>,
+    ) -> Vec<Share> {
+        // The first state has one origin, and so has a commit that only carries a message.
+        if changes.is_empty() || how.cause == Cause::Initial {
+            let writers = match how.cause {
+                Cause::Initial => vec![Writer::outside()],
+                _ => Vec::new(),
+            };
+            return vec![Share {
+                group: how.attribution.group(&RepoPath::root(), &writers),
+                changes,
+                writers: Vec::new(),
+            }];
+        }
+        let touched = Touched {
+            marks,
+            rules: &notes.rule_writers,
+        };
+        group::split(changes, &touched, how.attribution)
+    }
+
+    fn new_commit(
+        &self,
+        share: &Share,
+        parent: Option<CommitId>,
+        tree: TreeId,
+        last: bool,
+        time: Time,
+        how: &How<'_>,
+    ) -> NewCommit {
+        let mut meta = BTreeMap::new();
+        if !share.writers.is_empty()
+            && let Ok(json) = serde_json::to_string(&share.writers)
+        {
+            meta.insert("writers".to_owned(), json);
+        }
+        let workspace = self
+            .workspace
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let attrs = share
+            .changes
+            .iter()
+            .filter(|c| c.after.is_some())
+            .filter_map(|c| workspace.attr(&c.path))
+            .collect();
+        NewCommit {
+            commit: Commit {
+                parents: parent.into_iter().collect(),
+                tree,
+                git: None,
+                state: None,
+                author: share.group.author.clone(),
+                session: share.group.session.or(how.session),
+                time,
+                cause: how.cause,
+                message: match &how.message {
+                    Some(message) if last => message.clone(),
+                    _ => String::new(),
+                },
+                meta,
+                conflict: Vec::new(),
+            },
+            attrs,
+            paths: share
+                .changes
+                .iter()
+                .map(|c| (c.path.clone(), c.after.clone()))
+                .collect(),
+        }
+    }
+
+    /// The operation that moves the branch to `to`.
+    fn operation(
+        &self,
+        head: Option<(CommitId, TreeId)>,
+        to: CommitId,
+        commits: usize,
+        time: Time,
+    ) -> Result<NewOperation> {
+        let branch = self.branch();
+        let mut refs = vec![RefChange {
+            name: format!("branch/{branch}"),
+            before: head.map(|(id, _)| RefTarget::Commit(id)),
+            after: Some(RefTarget::Commit(to)),
+        }];
+        let at = self.store.get_ref("head")?;
+        let (kind, description) = if at.is_none() {
+            refs.push(RefChange {
+                name: "head".to_owned(),
+                before: None,
+                after: Some(RefTarget::Branch(branch.clone())),
+            });
+            (OpKind::Init, format!("began to record on {branch}"))
+        } else if commits == 1 {
+            (OpKind::Checkpoint, format!("checkpoint on {branch}"))
+        } else {
+            (
+                OpKind::Checkpoint,
+                format!("checkpoint on {branch}: {commits} commits"),
+            )
+        };
+        Ok(NewOperation {
+            kind,
+            description,
+            refs,
+            target: None,
+            workspace: None,
+            time,
+        })
+    }
+}
+
+fn forget_left_out(left_out: &mut BTreeMap<RepoPath, bool>, path: &RepoPath) {
+    if left_out.is_empty() {
+        return;
+    }
+    for below in subtree::keys_below(left_out, path) {
+        left_out.remove(&below);
+    }
+    left_out.remove(path);
+}
