@@ -1,6 +1,11 @@
 //! The demo from end to end: engine, mount, namespace, agent, emit, capture, timeline, screen. Into a pipe and in a
 //! real pseudo-terminal.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
 
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -64,7 +69,7 @@ fn into_a_pipe_it_prints_the_timeline_and_cleans_up() {
     let line = |part: &str| {
         text.lines()
             .find(|l| l.contains(part))
-            .unwrap_or_else(|| std::panic::panic_any(format!("no {part:?} in\n{text}")))
+            .unwrap_or_else(|| panic!("no {part:?} in\n{text}"))
     };
     assert!(line("rm -rf build src").contains("3 files"));
     assert!(line("sed -i").contains("1 file +1 -1"));
