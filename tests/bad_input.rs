@@ -101,7 +101,6 @@ fn a_damaged_store_says_so_and_keeps_what_it_can() {
     place.ok(&["label", "one", "@"]);
     place.write("a.txt", "changed\n");
     place.ok(&["checkpoint", "-m", "two"]);
-    let commits = place.json(&["log", "--json"]).len();
     let key = std::fs::read_dir(place.path("data/projects"))
         .unwrap()
         .next()
@@ -141,8 +140,10 @@ fn a_damaged_store_says_so_and_keeps_what_it_can() {
         "changed\n"
     );
     place.ok(&["undo"]);
-    let commits = place.json(&["log", "--json"]).len().max(commits);
+    let commits = place.json(&["log", "--json"]).len();
     // A torn tail costs nothing that was acknowledged.
+    place.bt(&["stop"]);
+    let mut bytes = std::fs::read(&pack).unwrap();
     bytes[at] ^= 0x20;
     bytes.extend_from_slice(b"torn");
     std::fs::write(&pack, &bytes).unwrap();
