@@ -350,3 +350,7 @@ impl LiveView {
         prepared
     }
 }
+
+#[cfg(test)]
+#[path = "live_tests.rs"]
+mod tests;

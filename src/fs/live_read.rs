@@ -187,8 +187,12 @@ impl LiveView {
         }
     }
 
-    pub(super) fn do_statfs(&self) -> Result<Space, Errno> {
-        let s = fs::fstatvfs(self.root.fd())?;
+    pub(super) fn do_statfs(&self, ino: u64) -> Result<Space, Errno> {
+        // Another file system may be mounted below.
+        let s = match self.anchor(ino, None) {
+            Ok(anchor) => fs::fstatvfs(anchor.as_fd())?,
+            Err(_) => fs::fstatvfs(self.root.fd())?,
+        };
         let short = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
         Ok(Space {
             blocks: s.f_blocks,
