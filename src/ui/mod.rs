@@ -11,6 +11,7 @@
 mod action;
 mod app;
 mod cache;
+mod changes;
 mod code;
 mod detail;
 mod diff_draw;
@@ -25,6 +26,7 @@ mod light;
 mod msg;
 mod overlay;
 mod paint;
+mod palette;
 mod query;
 mod rows;
 mod runner;

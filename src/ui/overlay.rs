@@ -6,43 +6,57 @@ use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 
 use super::action::{self, Action, Context, Group, TABLE};
-use super::app::{App, Overlay, Pane, View};
+use super::app::{App, Overlay};
 use super::draw::key_of;
 use super::keys;
 use super::paint;
+use super::palette;
 use super::text;
 use super::theme::Token;
 
-/// Draws what lies over the view.
-pub(crate) fn draw(app: &App, buf: &mut Buffer, body: Rect) {
+/// Draws what lies over the view. Returns where the text cursor is, if it is there.
+pub(crate) fn draw(app: &App, buf: &mut Buffer, body: Rect) -> Option<(u16, u16)> {
     match &app.overlay {
+        Some(Overlay::Palette(palette)) => return Some(palette::draw(app, palette, buf, body)),
         Some(Overlay::Help { scroll }) => help(app, buf, body, *scroll),
         Some(Overlay::Rollback { to, preview }) => {
-            let files = match preview {
-                None => "the files".to_owned(),
-                Some(Ok((0, 0))) => "nothing (no file differs)".to_owned(),
-                Some(Ok((set, 0))) => text::plural(*set as u64, "file"),
+            let question = match preview {
+                Some(Ok((0, 0))) => {
+                    format!("No file differs from step {to}. Roll back all the same?")
+                }
+                Some(Ok((set, 0))) => {
+                    format!(
+                        "Set {} back to step {to}?",
+                        text::plural(*set as u64, "file")
+                    )
+                }
                 Some(Ok((set, gone))) => format!(
-                    "{} ({} set back, {} removed)",
-                    text::plural((set + gone) as u64, "file"),
-                    text::grouped(*set as u64),
+                    "Set {} back to step {to}, and remove {} that came later?",
+                    text::plural(*set as u64, "file"),
                     text::grouped(*gone as u64)
                 ),
-                Some(Err(_)) => "the files".to_owned(),
+                None | Some(Err(_)) => format!("Set the files back to step {to}?"),
             };
             let problem = match preview {
                 Some(Err(why)) => Some(why.as_str()),
                 _ => None,
             };
-            dialog(app, buf, body, &to.to_string(), &files, problem);
+            dialog(app, buf, body, &question, problem);
         }
         None if app.hint => follow(app, buf, body),
         None => {}
     }
+    None
 }
 
 /// Clears an area and frames it.
-fn popup(app: &App, buf: &mut Buffer, area: Rect, title: &str, bottom: &[Span<'static>]) -> Rect {
+pub(crate) fn popup(
+    app: &App,
+    buf: &mut Buffer,
+    area: Rect,
+    title: &str,
+    bottom: &[Span<'static>],
+) -> Rect {
     for y in area.top()..area.bottom() {
         for x in area.left()..area.right() {
             if let Some(cell) = buf.cell_mut((x, y)) {
@@ -65,7 +79,7 @@ fn centred(body: Rect, width: u16, height: u16) -> Rect {
     )
 }
 
-fn dialog(app: &App, buf: &mut Buffer, body: Rect, step: &str, files: &str, problem: Option<&str>) {
+fn dialog(app: &App, buf: &mut Buffer, body: Rect, question: &str, problem: Option<&str>) {
     let dim = app.look.theme.style(Token::Dim);
     let key = |action: Action, words: &str| {
         Line::from(vec![
@@ -77,7 +91,7 @@ fn dialog(app: &App, buf: &mut Buffer, body: Rect, step: &str, files: &str, prob
         ])
     };
     let mut lines = vec![
-        Line::from(format!("Set {files} back to step {step}?")),
+        Line::from(question.to_owned()),
         Line::default(),
         key(Action::Confirm, "freeze the agent, roll back, let it go on"),
         key(Action::ConfirmFrozen, "the same, and keep it frozen"),
@@ -135,16 +149,6 @@ fn follow(app: &App, buf: &mut Buffer, body: Rect) {
     for (y, line) in (inner.y..inner.bottom()).zip(&lines) {
         let place = Rect::new(inner.x + 1, y, inner.width.saturating_sub(2), 1);
         paint::line(buf, place, line, 0, app.look.glyphs.ellipsis);
-    }
-}
-
-/// The context under the help.
-fn under(app: &App) -> Context {
-    match (&app.view, app.pane) {
-        (Some(View::Diff(_)), _) => Context::Diff,
-        (Some(View::State(_)), _) => Context::State,
-        (None, Pane::Timeline) => Context::Timeline,
-        (None, _) => Context::Detail,
     }
 }
 
@@ -212,7 +216,7 @@ fn disabled(app: &App, context: Context) -> Vec<String> {
 fn help(app: &App, buf: &mut Buffer, body: Rect, scroll: usize) {
     let look = &app.look;
     let dim = look.theme.style(Token::Dim);
-    let context = under(app);
+    let context = app.view_context();
     let inner_width = usize::from(body.width.saturating_sub(4));
     let columns = (inner_width / 28).clamp(1, 3);
     let width = inner_width / columns;
