@@ -196,12 +196,22 @@ fn a_name_that_means_another_file_is_stale_until_looked_up_again() {
     // The handle still leads to the old file, a new open does not mistake the new one for it.
     assert_eq!(h.view.read(fh, 0, 100).unwrap(), b"old");
     assert_eq!(h.view.getattr(old, Some(fh)).unwrap().nlink, 0);
+    assert_eq!(h.view.getattr(old, None).unwrap().nlink, 0, "fstat");
+    assert_eq!(
+        h.view.open(&me(None), old, READ),
+        Err(Fault::Os(Errno::STALE)),
+        "not the old file, though it is open"
+    );
+    // Once the name is known to be another file's, what is asked of the old one is asked by descriptor.
+    h.view.recheck(&p("f"));
+    let again = h.view.open(&me(None), old, READ).unwrap().fh;
+    assert_eq!(h.view.read(again, 0, 100).unwrap(), b"old");
+    h.view.release(again);
     h.view.release(fh);
     assert_eq!(
         h.view.open(&me(None), old, READ),
-        Err(Fault::Os(Errno::STALE))
+        Err(Fault::Os(Errno::NOENT))
     );
-    assert_eq!(h.view.getattr(old, None), Err(Errno::STALE));
     let new = h.ino(ROOT, "f");
     assert_ne!(new, old);
     let fh = h.view.open(&me(None), new, READ).unwrap().fh;

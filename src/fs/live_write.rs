@@ -104,7 +104,7 @@ impl LiveView {
     }
 
     pub(super) fn do_release(&self, fh: u64) {
-        let Some(handle) = self.handles.remove(fh) else {
+        let Some(handle) = self.handles.get(fh) else {
             return;
         };
         let _space = self.steady();
@@ -127,6 +127,8 @@ impl LiveView {
                 self.observer.closed_for_write(&path);
             }
         }
+        // Last, so that whoever counts none open finds every closing reported.
+        self.handles.remove(fh);
     }
 
     pub(super) fn do_write(
