@@ -91,7 +91,8 @@ fn counts(report: &RollbackReport) -> String {
     if !report.kept.is_empty() {
         parts.push(format!("{} kept", report.kept.len()));
     }
-    if report.restored.is_empty() && report.removed.is_empty() && report.modes.is_empty() {
+    let nothing = [&report.restored, &report.removed, &report.modes];
+    if nothing.iter().all(|paths| paths.is_empty()) && report.kept.is_empty() {
         return "nothing differs".to_owned();
     }
     parts.join(", ")
