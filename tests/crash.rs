@@ -183,6 +183,13 @@ async fn killed_rollbacks_leave_the_old_or_the_new_state() {
             "a mixture after {point:?} (edit {edit:?}, said {said}, warnings {warnings:?}):\nagainst the first {to_a:#?}\nagainst the second {to_b:#?}"
         );
         at_old += usize::from(to_a.is_empty());
+        // A rollback that was finished after the crash can be undone like any other: back to the state before it.
+        if said {
+            let before = if here_is_new { &b } else { &a };
+            ask(client.as_ref(), Request::Undo).await;
+            let differs = differences(&walk(&place.project, &[]), before);
+            assert_eq!(differs, Vec::<String>::new(), "undo after {point:?}");
+        }
         // Back to a clean state, by the same machinery; nothing else may be there afterwards.
         let clean = if n % 2 == 0 { (&old, &a) } else { (&new, &b) };
         rollback(client.as_ref(), clean.0, false).await;

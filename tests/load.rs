@@ -153,3 +153,75 @@ async fn two_hundred_rollbacks_under_load() {
     };
     assert_eq!(faults, Vec::<String>::new());
 }
+
+/// Without a cgroup nobody can be frozen: only the gate keeps the processes' changes and the rollback apart.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rollbacks_under_load_without_a_cgroup() {
+    if !fuse() {
+        return;
+    }
+    let place = Place::new();
+    place.write("a/f0", "start\n");
+    place.write("b/f1", "start\n");
+    place.write("work.py", WORK);
+    let stop = place.path("stop");
+    let script = format!(
+        "python3 work.py 1 {0} & python3 work.py 2 {0} & wait",
+        stop.display()
+    );
+    let mut load = place
+        .command(["run", "--", "sh", "-c", &script])
+        .env("BACKTRAIL_CGROUP", "off")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let client = place.client().await;
+    let client = client.as_ref();
+    for n in 0..4 {
+        tokio::time::sleep(Duration::from_millis(40)).await;
+        let message = Some(format!("state {n}"));
+        ask(client, Request::Checkpoint { message }).await;
+    }
+    let Response::Log(log) = ask(
+        client,
+        Request::Log {
+            before: None,
+            limit: 4,
+        },
+    )
+    .await
+    else {
+        panic!()
+    };
+    for n in 0..60 {
+        let target = log[n % log.len()].id.to_hex();
+        let report =
+            tokio::time::timeout(Duration::from_secs(10), rollback(client, &target, false))
+                .await
+                .unwrap_or_else(|_| panic!("rollback {n} hangs"));
+        assert_eq!(report.frozen, 0);
+    }
+    std::fs::write(&stop, "").unwrap();
+    let patience = std::time::Instant::now();
+    while load.try_wait().unwrap().is_none() {
+        assert!(
+            patience.elapsed() < Duration::from_secs(20),
+            "the load does not end"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // What is recorded in the end is what is there.
+    ask(
+        client,
+        Request::Checkpoint {
+            message: Some("end".to_owned()),
+        },
+    )
+    .await;
+    let recorded = tree_at(client, "@").await;
+    assert_eq!(
+        differences(&walk(&place.project, &[]), &recorded),
+        Vec::<String>::new()
+    );
+}

@@ -338,8 +338,7 @@ impl Core {
                 // The workspace as it is now: what is not yet committed is, as it would be in half a second anyway.
                 // An agent may not cut checkpoints, so it sees the last one.
                 if role == Role::Person {
-                    self.settle_outside(&|f| self.gate.swap(f));
-                    self.cut(Cause::Quiet, None, None)?;
+                    self.cut(Cause::Safety, None, None)?;
                 }
                 self.resolve("@")?
             }

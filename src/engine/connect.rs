@@ -165,11 +165,12 @@ async fn start(project: &Project) -> Result<Client, ApiError> {
             ));
         }
         if Instant::now() > until {
-            let _ = child.kill();
+            // It may be rebuilding an index or finishing a rollback in a large tree: never kill it for that.
             return Err(ApiError::new(
                 ErrorCode::Failed,
                 format!(
-                    "the engine did not answer within {} s; see {}",
+                    "the engine (process {}) is still getting ready after {} s; try again in a while, and see {}",
+                    child.id(),
                     START.as_secs(),
                     project.log_file().display()
                 ),

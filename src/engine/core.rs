@@ -116,6 +116,7 @@ pub struct Core {
     watch: OnceLock<Watch>,
     notices: broadcast::Sender<Notice>,
     turn: Mutex<()>,
+    world: Mutex<()>,
     since: Time,
     warnings: Mutex<Vec<String>>,
 }
@@ -140,6 +141,7 @@ impl Core {
             watch: OnceLock::new(),
             notices,
             turn: Mutex::new(()),
+            world: Mutex::new(()),
             since: Time::now(),
             warnings: Mutex::new(Vec::new()),
         }))
@@ -170,18 +172,12 @@ impl Core {
         self.recorder.get()
     }
 
-    /// The recorder with its first scan finished: only then is the workspace's state known.
+    /// The recorder with its first scan over. A scan that failed (a full disk, say) is done again by the next checkpoint,
+    /// which then says why if it fails again.
     pub(super) fn scanned(&self) -> Result<Arc<Recorder>, ApiError> {
         let recorder = self.recorder()?;
-        while !recorder.wait_scan(std::time::Duration::from_secs(1)) {
-            if let Some(problem) = recorder.scan_failure() {
-                return Err(ApiError::new(ErrorCode::Failed, problem));
-            }
-        }
-        match recorder.scan_failure() {
-            Some(problem) => Err(ApiError::new(ErrorCode::Failed, problem)),
-            None => Ok(recorder),
-        }
+        while !recorder.wait_scan(Duration::from_secs(1)) && recorder.scan_failure().is_none() {}
+        Ok(recorder)
     }
 
     /// The live view has been mounted.
@@ -272,20 +268,32 @@ impl Core {
         session: Option<SessionId>,
     ) -> Result<Made, Failure> {
         let recorder = self.scanned()?;
-        let gate = Arc::clone(&self.gate);
-        if matches!(cause, Cause::Manual | Cause::SessionEnd) {
-            self.settle_outside(&|f| gate.swap(f));
-        }
-        let made = recorder.cut(Cut {
+        let swap = |f: &mut dyn FnMut()| self.gate.swap(f);
+        let cut = Cut {
             cause,
             message,
-            swap: &|f| gate.swap(f),
+            swap: &swap,
             flush: &|paths| self.flush(paths),
             attribution: self.timeline.as_ref(),
             session,
-        })?;
+        };
+        // Asked for by somebody who wants all of what is there now, edits of a moment ago included. In one turn with
+        // the cut: settling stops requests as a cut does, and two that do so at once would wait for each other.
+        let made = if matches!(cause, Cause::Manual | Cause::SessionEnd | Cause::Safety) {
+            recorder.exclusive(|workspace| {
+                self.settle_outside(&swap);
+                workspace.cut(cut)
+            })?
+        } else {
+            recorder.cut(cut)?
+        };
         self.tell_made(&made);
         Ok(made)
+    }
+
+    /// One change of the world at a time: rollback, undo, redo, freezing. Taken before anything else.
+    pub(super) fn world(&self) -> MutexGuard<'_, ()> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn flush(&self, paths: &[RepoPath]) {

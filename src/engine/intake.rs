@@ -59,8 +59,15 @@ impl Core {
                 "several sessions run; say with `--session ID` (or a \"session\" field) which one the events belong to",
             ));
         };
-        if running.iter().any(|r| r.session == SessionId::of(native)) {
-            return Ok(SessionId::of(native));
+        if let Some(named) = running.iter().find(|r| r.session == SessionId::of(native)) {
+            // An agent speaks for itself and for what it named itself, not for another one.
+            if default.is_some() && host.is_some_and(|h| h.cgroup != named.cgroup) {
+                return Err(ApiError::new(
+                    ErrorCode::Forbidden,
+                    "that session belongs to another agent",
+                ));
+            }
+            return Ok(named.session);
         }
         self.emitted_session(native, host)
     }
@@ -123,7 +130,7 @@ impl Core {
                 input,
                 title,
             } => {
-                self.cut(Cause::PreTool, None, Some(session))?;
+                let stored = self.cut(Cause::PreTool, None, Some(session));
                 if let Some(open) = self.timeline.call(session, &id) {
                     // The same id twice: the first call can no longer be told apart.
                     self.finish(&open, time, Status::Aborted, None, None)?;
@@ -144,13 +151,15 @@ impl Core {
                 step.status = Status::Running;
                 step.paths = named_paths(&input, &self.project.root);
                 step.body = Some(self.text(&input.to_string())?);
+                self.keep(&step)?;
                 self.timeline.open_call(OpenCall {
                     step: step.id,
                     session,
                     native: id,
-                    paths: step.paths.clone(),
+                    paths: step.paths,
                 });
-                self.keep(&step)
+                // What is said is kept even when what was done cannot be, now.
+                stored.map(|_| ())
             }
             EmitBody::Result {
                 id,
@@ -158,13 +167,13 @@ impl Core {
                 is_error,
                 exit_code,
             } => {
-                self.cut(Cause::PostTool, None, Some(session))?;
+                let stored = self.cut(Cause::PostTool, None, Some(session));
                 let failed = is_error || exit_code.is_some_and(|c| c != 0);
                 let status = if failed { Status::Error } else { Status::Ok };
                 match self.timeline.call(session, &id) {
                     Some(open) => {
                         let blob = self.text(&output)?;
-                        self.finish(&open, time, status, exit_code, Some(blob))
+                        self.finish(&open, time, status, exit_code, Some(blob))?;
                     }
                     None => self.say(
                         plain(
@@ -172,8 +181,9 @@ impl Core {
                             first_line(&format!("result of a call that is not open: {id}")),
                         ),
                         &output,
-                    ),
+                    )?,
                 }
+                stored.map(|_| ())
             }
         }
     }

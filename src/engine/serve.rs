@@ -96,7 +96,11 @@ async fn live(core: &Arc<Core>) -> Result<(), ApiError> {
     let recorder = core.recorder()?;
     // What a crash left half done is finished before anyone can look at it.
     let here = Arc::clone(core);
-    blocking(move || here.recover().map_err(ApiError::from)).await?;
+    blocking(move || {
+        here.close_old_sessions()?;
+        here.recover().map_err(ApiError::from)
+    })
+    .await?;
     let mounted = mount(core, &recorder)?;
     watch(core, &recorder);
     let door = Arc::new(Door::default());
@@ -115,6 +119,7 @@ async fn live(core: &Arc<Core>) -> Result<(), ApiError> {
     let outcome = until_over(core, &door, mounted.as_ref()).await;
     accept.abort();
     bursts.abort();
+    core.sessions.thaw_all();
     let here = Arc::clone(core);
     let last = blocking(move || {
         here.cut(Cause::Quiet, None, None).map_err(ApiError::from)?;
@@ -133,7 +138,8 @@ async fn live(core: &Arc<Core>) -> Result<(), ApiError> {
             tracing::warn!("{e}");
         }
     }
-    // Changes that came while the mount went away (it is detached now, nothing more can come through it).
+    // Changes that came while the mount went away. What an agent writes after this through a view that is still bound in
+    // its namespace reaches the project, and is found at the next start.
     let here = Arc::clone(core);
     let late = blocking(move || {
         here.cut(Cause::Quiet, None, None).map_err(ApiError::from)?;
@@ -285,9 +291,9 @@ async fn until_over(
         if door.stopping() {
             return Ok(());
         }
-        for gone in core.sessions.reap() {
-            tracing::info!("session {gone} has ended");
-            core.tell_status();
+        let here = Arc::clone(core);
+        if let Err(e) = blocking(move || here.reap()).await {
+            core.warn(format!("the end of a session could not be recorded: {e}"));
         }
         if mounted.is_some_and(|m| !m.is_alive()) {
             return Err(ApiError::new(

@@ -18,6 +18,23 @@ use super::api::{
 use super::core::Core;
 use super::wire::{self, WireError};
 
+/// When a new session should have joined its cgroup.
+const JOIN: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// What is sent in the place of a message that the other side would refuse.
+fn too_large(message: &Message) -> Message {
+    match message {
+        Message::Reply(reply) => Message::Reply(Reply {
+            id: reply.id,
+            result: Err(ApiError::new(
+                ErrorCode::Failed,
+                "the answer is too large for one message; ask for less (by path, or in parts)",
+            )),
+        }),
+        Message::Notice(_) => Message::Notice(Notice::Lagged { missed: 1 }),
+    }
+}
+
 /// Counts connections and says when the engine is to end.
 #[derive(Default)]
 pub struct Door {
@@ -137,12 +154,17 @@ async fn talk(
     let (out, mut queue) = mpsc::channel::<Message>(256);
     let writer = tokio::spawn(async move {
         while let Some(message) = queue.recv().await {
-            if wire::write(&mut to, &message).await.is_err() {
+            let written = match wire::write(&mut to, &message).await {
+                Err(WireError::TooLong) => wire::write(&mut to, &too_large(&message)).await,
+                other => other,
+            };
+            if written.is_err() {
                 break;
             }
         }
     });
     let mut subscription = None;
+    let mut begun = Vec::new();
     loop {
         match wire::read_line(&mut from, &mut line).await {
             Ok(()) => {}
@@ -204,6 +226,9 @@ async fn talk(
             // Their order is their meaning: each waits for the one before.
             request @ (Request::Emit { .. } | Request::Begin { .. } | Request::End { .. }) => {
                 let result = answer(core, door, request, role, session).await;
+                if let Ok(Response::Session(session)) = &result {
+                    begun.push(session.session.id);
+                }
                 let _ = out
                     .send(Message::Reply(Reply {
                         id: call.id,
@@ -227,6 +252,14 @@ async fn talk(
     }
     if let Some(task) = subscription {
         task.abort();
+    }
+    // Ended sessions are not held any more; one that still is has lost who ran it.
+    for id in begun {
+        let here = Arc::clone(core);
+        let abandoned = tokio::task::spawn_blocking(move || here.abandon(id)).await;
+        if let Ok(Err(e)) = abandoned {
+            core.warn(format!("the end of a session could not be recorded: {e}"));
+        }
     }
     drop(out);
     let _ = writer.await;
@@ -261,7 +294,20 @@ async fn answer(
         })?;
     if let Response::Session(begun) = &result {
         // From now on the new session's agent can reach us by a socket of its own.
-        let listener = listen(Path::new(&begun.socket))?;
+        let id = begun.session.id;
+        let listener = match listen(Path::new(&begun.socket)) {
+            Ok(listener) => listener,
+            Err(e) => {
+                let here = Arc::clone(core);
+                let _ = tokio::task::spawn_blocking(move || here.abandon(id)).await;
+                return Err(e);
+            }
+        };
+        let here = Arc::clone(core);
+        tokio::spawn(async move {
+            tokio::time::sleep(JOIN).await;
+            let _ = tokio::task::spawn_blocking(move || here.check_contained(id)).await;
+        });
         tokio::spawn(serve(
             listener,
             Arc::clone(core),
@@ -274,7 +320,11 @@ async fn answer(
 }
 
 async fn stop(core: &Arc<Core>, door: &Arc<Door>, force: bool) -> Result<Response, ApiError> {
-    core.sessions.reap();
+    let here = Arc::clone(core);
+    let reap = move || here.reap();
+    tokio::task::spawn_blocking(reap)
+        .await
+        .map_err(|e| ApiError::new(ErrorCode::Failed, e.to_string()))??;
     if core.sessions.any() {
         if !force {
             return Err(ApiError::new(
@@ -282,7 +332,15 @@ async fn stop(core: &Arc<Core>, door: &Arc<Door>, force: bool) -> Result<Respons
                 "a session is running; end its agent first, or use `backtrail stop --force`, which kills it",
             ));
         }
-        core.sessions.kill_all();
+        let here = Arc::clone(core);
+        tokio::task::spawn_blocking(move || {
+            here.sessions
+                .kill_all()
+                .map_err(|e| ApiError::new(ErrorCode::Failed, e))?;
+            here.reap()
+        })
+        .await
+        .map_err(|e| ApiError::new(ErrorCode::Failed, e.to_string()))??;
     }
     door.stop();
     Ok(Response::Done("the engine ends".to_owned()))

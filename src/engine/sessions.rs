@@ -49,10 +49,14 @@ impl Sessions {
         !self.lock().is_empty()
     }
 
-    /// Writes `freeze` to all that are not frozen yet, without waiting. Returns which.
-    pub fn ask_freeze(&self) -> Vec<SessionId> {
+    /// Writes `freeze` to those of `which` (all when absent) that are not frozen yet, without waiting. Returns them.
+    pub fn ask_freeze(&self, which: Option<&[SessionId]>) -> Vec<SessionId> {
         let mut asked = Vec::new();
-        for held in self.lock().iter().filter(|h| !h.frozen) {
+        let wanted = |id| which.is_none_or(|w| w.contains(&id));
+        for held in self.lock().iter() {
+            if held.frozen || !wanted(held.session.id) {
+                continue;
+            }
             if let Some(group) = &held.cgroup {
                 match group.begin_freeze() {
                     Ok(()) => asked.push(held.session.id),
@@ -98,19 +102,68 @@ impl Sessions {
         }
     }
 
-    /// Kills all processes of all sessions.
-    pub fn kill_all(&self) {
-        for held in self.lock().iter() {
-            if let Some(group) = &held.cgroup
-                && let Err(e) = group.kill(Duration::from_secs(2))
-            {
-                tracing::warn!("{} cannot be killed: {e}", held.session.native);
+    /// Kills all processes of all sessions. `Err` names a session that cannot be killed as a whole.
+    pub fn kill_all(&self) -> Result<(), String> {
+        let groups: Vec<(String, Option<Cgroup>)> = self
+            .lock()
+            .iter_mut()
+            .map(|held| {
+                held.over = true;
+                (held.session.agent.clone(), held.cgroup.clone())
+            })
+            .collect();
+        // Not under the lock: what is killed may wait for a request that a rollback is to answer, which needs it.
+        for (agent, group) in groups {
+            match group {
+                Some(group) => group
+                    .kill(Duration::from_secs(2))
+                    .map_err(|e| format!("{agent}: {e}"))?,
+                None => {
+                    return Err(format!("{agent} has no cgroup of its own; end it by hand"));
+                }
             }
         }
+        Ok(())
     }
 
-    /// Forgets sessions whose first process has ended and whose cgroup is empty. Returns them.
-    pub fn reap(&self) -> Vec<SessionId> {
+    /// Lets all go on: nobody would be there to do it later.
+    pub fn thaw_all(&self) {
+        let all: Vec<SessionId> = self.lock().iter().map(|h| h.session.id).collect();
+        self.thaw(&all);
+    }
+
+    /// Forgets the cgroup of a session that never joined it. `true` if that was so.
+    fn uncontain(&self, id: SessionId) -> bool {
+        let mut held = self.lock();
+        let Some(one) = held.iter_mut().find(|h| h.session.id == id && !h.over) else {
+            return false;
+        };
+        let empty = one.cgroup.as_ref().is_some_and(|g| !g.populated());
+        if empty && let Some(group) = one.cgroup.take() {
+            one.session.cgroup = String::new();
+            if let Err(e) = group.remove() {
+                tracing::info!("a cgroup stays behind: {e}");
+            }
+        }
+        empty
+    }
+
+    /// Notes that a session's first process has ended. `false` if no such session is held.
+    fn over(&self, id: SessionId, exit_code: Option<i32>) -> bool {
+        let mut held = self.lock();
+        let Some(one) = held.iter_mut().find(|h| h.session.id == id) else {
+            return false;
+        };
+        if !one.over {
+            one.over = true;
+            one.session.exit_code = exit_code;
+        }
+        true
+    }
+
+    /// Lets go of sessions whose first process has ended and whose cgroup is empty. Returns them with the exit code of
+    /// that process, where it is known.
+    fn take_empty(&self) -> Vec<(SessionId, Option<i32>)> {
         let mut gone = Vec::new();
         self.lock().retain(|h| {
             let alive = h.cgroup.as_ref().is_some_and(Cgroup::populated);
@@ -121,7 +174,7 @@ impl Sessions {
                 {
                     tracing::info!("a cgroup stays behind: {e}");
                 }
-                gone.push(h.session.id);
+                gone.push((h.session.id, h.session.exit_code));
             }
             stays
         });
@@ -141,7 +194,11 @@ impl Core {
         let start = Time::now();
         let native = format!("run-{}-{:x}", start.0, std::process::id());
         let id = SessionId::of(&native);
-        let cgroup = match Cgroup::create(&format!("backtrail-{}", id.short())) {
+        let wanted = std::env::var_os("BACKTRAIL_CGROUP").is_none_or(|v| v != "off");
+        let cgroup = match wanted
+            .then(|| Cgroup::create(&format!("backtrail-{}", id.short())))
+            .unwrap_or(Ok(None))
+        {
             Ok(group) => group,
             Err(e) => {
                 tracing::info!("no cgroup for the session: {e}");
@@ -187,10 +244,12 @@ impl Core {
                 .as_ref()
                 .map(|g| g.dir().to_string_lossy().into_owned()),
             socket: dir.join("agent.sock").to_string_lossy().into_owned(),
-            mask: vec![
-                self.project.store_dir.to_string_lossy().into_owned(),
-                self.project.runtime_dir.to_string_lossy().into_owned(),
-            ],
+            // Those of all projects: another project's socket would give the agent a person's rights there.
+            mask: [&self.project.store_dir, &self.project.runtime_dir]
+                .into_iter()
+                .filter_map(|dir| dir.parent())
+                .map(|dir| dir.to_string_lossy().into_owned())
+                .collect(),
             session: session.clone(),
         };
         self.sessions.lock().push(Held {
@@ -203,62 +262,132 @@ impl Core {
         Ok(begun)
     }
 
-    /// A session's first process has ended.
+    /// The session should have joined its cgroup by now. If it has not (the engine's part of the hierarchy may be out of
+    /// its reach), it is treated as one without, or nothing would be tied to it.
+    pub(super) fn check_contained(&self, id: SessionId) {
+        if !self.sessions.uncontain(id) {
+            return;
+        }
+        if let Some(mut running) = self
+            .timeline
+            .running()
+            .into_iter()
+            .find(|r| r.session == id)
+        {
+            running.cgroup = String::new();
+            self.timeline.begin(running);
+        }
+        self.warn("a session could not join its cgroup: changes are tied to calls by time only, and its agent cannot be frozen".to_owned());
+        self.tell_status();
+    }
+
+    /// A session's first process has ended. The session itself ends when nothing is left in its cgroup: what its agent
+    /// left running in the background is still its work.
     pub(super) fn end(&self, id: SessionId, exit_code: i32) -> Result<(), ApiError> {
-        let Some(mut session) = self.store.session(id).map_err(Failure::from)? else {
+        // The session ends also when its last changes cannot be stored now (a full disk); the error is told after.
+        let stored = self.cut(Cause::SessionEnd, None, Some(id));
+        if !self.sessions.over(id, Some(exit_code)) {
             return Err(ApiError::new(
                 ErrorCode::NotFound,
-                format!("no session has the id {id}"),
+                format!("no running session has the id {id}"),
             ));
-        };
-        self.cut(Cause::SessionEnd, None, Some(id))?;
-        let now = Time::now();
-        for open in self.timeline.end(id) {
-            self.finish(&open, now, Status::Aborted, None, None)?;
         }
+        self.reap()?;
+        stored?;
+        Ok(())
+    }
+
+    /// Whoever ran the session is gone without a word (killed, say).
+    pub(super) fn abandon(&self, id: SessionId) -> Result<(), ApiError> {
+        if self.sessions.over(id, None) {
+            self.reap()?;
+        }
+        Ok(())
+    }
+
+    /// Ends the sessions in which nothing runs any more.
+    pub(super) fn reap(&self) -> Result<(), ApiError> {
+        for (id, exit_code) in self.sessions.take_empty() {
+            self.conclude(id, exit_code)?;
+        }
+        Ok(())
+    }
+
+    fn conclude(&self, id: SessionId, exit_code: Option<i32>) -> Result<(), ApiError> {
+        let stored = self.cut(Cause::SessionEnd, None, Some(id));
+        let _ = std::fs::remove_dir_all(self.project.agent_dir(&id.short()));
+        let now = Time::now();
+        let Some(mut session) = self.store.session(id).map_err(Failure::from)? else {
+            return Ok(());
+        };
         // Sessions that its agent named by events end with it.
-        if !session.cgroup.is_empty() {
-            let named = self.timeline.running();
-            for other in named.iter().filter(|r| r.cgroup == session.cgroup) {
-                for open in self.timeline.end(other.session) {
-                    self.finish(&open, now, Status::Aborted, None, None)?;
-                }
+        let named = self.timeline.running().into_iter().filter(|r| {
+            r.session == id || (!session.cgroup.is_empty() && r.cgroup == session.cgroup)
+        });
+        for each in named {
+            for open in self.timeline.end(each.session) {
+                self.finish(&open, now, Status::Aborted, None, None)?;
+            }
+            if each.session != id
+                && let Some(mut other) = self.store.session(each.session).map_err(Failure::from)?
+            {
+                other.end = Some(now);
+                self.store.put_session(&other).map_err(Failure::from)?;
             }
         }
         session.end = Some(now);
-        session.exit_code = Some(exit_code);
+        session.exit_code = exit_code;
         self.store.put_session(&session).map_err(Failure::from)?;
         let mut step = self.timeline.step(Draft {
             session: Some(id),
             kind: StepKind::Marker,
             native: "end".to_owned(),
-            title: format!("{} ended", session.agent),
+            title: match exit_code {
+                Some(_) => format!("{} ended", session.agent),
+                None => format!("{} was cut off", session.agent),
+            },
             time: now,
         });
-        step.exit_code = Some(exit_code);
-        step.status = if exit_code == 0 {
-            Status::Ok
-        } else {
-            Status::Error
+        step.exit_code = exit_code;
+        step.status = match exit_code {
+            Some(0) => Status::Ok,
+            Some(_) => Status::Error,
+            None => Status::Aborted,
         };
         self.store.put_step(&step).map_err(Failure::from)?;
         self.tell_row(&step);
         self.store.sync().map_err(Failure::from)?;
-        for held in self
-            .sessions
-            .lock()
-            .iter_mut()
-            .filter(|h| h.session.id == id)
-        {
-            held.over = true;
-        }
-        self.sessions.reap();
         self.tell_status();
+        stored?;
+        Ok(())
+    }
+
+    /// At start: sessions that an engine which died never ended.
+    pub(super) fn close_old_sessions(&self) -> Result<(), ApiError> {
+        for mut session in self.store.sessions().map_err(Failure::from)? {
+            if session.end.is_none() {
+                // An engine that died in the middle of a rollback left its agents frozen.
+                if !session.cgroup.is_empty()
+                    && let Ok(Some(group)) =
+                        Cgroup::create(&format!("backtrail-{}", session.id.short()))
+                {
+                    if let Err(e) = group.thaw() {
+                        tracing::warn!("{} cannot be thawed: {e}", session.native);
+                    }
+                    if !group.populated() {
+                        let _ = group.remove();
+                    }
+                }
+                session.end = Some(Time::now());
+                self.store.put_session(&session).map_err(Failure::from)?;
+            }
+        }
         Ok(())
     }
 
     /// Freezes or thaws. Returns how many sessions that concerned.
     pub(super) fn freeze(&self, which: Option<SessionId>, frozen: bool) -> Result<usize, ApiError> {
+        let _one = self.world();
         let all: Vec<SessionId> = self
             .sessions
             .list()
@@ -273,7 +402,7 @@ impl Core {
             ));
         }
         if frozen {
-            let _ = self.sessions.ask_freeze();
+            let _ = self.sessions.ask_freeze(Some(&all));
             let patience = Instant::now();
             while !self.sessions.frozen(&all) {
                 if patience.elapsed() > Duration::from_secs(5) {

@@ -68,6 +68,9 @@ where
     W: AsyncWrite + Unpin,
 {
     let mut line = serde_json::to_vec(message).map_err(WireError::NotUnderstood)?;
+    if line.len() > MAX_LINE {
+        return Err(WireError::TooLong);
+    }
     line.push(b'\n');
     writer.write_all(&line).await?;
     writer.flush().await?;

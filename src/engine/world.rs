@@ -23,6 +23,7 @@ use crate::store::{NewOperation, Publication};
 
 use super::api::{ApiError, ErrorCode, Resolved, Response, RollbackReport};
 use super::core::{Core, Failure};
+use super::sessions::Sessions;
 use super::timeline::Draft;
 
 /// How long agents may take to stand still before a rollback goes on without.
@@ -37,6 +38,34 @@ struct Move<'a> {
     keep_mtime: bool,
     keep_frozen: bool,
     of: Option<OpKind>,
+}
+
+/// Agents asked to stand still; they go on when this is dropped, whatever happened meanwhile.
+struct Frozen<'a> {
+    sessions: &'a Sessions,
+    which: Vec<SessionId>,
+    /// They are to stay frozen.
+    stay: bool,
+}
+
+impl<'a> Frozen<'a> {
+    fn ask(sessions: &'a Sessions) -> Self {
+        Self {
+            sessions,
+            which: sessions.ask_freeze(None),
+            stay: false,
+        }
+    }
+}
+
+impl Drop for Frozen<'_> {
+    fn drop(&mut self) {
+        if self.stay {
+            self.sessions.keep_frozen(&self.which);
+        } else {
+            self.sessions.thaw(&self.which);
+        }
+    }
 }
 
 /// Which files are open, as far as the mount knows.
@@ -56,6 +85,7 @@ impl Core {
         keep_mtime: bool,
         keep_frozen: bool,
     ) -> Result<RollbackReport, Failure> {
+        let _one = self.world();
         // Named before anything is cut: `@~1` and `10m ago` mean what the person saw.
         let named = rev::resolve(&self.store, text, Time::now())?;
         if dry_run {
@@ -65,7 +95,7 @@ impl Core {
         let to = target
             .step
             .map_or_else(|| named.commit.short(), |s| format!("step {s}"));
-        self.go(&Move {
+        let mut report = self.go(&Move {
             kind: OpKind::Rollback,
             target: named.commit,
             description: &format!("rolled back to {to}"),
@@ -73,11 +103,9 @@ impl Core {
             keep_mtime,
             keep_frozen,
             of: None,
-        })
-        .map(|mut report| {
-            report.target = target;
-            report
-        })
+        })?;
+        report.target = target;
+        Ok(report)
     }
 
     fn preview(
@@ -86,8 +114,7 @@ impl Core {
         step: Option<crate::model::Ordinal>,
     ) -> Result<RollbackReport, Failure> {
         // What is not committed yet will be half a second from now; without it the preview would not be exact.
-        self.settle_outside(&|f| self.gate.swap(f));
-        self.cut(Cause::Quiet, None, None)?;
+        self.cut(Cause::Safety, None, None)?;
         let recorder = self.scanned()?;
         let (head, tree) = recorder.head().ok_or(rev::Error::Empty)?;
         let target = self.resolved(commit, step)?;
@@ -107,30 +134,34 @@ impl Core {
         })?)
     }
 
-    /// Brings the workspace to a commit, as one operation.
+    /// Brings the workspace to a commit, as one operation. The caller holds [`Core::world`].
     fn go(&self, mv: &Move<'_>) -> Result<RollbackReport, Failure> {
+        // One that failed half-way is finished first; its intent says how.
+        self.recover()?;
         let recorder = self.scanned()?;
-        let asked = self.sessions.ask_freeze();
-        if let Some(live) = self.live() {
-            self.flush(&live.view.writable());
-        }
-        let closed = self.gate.close();
-        self.settle(&closed, &asked);
-        // Nothing is in flight now.
-        self.settle_outside(&|f| f());
-        let outcome = recorder.exclusive(|workspace| self.write(workspace, &recorder, mv));
-        // Open first: the kernel cannot be told about a directory in which a request is still parked.
-        drop(closed);
-        if let Ok((_, applied)) = &outcome {
-            self.forget(applied);
-        }
-        if mv.keep_frozen {
-            self.sessions.keep_frozen(&asked);
-        } else {
-            self.sessions.thaw(&asked);
-        }
-        let (mut report, _) = outcome?;
-        report.frozen = asked.len();
+        // Most of what is there is committed before anything stands still, so that the stillness is short.
+        self.cut(Cause::Safety, None, None)?;
+        // The turn before the gate: a checkpoint under way may wait for requests that a closed gate would park.
+        let mut report = recorder.exclusive(|workspace| {
+            let mut frozen = Frozen::ask(&self.sessions);
+            if let Some(live) = self.live() {
+                self.flush(&live.view.writable());
+            }
+            let closed = self.gate.close();
+            self.settle(&closed, &frozen.which);
+            // Nothing is in flight now.
+            self.settle_outside(&|f| f());
+            let mut applied = Applied::default();
+            let outcome = self.write(workspace, &recorder, mv, &mut applied);
+            // Open first: the kernel cannot be told about a directory in which a request is still parked.
+            drop(closed);
+            self.forget(&applied);
+            let mut report = outcome?;
+            report.frozen = frozen.which.len();
+            frozen.stay = mv.keep_frozen;
+            Ok::<_, Failure>(report)
+        })?;
+        report.of = mv.of;
         self.tell_status();
         Ok(report)
     }
@@ -157,7 +188,8 @@ impl Core {
         workspace: &Exclusive<'_>,
         recorder: &Arc<Recorder>,
         mv: &Move<'_>,
-    ) -> Result<(RollbackReport, Applied), Failure> {
+        out_applied: &mut Applied,
+    ) -> Result<RollbackReport, Failure> {
         let safety = workspace.cut(Cut {
             cause: Cause::Safety,
             message: None,
@@ -184,14 +216,17 @@ impl Core {
             },
             changes: plan.changes().to_vec(),
         };
-        let applied = restore::apply(
+        *out_applied = restore::apply(
             &self.store,
             recorder.root().as_fd(),
             &self.journal,
             &intent,
             &Open(self),
         )?;
-        let operation = self.moved(&branch, head, mv)?;
+        let applied = &*out_applied;
+        // From here on the files are those of the target. If the refs cannot follow (a full disk), the intent stays, and
+        // the next change of the world or the next start finishes it.
+        let operation = self.moved(&branch, head, head, mv)?;
         self.journal.done(&intent)?;
         workspace.adopt(mv.target, to, &applied.touched)?;
         // What stays although the plan names it is a change against the target, to be committed next.
@@ -216,12 +251,19 @@ impl Core {
             done.retain(|path| !left.contains(path));
         }
         out.kept.extend(applied.kept.iter().cloned());
-        out.of = mv.of;
-        Ok((out, applied))
+        Ok(out)
     }
 
     /// Moves the branch and records the operation with its marker in the timeline.
-    fn moved(&self, branch: &str, from: CommitId, mv: &Move<'_>) -> Result<OpId, Failure> {
+    ///
+    /// `at`: where the branch is now; `left`: the state that an undo is to bring back.
+    fn moved(
+        &self,
+        branch: &str,
+        at: CommitId,
+        left: CommitId,
+        mv: &Move<'_>,
+    ) -> Result<OpId, Failure> {
         let time = Time::now();
         let mut step = self.timeline.step(Draft {
             session: None,
@@ -239,11 +281,11 @@ impl Core {
                 description: mv.description.to_owned(),
                 refs: vec![RefChange {
                     name: format!("branch/{branch}"),
-                    before: Some(RefTarget::Commit(from)),
+                    before: Some(RefTarget::Commit(at)),
                     after: Some(RefTarget::Commit(mv.target)),
                 }],
                 target: mv.reverses,
-                workspace: Some((from, mv.target)),
+                workspace: Some((left, mv.target)),
                 time,
             }),
             steps: vec![step.clone()],
@@ -288,38 +330,35 @@ impl Core {
                 restore::recover(&self.store, recorder.root().as_fd(), &self.journal, &intent)?;
             let to = self.store.commit(intent.to_commit)?.tree;
             let (head, _) = recorder.head().ok_or(rev::Error::Empty)?;
-            let name = format!("branch/{}", intent.branch);
-            let finished = self
-                .store
-                .operations(None, 1)?
-                .iter()
-                .any(|(_, _, op)| op.workspace == Some((intent.from_commit, intent.to_commit)));
-            if !finished && self.store.get_ref(&name)? != Some(RefTarget::Commit(intent.to_commit))
-            {
+            let touched: Vec<RepoPath> = intent.changes.iter().map(|c| c.path.clone()).collect();
+            if !self.is_recorded(&intent)? {
                 self.moved(
                     &intent.branch,
                     head,
+                    intent.from_commit,
                     &Move {
                         kind: intent.operation,
                         target: intent.to_commit,
-                        description: &format!("{} (finished after a crash)", intent.description),
+                        description: &format!(
+                            "{} (interrupted, then finished)",
+                            intent.description
+                        ),
                         reverses: intent.target,
                         keep_mtime: false,
                         keep_frozen: false,
                         of: None,
                     },
                 )?;
+                workspace.adopt(intent.to_commit, to, &touched)?;
             }
             self.journal.done(&intent)?;
-            let touched: Vec<RepoPath> = intent.changes.iter().map(|c| c.path.clone()).collect();
-            workspace.adopt(intent.to_commit, to, &touched)?;
             for path in &touched {
                 recorder.outside(path);
             }
             Ok(found)
         })?;
         self.warn(format!(
-            "a rollback was interrupted by a crash and has been finished: {} ({} paths set, {} were already, {} changed since and kept)",
+            "a rollback was interrupted and has been finished: {} ({} paths set, {} were already, {} changed since and kept)",
             intent.description,
             done.finished.len(),
             done.already.len(),
@@ -329,7 +368,28 @@ impl Core {
         Ok(())
     }
 
+    /// Whether the operation of `intent` has reached the operation log, so that only its end was cut off.
+    fn is_recorded(&self, intent: &Intent) -> Result<bool, Failure> {
+        let mut before = None;
+        loop {
+            let page = self.store.operations(before, 64)?;
+            for (_, _, op) in &page {
+                if op.kind == intent.operation
+                    && op.time >= intent.time
+                    && op.workspace == Some((intent.from_commit, intent.to_commit))
+                {
+                    return Ok(true);
+                }
+            }
+            match page.last() {
+                Some((seq, _, op)) if op.time >= intent.time => before = Some(*seq),
+                _ => return Ok(false),
+            }
+        }
+    }
+
     pub(super) fn undo(&self) -> Result<Response, Failure> {
+        let _one = self.world();
         let (id, op) = self
             .standing()?
             .0
@@ -344,6 +404,7 @@ impl Core {
     }
 
     pub(super) fn redo(&self) -> Result<Response, Failure> {
+        let _one = self.world();
         let (id, op) = self
             .standing()?
             .1
@@ -429,7 +490,6 @@ impl Core {
     fn standing(&self) -> Result<(Option<(OpId, Operation)>, Option<(OpId, Operation)>), Failure> {
         let mut undone: HashMap<OpId, bool> = HashMap::new();
         let (mut to_undo, mut to_redo) = (None, None);
-        let mut redo_over = false;
         let mut before = None;
         loop {
             let page = self.store.operations(before, 256)?;
@@ -446,7 +506,7 @@ impl Core {
                         // The newest word on an operation counts.
                         let first = !undone.contains_key(&target);
                         undone.entry(target).or_insert(is_undo);
-                        if first && is_undo && to_redo.is_none() && !redo_over {
+                        if first && is_undo && to_redo.is_none() {
                             let (_, it) = self.store.operation(target)?;
                             to_redo = Some((target, it));
                         }
@@ -456,7 +516,6 @@ impl Core {
                             to_undo = Some((id, op));
                             return Ok((to_undo, to_redo));
                         }
-                        redo_over = redo_over || !undone.contains_key(&id);
                     }
                 }
             }
