@@ -195,10 +195,12 @@ impl Core {
         let native = format!("run-{}-{:x}", start.0, std::process::id());
         let id = SessionId::of(&native);
         let wanted = std::env::var_os("BACKTRAIL_CGROUP").is_none_or(|v| v != "off");
-        let cgroup = match wanted
-            .then(|| Cgroup::create(&format!("backtrail-{}", id.short())))
-            .unwrap_or(Ok(None))
-        {
+        let made = if wanted {
+            Cgroup::create(&format!("backtrail-{}", id.short()))
+        } else {
+            Ok(None)
+        };
+        let cgroup = match made {
             Ok(group) => group,
             Err(e) => {
                 tracing::info!("no cgroup for the session: {e}");

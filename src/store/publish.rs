@@ -204,6 +204,11 @@ impl Store {
                 None => self.get_ref(&change.name)?,
             };
             if now != change.before {
+                if self.log_says(&change.name)? == change.before {
+                    // A damaged page can be misread without a sign: the caller is right, the table of refs is not. It is
+                    // made anew before the next write.
+                    self.core.doubt();
+                }
                 return Err(Error::RefMoved {
                     name: change.name.clone(),
                 });
@@ -235,6 +240,24 @@ impl Store {
             raw,
         });
         Ok((last.map_or(0, |(seq, _)| seq) + 1, id))
+    }
+
+    /// Where the operation log says that `name` points: slow, for when the table of refs is in question.
+    fn log_says(&self, name: &str) -> Result<Option<RefTarget>> {
+        let mut before = None;
+        loop {
+            let page = self.operations(before, 256)?;
+            let moved = page
+                .iter()
+                .find_map(|(_, _, op)| op.refs.iter().rev().find(|r| r.name == name));
+            if let Some(change) = moved {
+                return Ok(change.after.clone());
+            }
+            match page.last() {
+                Some((seq, _, _)) => before = Some(*seq),
+                None => return Ok(None),
+            }
+        }
     }
 
     fn known_commit(&self, id: CommitId, known: &HashSet<CommitId>) -> Result<()> {

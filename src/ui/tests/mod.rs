@@ -10,7 +10,6 @@
 
 mod flows;
 mod fuzz;
-mod picture;
 mod screens;
 mod script;
 mod source;

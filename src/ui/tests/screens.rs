@@ -185,20 +185,3 @@ async fn before_there_is_anything() {
     stage.keys("q").await;
     assert!(stage.quit);
 }
-
-/// Prints a screen for the eye: `SHOW=100x30:9Gd cargo test --lib look_at -- --ignored --nocapture`.
-#[tokio::test]
-#[ignore = "prints, asserts nothing"]
-async fn look_at() {
-    let show = std::env::var("SHOW").unwrap_or_else(|_| "100x30:".to_owned());
-    let (size, keys) = show.split_once(':').unwrap();
-    let (width, height) = size.split_once('x').unwrap();
-    let world = if std::env::var_os("LIVE").is_some() {
-        live()
-    } else {
-        story()
-    };
-    let mut stage = Stage::open(world, width.parse().unwrap(), height.parse().unwrap()).await;
-    stage.keys(keys).await.pause().await;
-    println!("{}", stage.screen());
-}
