@@ -111,7 +111,10 @@ pub(super) fn node_of(seen: &Seen) -> Node {
             block,
             rdev: stat.rdev,
         }),
-        (Content::Nothing, _) => What::Dir,
+        (Content::Nothing, _) => What::Dir {
+            dev: stamp.dev,
+            ino: stamp.ino,
+        },
     };
     let mode = if stat.kind == Type::Symlink {
         0o777

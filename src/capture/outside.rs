@@ -78,10 +78,10 @@ impl Recorder {
             (None, None) => None,
             // Its removal through the mount has been reported already.
             (None, Some(_)) => (!marked).then_some(plain),
-            (Some(s), Some(k)) if s.kind == Type::Dir && k.is_dir() => {
+            (Some(s), Some(k)) if s.kind == Type::Dir && k.is_this_dir(&s.stamp) => {
                 (u32::from(k.mode) != s.mode).then_some(plain)
             }
-            // Made through the mount, and not stored yet.
+            // Made or brought here through the mount, and not stored yet.
             (Some(s), _) if s.kind == Type::Dir => (!marked).then_some(Difference {
                 tree: true,
                 ..plain
@@ -94,14 +94,13 @@ impl Recorder {
         }
     }
 
-    /// Marks `path` as changed from outside.
-    pub(super) fn believe(&self, path: &RepoPath, difference: Difference) {
+    /// Marks `path` as changed from outside, and the outermost directory around it that is not known, if there is one.
+    pub(super) fn believe(&self, path: &RepoPath, difference: Difference) -> Option<RepoPath> {
         let outside = Writer::outside();
         self.mark(path, Read::Always, difference.tree, &outside);
         if !difference.astray {
-            return;
+            return None;
         }
-        // The outermost directory that is not known is marked with all it holds.
         let mut outermost = None;
         let mut at = path.parent();
         while let Some(dir) = at {
@@ -117,9 +116,10 @@ impl Recorder {
             at = dir.parent();
             outermost = Some(dir);
         }
-        if let Some(dir) = outermost {
-            self.mark(&dir, Read::Always, true, &outside);
+        if let Some(dir) = &outermost {
+            self.mark(dir, Read::Always, true, &outside);
         }
+        outermost
     }
 
     /// The paths directly in `dir`, on disk or as far as is known.

@@ -67,7 +67,7 @@ impl Known for RwLock<Workspace> {
         let workspace = self.read().unwrap_or_else(PoisonError::into_inner);
         let node = workspace.get(path)?;
         Some(match node.what {
-            What::Dir => Prior::Dir,
+            What::Dir { .. } => Prior::Dir,
             What::File { blob, size, .. } => Prior::File {
                 blob,
                 size,

@@ -414,7 +414,7 @@ impl Worker {
     /// Looks at the paths whose time has come.
     fn look(&mut self, recorder: &Recorder) {
         let now = Instant::now();
-        let due: Vec<RepoPath> = self
+        let mut due: Vec<RepoPath> = self
             .waiting
             .iter()
             .filter(|(_, s)| s.due <= now)
@@ -423,6 +423,8 @@ impl Worker {
         if due.is_empty() {
             return;
         }
+        // A directory before what it holds.
+        due.sort_unstable();
         // While a checkpoint stores what was changed, the recorder knows less than it will in a moment.
         if !recorder.scan_is_running() && !recorder.quiet_within(PAUSE) {
             for path in due {
@@ -469,7 +471,9 @@ impl Worker {
             );
             return;
         }
-        recorder.believe(&path, difference);
+        if let Some(around) = recorder.believe(&path, difference) {
+            (self.on_outside)(&around);
+        }
         (self.on_outside)(&path);
     }
 
@@ -499,4 +503,90 @@ fn is_fresh(stat: &Stat) -> bool {
         .map_or(0, |d| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX));
     let age = now.saturating_sub(stat.stamp.ctime_ns);
     age < i64::try_from(FRESH.as_nanos()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::capture::recorder::{Attribution, Group, Settings};
+    use crate::model::{Cause, CommitId, LinkRule, Step, Writer};
+    use crate::store::{NewCommit, Store};
+    use notify::Event;
+    use notify::event::Flag;
+
+    struct One;
+
+    impl Attribution for One {
+        fn group(&self, _: &RepoPath, _: &[Writer]) -> Group {
+            Group {
+                outside: true,
+                author: String::new(),
+                session: None,
+                step: None,
+            }
+        }
+
+        fn step_for(
+            &self,
+            _: &Group,
+            _: CommitId,
+            _: &NewCommit,
+            _: Cause,
+        ) -> Option<(Step, LinkRule, u8)> {
+            None
+        }
+    }
+
+    fn watched() -> (tempfile::TempDir, Arc<Recorder>, Watch, Receiver<RepoPath>) {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("root");
+        std::fs::create_dir_all(root.join("d")).unwrap();
+        std::fs::write(root.join("d/f"), "1").unwrap();
+        let store = Arc::new(Store::open(&dir.path().join("store")).unwrap());
+        let recorder = Recorder::open(store, &root, Settings::default()).unwrap();
+        let (to, reports) = mpsc::channel();
+        let to = Mutex::new(to);
+        let watch = Watch::start(
+            &recorder,
+            Arc::new(|_, _| false),
+            Arc::new(move |path| to.lock().unwrap().send(path.clone()).unwrap()),
+        )
+        .unwrap();
+        recorder.start_scan(Arc::new(One));
+        assert!(recorder.wait_scan(Duration::from_secs(60)));
+        (dir, recorder, watch, reports)
+    }
+
+    #[test]
+    fn lost_events_lead_to_a_look_at_what_is_watched() {
+        let (dir, _recorder, watch, reports) = watched();
+        *lock(&watch.shared.watcher) = None;
+        std::fs::write(dir.path().join("root/d/f"), "changed").unwrap();
+        std::fs::write(dir.path().join("root/new"), "new").unwrap();
+        watch
+            .shared
+            .heard(Ok(Event::new(EventKind::Other).set_flag(Flag::Rescan)));
+        let wait = Duration::from_secs(20);
+        let mut seen = [
+            reports.recv_timeout(wait).unwrap(),
+            reports.recv_timeout(wait).unwrap(),
+        ];
+        seen.sort_unstable();
+        assert_eq!(seen, ["d/f", "new"].map(|p| RepoPath::try_from(p).unwrap()));
+    }
+
+    #[test]
+    fn the_limit_of_watches_is_a_warning_and_no_more_are_tried() {
+        let (dir, _recorder, watch, _reports) = watched();
+        assert_eq!(watch.directories(), 2);
+        assert!(watch.warning().is_none());
+        watch
+            .shared
+            .heard(Err(notify::Error::new(ErrorKind::MaxFilesWatch)));
+        let warning = watch.warning().unwrap();
+        assert!(warning.contains("max_user_watches"), "{warning}");
+        std::fs::create_dir(dir.path().join("root/more")).unwrap();
+        assert!(!watch.shared.watch(&RepoPath::try_from("more").unwrap()));
+    }
 }
