@@ -13,7 +13,7 @@ use std::ffi::OsStr;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
@@ -82,6 +82,8 @@ pub type OnOutside = Arc<dyn Fn(&RepoPath) + Send + Sync>;
 pub struct Watch {
     shared: Arc<Shared>,
     worker: Option<JoinHandle<()>>,
+    is_own: IsOwn,
+    on_outside: OnOutside,
 }
 
 struct Shared {
@@ -94,11 +96,18 @@ struct Shared {
     stop: AtomicBool,
     warning: Mutex<Option<String>>,
     to_worker: Sender<Message>,
+    /// A directory of our own, watched with the others: an event in it comes after all that happened before.
+    cookies: Option<PathBuf>,
+    next_cookie: AtomicU64,
 }
 
 enum Message {
     /// Something happened at this path.
     Event(RepoPath),
+    /// Everything that happened before this cookie was made has been heard.
+    Cookie(PathBuf),
+    /// Say when this cookie has come, with what has not been decided yet.
+    Settle(PathBuf, Sender<Vec<RepoPath>>),
     /// Events were lost.
     Lost,
     /// The first scan is over: watch what it found without us.
@@ -113,7 +122,14 @@ fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Watch {
     /// Watches the recorder's directory. Best called before [`Recorder::start_scan`]: the scan then adds the watches as
     /// it goes; otherwise they are added when it is over.
-    pub fn start(recorder: &Arc<Recorder>, is_own: IsOwn, on_outside: OnOutside) -> Result<Self> {
+    ///
+    /// `cookies`: an existing directory of our own outside the tree, which [`Watch::settle`] needs.
+    pub fn start(
+        recorder: &Arc<Recorder>,
+        is_own: IsOwn,
+        on_outside: OnOutside,
+        cookies: Option<&Path>,
+    ) -> Result<Self> {
         let (to_worker, messages) = mpsc::channel();
         let by_handle = PathBuf::from(format!("/proc/self/fd/{}", recorder.root().as_raw_fd()));
         let base = if by_handle.exists() {
@@ -130,6 +146,8 @@ impl Watch {
             stop: AtomicBool::new(false),
             warning: Mutex::new(None),
             to_worker,
+            cookies: cookies.map(Path::to_owned),
+            next_cookie: AtomicU64::new(0),
         });
         let handler = Arc::downgrade(&shared);
         let watcher = notify::recommended_watcher(move |event| {
@@ -138,8 +156,15 @@ impl Watch {
             }
         })
         .map_err(|e| Error::Watch(neutral(e.to_string().as_bytes())))?;
+        let mut watcher = watcher;
+        if let Some(dir) = cookies {
+            watcher
+                .watch(dir, RecursiveMode::NonRecursive)
+                .map_err(|e| Error::Watch(neutral(e.to_string().as_bytes())))?;
+        }
         *lock(&shared.watcher) = Some(watcher);
         let own = Arc::clone(&shared);
+        let (is_own_too, on_outside_too) = (Arc::clone(&is_own), Arc::clone(&on_outside));
         let worker = std::thread::Builder::new()
             .name("watch".to_owned())
             .spawn(move || {
@@ -148,6 +173,7 @@ impl Watch {
                     is_own,
                     on_outside,
                     waiting: HashMap::new(),
+                    settling: Vec::new(),
                 }
                 .run(&messages);
             })
@@ -166,7 +192,48 @@ impl Watch {
         Ok(Self {
             shared,
             worker: Some(worker),
+            is_own: is_own_too,
+            on_outside: on_outside_too,
         })
+    }
+
+    /// Takes note of everything that was changed behind the mount before this was called, without waiting to see
+    /// whether it was one of our own operations: `still` runs what it is given while no operation is in flight, so that
+    /// nothing has to be looked at twice. Gives up after `patience`; what comes later is seen as always.
+    pub fn settle(&self, still: &dyn Fn(&mut dyn FnMut()), patience: Duration) {
+        let (Some(dir), Some(recorder)) = (&self.shared.cookies, self.shared.recorder.upgrade())
+        else {
+            return;
+        };
+        let number = self.shared.next_cookie.fetch_add(1, Ordering::Relaxed);
+        let cookie = dir.join(format!("{}-{number}", std::process::id()));
+        let (tell, told) = mpsc::channel();
+        self.shared.tell(Message::Settle(cookie.clone(), tell));
+        if std::fs::write(&cookie, b"").is_err() {
+            return;
+        }
+        let suspects = told.recv_timeout(patience).unwrap_or_default();
+        // Only its event counts.
+        let _ = std::fs::remove_file(&cookie);
+        if suspects.is_empty() {
+            return;
+        }
+        let mut believed = Vec::new();
+        still(&mut || {
+            for path in &suspects {
+                let now = recorder.stat(path);
+                let own = now
+                    .as_ref()
+                    .is_some_and(|s| (self.is_own)(path, &Seen::of(s)));
+                if let (false, Some(difference)) = (own, recorder.differs(path, now.as_ref())) {
+                    recorder.believe(path, difference);
+                    believed.push(path);
+                }
+            }
+        });
+        for path in believed {
+            (self.on_outside)(path);
+        }
     }
 
     /// Why not all is watched, for people; `None` while all is.
@@ -232,6 +299,16 @@ impl Shared {
             _ => false,
         };
         for path in &event.paths {
+            if self
+                .cookies
+                .as_ref()
+                .is_some_and(|dir| path.starts_with(dir))
+            {
+                if matches!(event.kind, EventKind::Create(_)) {
+                    self.tell(Message::Cookie(path.clone()));
+                }
+                continue;
+            }
             let Some(path) = self.repo_path(path) else {
                 continue;
             };
@@ -304,6 +381,8 @@ struct Worker {
     is_own: IsOwn,
     on_outside: OnOutside,
     waiting: HashMap<RepoPath, Suspect>,
+    /// Who waits for which cookie.
+    settling: Vec<(PathBuf, Sender<Vec<RepoPath>>)>,
 }
 
 impl Worker {
@@ -341,6 +420,18 @@ impl Worker {
     fn take(&mut self, message: Message) -> bool {
         match message {
             Message::Event(path) => self.suspect(path),
+            Message::Settle(cookie, who) => self.settling.push((cookie, who)),
+            Message::Cookie(cookie) => {
+                let suspects: Vec<RepoPath> = self.waiting.keys().cloned().collect();
+                self.settling.retain(|(wanted, who)| {
+                    let come = *wanted == cookie;
+                    if come {
+                        // One who no longer waits needs no answer.
+                        let _ = who.send(suspects.clone());
+                    }
+                    !come
+                });
+            }
             Message::Stop => return true,
             Message::Lost => {
                 if let Some(recorder) = self.shared.recorder.upgrade() {

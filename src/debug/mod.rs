@@ -1,1 +1,3 @@
 //! Questions over store and trace.
+
+pub mod rev;

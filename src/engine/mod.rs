@@ -1,4 +1,21 @@
 //! The engine: one background process per project, which owns the store and the mounts and serves the socket.
 
+mod answer;
 pub mod api;
+pub mod client;
+pub mod connect;
+pub mod core;
+mod intake;
+pub mod project;
+mod serve;
+mod server;
+mod sessions;
 pub mod source;
+pub mod stats;
+pub mod timeline;
+mod wire;
+mod world;
+
+pub use connect::{Want, open};
+pub use project::Project;
+pub use serve::serve;

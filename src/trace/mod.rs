@@ -1,1 +1,4 @@
-//! Reasoning of agents: the lines of `emit`, and which change belongs to which call.
+//! Reasoning of agents: the events of `emit`, and which change belongs to which call.
+
+pub mod calls;
+pub mod emit;

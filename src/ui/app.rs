@@ -166,6 +166,8 @@ pub(crate) struct App {
     pub interrupted: bool,
     /// The step that was asked for last and has not come.
     pub asked: Option<StepId>,
+    /// The step whose neighbours were asked for.
+    pub ahead: Option<StepId>,
     /// Something that changes the world is under way.
     pub busy: Option<&'static str>,
     /// Warnings that were shown.
@@ -203,6 +205,7 @@ impl App {
             toast: None,
             interrupted: false,
             asked: None,
+            ahead: None,
             busy: None,
             warned: HashSet::new(),
             shelf: Shelf {

@@ -1,27 +1,18 @@
 //! The panes beside the timeline: what happened at a step and why, what it printed, and what it changed.
 //!
 //! They are built as lists of lines when something in them changes, not on every frame; texts are capped at what the
-//! engine sends of them (64 KiB), differences at [`MAX_DIFF`] lines, beyond which the full diff view takes over.
+//! engine sends of them (64 KiB), differences at a few hundred lines, beyond which the full diff view takes over.
 
 use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 
-use crate::diff::text::Outcome;
-use crate::engine::api::{FileChange, Row, StepDetail, TextPart, rule_words};
+use crate::engine::api::{Row, StepDetail, TextPart, rule_words};
 use crate::model::{CallKind, Status, StepKind};
 
 use super::app::{App, Look};
-use super::code::{self, Lights};
-use super::msg::{Compared, LightKey};
 use super::text;
 use super::theme::Token;
 use super::words;
-
-/// Lines of difference shown in a pane.
-const MAX_DIFF: usize = 600;
-
-/// Changed files listed in a pane.
-const MAX_FILES: usize = 100;
 
 /// Lines of a text shown in a pane.
 const MAX_TEXT: usize = 4000;
@@ -89,10 +80,9 @@ pub(crate) fn build(app: &App, parts: Parts, width: u16) -> Doc {
     };
     if parts != Parts::Changes {
         pen.facts(app, row, detail);
+        // Until the rest is there, nothing is said: it would only flicker.
         if let Some(detail) = detail {
             pen.body(row, detail);
-        } else {
-            pen.dim("loading");
         }
     }
     if parts != Parts::Info
@@ -103,32 +93,36 @@ pub(crate) fn build(app: &App, parts: Parts, width: u16) -> Doc {
         }
         pen.changes(app, &detail.changes);
     }
+    if pen.ruled == pen.doc.lines.len() {
+        pen.doc.lines.pop();
+    }
     doc
 }
 
-struct Pen<'a> {
-    look: &'a Look,
-    width: usize,
-    doc: &'a mut Doc,
+/// Writes a pane's lines.
+pub(crate) struct Pen<'a> {
+    pub look: &'a Look,
+    pub width: usize,
+    pub doc: &'a mut Doc,
     /// Lines there were after the last rule.
     ruled: usize,
 }
 
 impl Pen<'_> {
-    fn push(&mut self, line: Line<'static>) {
+    pub(crate) fn push(&mut self, line: Line<'static>) {
         self.doc.lines.push(line);
     }
 
-    fn span(&self, text: impl Into<String>, token: Token) -> Span<'static> {
+    pub(crate) fn span(&self, text: impl Into<String>, token: Token) -> Span<'static> {
         Span::styled(text.into(), self.look.theme.style(token))
     }
 
-    fn dim(&mut self, text: &str) {
+    pub(crate) fn dim(&mut self, text: &str) {
         let span = self.span(text, Token::Dim);
         self.push(Line::from(span));
     }
 
-    fn blank(&mut self) {
+    pub(crate) fn blank(&mut self) {
         let under_rule = self.ruled == self.doc.lines.len();
         if !under_rule && self.doc.lines.last().is_some_and(|l| l.width() > 0) {
             self.push(Line::default());
@@ -254,7 +248,9 @@ impl Pen<'_> {
                     .rows
                     .before(index)
                     .take(5000)
-                    .find(|r| r.commit == Some(parent));
+                    .filter(|r| r.commit == Some(parent))
+                    // The first is where it was made; later ones are rollbacks to it.
+                    .last();
                 tree.push(known.map_or_else(
                     || format!("parent {}", parent.short()),
                     |r| format!("parent {}", r.ordinal),
@@ -416,112 +412,5 @@ impl Pen<'_> {
             self.push(Line::from(span));
         }
         self.rest(part);
-    }
-
-    /// Every changed file with its difference.
-    fn changes(&mut self, app: &App, changes: &[FileChange]) {
-        let mut shown = 0;
-        for (i, change) in changes.iter().enumerate() {
-            if i == MAX_FILES {
-                let more = text::plural((changes.len() - i) as u64, "file");
-                self.blank();
-                return self.dim(&format!("{} {more} more: d", self.look.glyphs.ellipsis));
-            }
-            if i > 0 {
-                self.blank();
-            }
-            self.doc.files.push(self.doc.lines.len());
-            self.file_head(change);
-            for note in code::notes(self.look, change) {
-                self.dim(&format!("  {note}"));
-            }
-            if shown >= MAX_DIFF {
-                continue;
-            }
-            let before = self.doc.lines.len();
-            self.difference(app, change, MAX_DIFF - shown);
-            shown += self.doc.lines.len() - before;
-        }
-    }
-
-    fn file_head(&mut self, change: &FileChange) {
-        let (added, removed) = change.lines.unwrap_or((0, 0));
-        let counts = code::counts(self.look, added.into(), removed.into());
-        let counts_width: usize = counts.iter().map(Span::width).sum();
-        let path = text::path(&change.path);
-        let room = self.width.saturating_sub(counts_width + 3).max(4);
-        let path = text::clip_start(&path, room, self.look.glyphs.ellipsis).into_owned();
-        let pad = room.saturating_sub(text::width(&path));
-        let bold = self
-            .look
-            .theme
-            .style(Token::Text)
-            .add_modifier(Modifier::BOLD);
-        let mut spans = vec![
-            self.span(
-                format!("{} ", code::letter(change.op)),
-                code::letter_token(change.op),
-            ),
-            Span::styled(path, bold),
-            Span::raw(" ".repeat(pad)),
-        ];
-        spans.extend(counts);
-        self.push(Line::from(spans));
-    }
-
-    fn difference(&mut self, app: &App, change: &FileChange, limit: usize) {
-        let diff = match app.compared(change) {
-            None => return,
-            Some(Compared::Waiting) => return self.dim("  comparing"),
-            Some(Compared::Large) => {
-                let sizes = code::sizes(self.look, change);
-                return self.dim(&format!("  large ({sizes}): d, then Enter, shows it"));
-            }
-            Some(Compared::Failed(why)) => {
-                let why = text::one_line(why);
-                let line = self.span(format!("  {why}"), Token::Bad);
-                return self.push(Line::from(line));
-            }
-            Some(Compared::Ready(diff)) => diff,
-        };
-        match diff.outcome {
-            Outcome::Text => {}
-            Outcome::Binary => {
-                let sizes = code::sizes(self.look, change);
-                return self.dim(&format!("  binary ({sizes})"));
-            }
-            Outcome::TooLarge => {
-                let sizes = code::sizes(self.look, change);
-                return self.dim(&format!("  too large to compare ({sizes})"));
-            }
-        }
-        let lights = lights(app, change);
-        let digits = code::digits(&diff.hunks);
-        let mut used = 0;
-        for hunk in &diff.hunks {
-            self.doc.hunks.push(self.doc.lines.len());
-            self.push(code::heading(self.look, hunk));
-            for line in &hunk.lines {
-                if used >= limit {
-                    let more = format!("{} d shows the rest", self.look.glyphs.ellipsis);
-                    return self.dim(&more);
-                }
-                used += 1;
-                let line = code::unified(self.look, line, lights, digits);
-                self.push(line);
-            }
-        }
-    }
-}
-
-/// The recognised words of both sides of a change.
-pub(crate) fn lights<'a>(app: &'a App, change: &FileChange) -> Lights<'a> {
-    let of = |entry: &Option<crate::engine::api::EntryInfo>| {
-        let key = LightKey::of(entry.as_ref()?)?;
-        app.shelf.lights.peek(&key).map(std::sync::Arc::as_ref)
-    };
-    Lights {
-        before: of(&change.before),
-        after: of(&change.after),
     }
 }

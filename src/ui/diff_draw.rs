@@ -10,8 +10,8 @@ use crate::engine::api::FileChange;
 use crate::model::RepoPath;
 
 use super::app::App;
+use super::changes::lights;
 use super::code;
-use super::detail::lights;
 use super::diff_view::{BodyRow, DiffView};
 use super::find::Query;
 use super::msg::Compared;

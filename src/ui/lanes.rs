@@ -13,6 +13,10 @@ use super::rows::{Rows, ZERO};
 /// Most columns that are drawn; further lines share the last.
 pub(crate) const MAX_COLUMNS: usize = 5;
 
+/// Columns up to which a line is drawn from where it forked. Many tries from one step would otherwise fill the screen
+/// with lines that only wait for their beginning.
+const JOINED_COLUMNS: usize = 3;
+
 /// One line of commits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Lane {
@@ -30,7 +34,16 @@ struct Lane {
     tied: bool,
     /// Rows among which it was not found: not looked for again until there are more.
     sought: usize,
+    /// It is drawn from where it forked, not from its own first step.
+    joined: bool,
     column: usize,
+}
+
+impl Lane {
+    /// The step after which it is drawn.
+    fn drawn_from(&self) -> Ordinal {
+        if self.joined { self.start } else { self.born }
+    }
 }
 
 /// What one cell of the graph holds.
@@ -74,6 +87,7 @@ impl Lanes {
             from: None,
             tied: false,
             sought: 0,
+            joined: false,
             column: 0,
         });
         if at < lane.born {
@@ -94,27 +108,10 @@ impl Lanes {
         }
     }
 
-    /// Finds forks that are not known yet and gives each line its column.
-    pub(crate) fn settle(&mut self, rows: &Rows) {
-        for lane in self.lanes.values_mut() {
-            if lane.tied {
-                continue;
-            }
-            let Some((_, parent)) = lane.from else {
-                continue;
-            };
-            let before = rows.position(lane.born).unwrap_or_else(|i| i);
-            if lane.sought == before {
-                continue;
-            }
-            lane.sought = before;
-            if let Some(row) = rows
-                .before(before)
-                .find(|r| r.commit == Some(parent) && r.kind != StepKind::Marker)
-            {
-                lane.start = row.ordinal;
-                lane.tied = true;
-            }
+    /// Gives each line its column; once all rows are there (`complete`), finds the steps that lines forked from.
+    pub(crate) fn settle(&mut self, rows: &Rows, complete: bool) {
+        if complete {
+            self.tie(rows);
         }
         let mut order: Vec<u32> = self.lanes.keys().copied().collect();
         order.sort_by_key(|id| self.lanes.get(id).map(|l| (l.start, l.born)));
@@ -123,11 +120,21 @@ impl Lanes {
             let Some(lane) = self.lanes.get_mut(&id) else {
                 continue;
             };
-            let (start, end) = (lane.start, lane.last);
-            let free = |spans: &Vec<(Ordinal, Ordinal)>| {
-                spans.iter().all(|(a, b)| *b <= start || end <= *a)
+            let end = lane.last;
+            let place = |start: Ordinal| {
+                let free = |spans: &Vec<(Ordinal, Ordinal)>| {
+                    spans.iter().all(|(a, b)| *b <= start || end <= *a)
+                };
+                taken.iter().position(free).unwrap_or(taken.len())
             };
-            let column = taken.iter().position(free).unwrap_or(taken.len());
+            let mut start = lane.start;
+            let mut column = place(start);
+            lane.joined = lane.tied;
+            if column >= JOINED_COLUMNS {
+                start = lane.born;
+                column = place(start);
+                lane.joined = false;
+            }
             if column == taken.len() {
                 taken.push(Vec::new());
             }
@@ -137,6 +144,40 @@ impl Lanes {
             lane.column = column.min(MAX_COLUMNS - 1);
         }
         self.columns = taken.len().clamp(1, MAX_COLUMNS);
+    }
+
+    /// Finds the first step with the commit that each line forked from: later ones are rollbacks to it.
+    fn tie(&mut self, rows: &Rows) {
+        let mut wanted: BTreeMap<CommitId, Vec<u32>> = BTreeMap::new();
+        for (id, lane) in &mut self.lanes {
+            let before = rows.position(lane.born).unwrap_or_else(|i| i);
+            if let Some((_, parent)) = lane.from
+                && !lane.tied
+                && lane.sought != before
+            {
+                lane.sought = before;
+                wanted.entry(parent).or_default().push(*id);
+            }
+        }
+        if wanted.is_empty() {
+            return;
+        }
+        for row in rows.from(0) {
+            let Some(lines) = row.commit.and_then(|c| wanted.remove(&c)) else {
+                continue;
+            };
+            for line in lines {
+                if let Some(lane) = self.lanes.get_mut(&line)
+                    && row.ordinal < lane.born
+                {
+                    lane.start = row.ordinal;
+                    lane.tied = true;
+                }
+            }
+            if wanted.is_empty() {
+                return;
+            }
+        }
     }
 
     /// How many columns the graph has.
@@ -194,7 +235,7 @@ impl Lanes {
             }
         };
         for lane in self.lanes.values() {
-            if lane.start < row.ordinal && row.ordinal <= lane.last && lane.column != own {
+            if lane.drawn_from() < row.ordinal && row.ordinal <= lane.last && lane.column != own {
                 set(lane.column * 2, Cell::Pass, lane.column);
             }
         }
@@ -202,7 +243,7 @@ impl Lanes {
         let children = self
             .lanes
             .values()
-            .filter(|l| l.tied && l.start == row.ordinal && l.column != own);
+            .filter(|l| l.joined && l.start == row.ordinal && l.column != own);
         for child in children {
             let (low, high) = (own.min(child.column) * 2, own.max(child.column) * 2);
             for at in low + 1..high {
@@ -224,5 +265,132 @@ impl Lanes {
             }
         }
         cells
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::model::{CallKind, SessionId, Status, StepId, Time};
+
+    fn commit(n: u64) -> CommitId {
+        CommitId::from(blake3::hash(&n.to_le_bytes()))
+    }
+
+    /// A row with a commit on a line; `from` is the line and the step that the line forked from.
+    fn row(n: u64, line: u32, from: Option<(u32, u64)>) -> Row {
+        Row {
+            step: StepId::of(SessionId::of("s"), &n.to_string()),
+            ordinal: Ordinal { major: n, minor: 0 },
+            session: None,
+            kind: StepKind::Fs,
+            call: CallKind::Other,
+            tool: String::new(),
+            title: String::new(),
+            time: Time(0),
+            end: None,
+            status: Status::None,
+            exit_code: None,
+            turn: 0,
+            commit: Some(commit(n)),
+            parent: from.map(|(_, at)| commit(at)),
+            commits: 1,
+            line,
+            from_line: from.map(|(line, _)| line),
+            effect: None,
+            labels: Vec::new(),
+        }
+    }
+
+    fn marker(n: u64, line: u32, to: u64) -> Row {
+        Row {
+            kind: StepKind::Marker,
+            commit: Some(commit(to)),
+            ..row(n, line, None)
+        }
+    }
+
+    fn graph(list: Vec<Row>) -> (Rows, Lanes) {
+        let mut rows = Rows::default();
+        let mut lanes = Lanes::default();
+        for row in list {
+            lanes.see(&row);
+            rows.put(row);
+        }
+        lanes.settle(&rows, true);
+        (rows, lanes)
+    }
+
+    fn drawn(rows: &Rows, lanes: &Lanes) -> Vec<String> {
+        rows.from(0)
+            .map(|r| {
+                let cells = lanes.cells(r);
+                let text: String = cells
+                    .iter()
+                    .map(|(cell, _)| match cell {
+                        Cell::Blank => ' ',
+                        Cell::Pass => '|',
+                        Cell::Own => '*',
+                        Cell::Across => '-',
+                        Cell::Down => '.',
+                        Cell::DownLeft => ',',
+                        Cell::Cross => '+',
+                    })
+                    .collect();
+                text.trim_end().to_owned()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_line_that_was_rolled_back_stays_beside() {
+        let (rows, lanes) = graph(vec![
+            row(1, 0, None),
+            row(2, 0, None),
+            row(3, 0, None),
+            marker(4, 0, 2),
+            row(5, 1, Some((0, 2))),
+            row(6, 1, None),
+        ]);
+        assert_eq!(
+            drawn(&rows, &lanes),
+            ["*", "*-.", "* |", "* |", "  *", "  *"]
+        );
+        let history = lanes.history(1, Ordinal { major: 6, minor: 0 });
+        let behind: Vec<bool> = rows
+            .from(0)
+            .map(|r| lanes.left_behind(r, &history))
+            .collect();
+        assert_eq!(behind, [false, false, true, false, false, false]);
+    }
+
+    #[test]
+    fn columns_are_used_again() {
+        let (rows, lanes) = graph(vec![
+            row(1, 0, None),
+            row(2, 0, None),
+            row(3, 1, Some((0, 1))),
+            row(4, 1, None),
+            row(5, 2, Some((1, 3))),
+            row(6, 2, None),
+        ]);
+        assert_eq!(drawn(&rows, &lanes), ["*-.", "* |", ",-*", "| *", "*", "*"]);
+        assert_eq!(lanes.columns(), 2);
+    }
+
+    #[test]
+    fn very_many_lines_stay_within_their_columns() {
+        let list = (1..=60)
+            .map(|n| {
+                let line = u32::try_from(n).unwrap();
+                row(n, line, (n > 1).then_some((1, 1)))
+            })
+            .collect();
+        let (rows, lanes) = graph(list);
+        assert_eq!(lanes.columns(), 3);
+        for line in drawn(&rows, &lanes) {
+            assert!(line.chars().count() < 2 * MAX_COLUMNS);
+        }
     }
 }

@@ -11,6 +11,7 @@
 mod action;
 mod app;
 mod cache;
+mod changes;
 mod code;
 mod detail;
 mod diff_draw;

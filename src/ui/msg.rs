@@ -50,6 +50,8 @@ pub(crate) enum Tag {
     Head,
     /// A step's texts and changes.
     Step(StepId),
+    /// A step beside the one that is looked at.
+    Ahead(StepId),
     /// What a rollback would do; for the dialog.
     Preview(Ordinal),
     /// A rollback to a step.
@@ -115,6 +117,8 @@ pub(crate) enum Timer {
 pub(crate) enum Slot {
     /// The step under the cursor.
     Step,
+    /// The step after it, and the one before.
+    Ahead(bool),
     /// Its comparisons.
     Compare,
     /// The file shown by the state browser.

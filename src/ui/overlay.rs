@@ -18,23 +18,28 @@ pub(crate) fn draw(app: &App, buf: &mut Buffer, body: Rect) {
     match &app.overlay {
         Some(Overlay::Help { scroll }) => help(app, buf, body, *scroll),
         Some(Overlay::Rollback { to, preview }) => {
-            let files = match preview {
-                None => "the files".to_owned(),
-                Some(Ok((0, 0))) => "nothing (no file differs)".to_owned(),
-                Some(Ok((set, 0))) => text::plural(*set as u64, "file"),
+            let question = match preview {
+                Some(Ok((0, 0))) => {
+                    format!("No file differs from step {to}. Roll back all the same?")
+                }
+                Some(Ok((set, 0))) => {
+                    format!(
+                        "Set {} back to step {to}?",
+                        text::plural(*set as u64, "file")
+                    )
+                }
                 Some(Ok((set, gone))) => format!(
-                    "{} ({} set back, {} removed)",
-                    text::plural((set + gone) as u64, "file"),
-                    text::grouped(*set as u64),
+                    "Set {} back to step {to}, and remove {} that came later?",
+                    text::plural(*set as u64, "file"),
                     text::grouped(*gone as u64)
                 ),
-                Some(Err(_)) => "the files".to_owned(),
+                None | Some(Err(_)) => format!("Set the files back to step {to}?"),
             };
             let problem = match preview {
                 Some(Err(why)) => Some(why.as_str()),
                 _ => None,
             };
-            dialog(app, buf, body, &to.to_string(), &files, problem);
+            dialog(app, buf, body, &question, problem);
         }
         None if app.hint => follow(app, buf, body),
         None => {}
@@ -65,7 +70,7 @@ fn centred(body: Rect, width: u16, height: u16) -> Rect {
     )
 }
 
-fn dialog(app: &App, buf: &mut Buffer, body: Rect, step: &str, files: &str, problem: Option<&str>) {
+fn dialog(app: &App, buf: &mut Buffer, body: Rect, question: &str, problem: Option<&str>) {
     let dim = app.look.theme.style(Token::Dim);
     let key = |action: Action, words: &str| {
         Line::from(vec![
@@ -77,7 +82,7 @@ fn dialog(app: &App, buf: &mut Buffer, body: Rect, step: &str, files: &str, prob
         ])
     };
     let mut lines = vec![
-        Line::from(format!("Set {files} back to step {step}?")),
+        Line::from(question.to_owned()),
         Line::default(),
         key(Action::Confirm, "freeze the agent, roll back, let it go on"),
         key(Action::ConfirmFrozen, "the same, and keep it frozen"),

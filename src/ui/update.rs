@@ -112,7 +112,9 @@ fn notice_came(app: &mut App, notice: Notice, out: &mut Vec<Effect>) {
             if app.loading.busy {
                 app.loading.noticed.insert(row.ordinal);
             }
-            app.shelf.stale.insert(row.step);
+            if app.shelf.details.peek(&row.step).is_some() {
+                app.shelf.stale.insert(row.step);
+            }
             put_row(app, *row);
             rows_changed(app);
         }
@@ -125,7 +127,13 @@ fn notice_came(app: &mut App, notice: Notice, out: &mut Vec<Effect>) {
                 toast(app, Tone::Note, text, &[], out);
             }
         }
-        Notice::Lagged { .. } => load(app, out),
+        Notice::Lagged { .. } => {
+            // Whatever is kept may have changed unheard.
+            let focus = app.focus_row().map(|r| r.step);
+            app.shelf.details.retain(|d| Some(d.row.step) == focus);
+            app.shelf.stale.extend(focus);
+            load(app, out);
+        }
     }
 }
 
@@ -171,7 +179,7 @@ fn put_row(app: &mut App, row: Row) {
 
 /// After rows are new or have changed.
 fn rows_changed(app: &mut App) {
-    app.lanes.settle(&app.rows);
+    app.lanes.settle(&app.rows, !app.loading.busy);
     if app.visible.is_some() {
         app.refold();
     }
@@ -219,6 +227,11 @@ fn answer(app: &mut App, tag: Tag, result: Result<Response, ApiError>, out: &mut
             app.shelf.details.put(id, Arc::from(detail));
             app.shelf.version += 1;
         }
+        (Tag::Ahead(id), Ok(Response::Step(detail))) => {
+            app.shelf.details.put(id, Arc::from(detail));
+        }
+        // It is asked for again when it is looked at.
+        (Tag::Ahead(_), _) => {}
         (Tag::Step(_), Err(error)) => failed(app, "the step cannot be read", &error, out),
         (Tag::Preview(to), result) => {
             if let Some(Overlay::Rollback { to: asked, preview }) = &mut app.overlay
@@ -279,6 +292,25 @@ fn sync_step(app: &mut App, out: &mut Vec<Effect>) {
             Tag::Step(step),
             Request::Step { id: step },
         ));
+    } else if !missing && app.ahead != Some(step) {
+        app.ahead = Some(step);
+        sync_ahead(app, out);
+    }
+}
+
+/// Asks for the steps beside the one that is looked at, so that the next key finds them here.
+fn sync_ahead(app: &App, out: &mut Vec<Effect>) {
+    let Some(at) = app.focus_index() else { return };
+    let beside = [(true, at.checked_add(1)), (false, at.checked_sub(1))];
+    for (forward, index) in beside {
+        let step = index.and_then(|i| app.rows.get(i)).map(|r| r.step);
+        if let Some(step) = step.filter(|s| app.shelf.details.peek(s).is_none()) {
+            out.push(Effect::Ask(
+                Some(Slot::Ahead(forward)),
+                Tag::Ahead(step),
+                Request::Step { id: step },
+            ));
+        }
     }
 }
 

@@ -50,6 +50,9 @@ fn before() -> State {
 fn after() -> State {
     let mut out = race::after();
     out.insert(p("held"), blocks("the new line", 500));
+    if let Some(Node::File(_, mode)) = out.get_mut(&p("held")) {
+        *mode = 0o755;
+    }
     out.insert(p("held-grows"), blocks("new", 2_000));
     out.extend(state(&[
         ("closed/f", file("2")),

@@ -318,6 +318,55 @@ fn a_full_disk_changes_nothing() {
     }
 }
 
+/// Fills the disk when the writing in place begins.
+struct Filler {
+    root: PathBuf,
+    full: Cell<bool>,
+}
+
+impl World for Filler {
+    fn open_count(&self, _: &RepoPath) -> usize {
+        1
+    }
+
+    fn at(&self, step: &'static str, _: &RepoPath) {
+        if step == "restore.in-place-begin" {
+            let error = fs::write(self.root.join("junk"), vec![1; 8 << 20]).unwrap_err();
+            self.full
+                .set(error.kind() == std::io::ErrorKind::StorageFull);
+        }
+    }
+}
+
+#[test]
+fn a_disk_that_fills_up_while_a_file_is_rewritten_in_place_tears_nothing() {
+    let lab = Lab::in_memory();
+    let Some(_disk) = Disk::mount(lab.root(), "size=2m") else {
+        eprintln!("skipped: a small file system cannot be mounted here");
+        return;
+    };
+    let long = "x".repeat(300_000);
+    let a = state(&[("held", file("short")), ("same", file("1"))]);
+    let b = state(&[("held", file(&long)), ("same", file("2"))]);
+    write(&lab.root(), &a);
+    let world = Filler {
+        root: lab.root(),
+        full: Cell::new(false),
+    };
+    let applied = lab.apply(&lab.plan(&a, &b), &world).unwrap();
+    assert!(world.full.get());
+    let mut found = read(&lab.root());
+    found.remove(&p("junk")).unwrap();
+    assert_eq!(found, b);
+    assert_eq!(
+        applied.entries,
+        [p("held")],
+        "exchanged after all: {applied:?}"
+    );
+    assert_eq!(applied.content, [p("same")]);
+    assert_eq!((applied.kept, applied.displaced), (Vec::new(), Vec::new()));
+}
+
 #[test]
 fn a_damaged_journal_stops_with_its_name() {
     let lab = Lab::in_memory();

@@ -359,3 +359,74 @@ fn a_replaced_file_keeps_its_attributes() {
     assert_eq!(&value[..n], b"mine");
     assert_eq!(read(&lab.root()), b);
 }
+
+#[test]
+fn of_a_directory_that_is_left_out_only_the_directory_is_named() {
+    let lab = Lab::in_memory();
+    let a = state(&[("f", file("1")), ("there/x", file("1"))]);
+    let b = state(&[
+        ("f", file("2")),
+        ("out/a/b", file("2")),
+        ("out/c", file("2")),
+        ("out/tracked", file("2")),
+        ("there/x", file("2")),
+    ]);
+    let (from, to) = (keep(&lab.store, &a), keep(&lab.store, &b));
+    let rule = |p: &RepoPath, _: bool, _: u64| {
+        let text = p.to_string();
+        (text.starts_with("out") && text != "out/tracked") || text == "there/x"
+    };
+    let plan = plan(&lab.store, from, to, &rule).unwrap();
+    let kept: Vec<_> = plan
+        .kept
+        .iter()
+        .map(|(p, why)| format!("{p}: {why}"))
+        .collect();
+    let why = "left out by the project's rules";
+    assert_eq!(kept, [format!("out: {why}"), format!("there/x: {why}")]);
+    assert_eq!(plan.restored, [p("f"), p("out/tracked")]);
+    // Sizes and kinds of both sides are asked about.
+    let asked = std::cell::RefCell::new(Vec::new());
+    let note = |p: &RepoPath, dir: bool, size: u64| {
+        asked.borrow_mut().push((p.to_string(), dir, size));
+        false
+    };
+    let c = state(&[("f", file("a longer one")), ("there", file("1"))]);
+    let other = keep(&lab.store, &c);
+    backtrail::capture::restore::plan(&lab.store, from, other, &note).unwrap();
+    let asked = asked.into_inner();
+    for wanted in [
+        ("f", false, 1),
+        ("f", false, 12),
+        ("there", true, 0),
+        ("there", false, 1),
+    ] {
+        let wanted = (wanted.0.to_owned(), wanted.1, wanted.2);
+        assert!(asked.contains(&wanted), "{wanted:?} in {asked:?}");
+    }
+}
+
+#[test]
+fn many_files_in_many_directories() {
+    let lab = Lab::in_memory();
+    let make = |version: &str, dirs: std::ops::Range<usize>| {
+        let mut out = State::new();
+        for d in dirs {
+            out.insert(p(&format!("d{d}")), Node::Dir(0o755));
+            for f in 0..4 {
+                out.insert(
+                    p(&format!("d{d}/f{f}")),
+                    file(&format!("{version} {d} {f}")),
+                );
+            }
+        }
+        out
+    };
+    let (a, b) = (make("old", 0..400), make("new", 100..500));
+    write(&lab.root(), &a);
+    let applied = lab.apply(&lab.plan(&a, &b), &Nobody).unwrap();
+    assert_eq!(applied.kept, []);
+    assert!(read(&lab.root()) == b);
+    lab.apply(&lab.plan(&b, &a), &AllOpen).unwrap();
+    assert!(read(&lab.root()) == a);
+}

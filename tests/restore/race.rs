@@ -3,10 +3,10 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
-use backtrail::capture::restore::{Applied, Nobody, World};
+use backtrail::capture::restore::{Applied, KnownStat, Nobody, World};
 use backtrail::model::RepoPath;
 
 use super::support::*;
@@ -413,4 +413,74 @@ fn nothing_is_wrong_with_a_plan_that_was_done_already() {
     assert_eq!(read(&lab.root()), after());
     assert_eq!(applied.kept, []);
     assert_eq!(applied.displaced, []);
+}
+
+/// Knows the stat that a large file had when the state before was recorded.
+struct Knows {
+    path: PathBuf,
+    stat: KnownStat,
+    /// Saves again, with the same size, at this step.
+    save_at: &'static str,
+}
+
+impl World for Knows {
+    fn open_count(&self, _: &RepoPath) -> usize {
+        0
+    }
+
+    fn known(&self, _: &RepoPath) -> Option<KnownStat> {
+        Some(self.stat)
+    }
+
+    fn at(&self, step: &'static str, _: &RepoPath) {
+        if step == self.save_at {
+            let size = usize::try_from(self.stat.size).unwrap();
+            fs::write(&self.path, vec![b'u'; size]).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_known_stat_spares_reading_but_never_hides_a_save() {
+    let large = |c: char| file(&c.to_string().repeat(2 << 20));
+    let (a, b) = (
+        state(&[("large", large('a'))]),
+        state(&[("large", large('b'))]),
+    );
+    let lab = Lab::in_memory();
+    write(&lab.root(), &a);
+    let path = lab.root().join("large");
+    let stat = || {
+        let m = fs::metadata(&path).unwrap();
+        KnownStat {
+            dev: m.dev(),
+            ino: m.ino(),
+            size: m.size(),
+            mtime_ns: m.mtime() * 1_000_000_000 + m.mtime_nsec(),
+            ctime_ns: m.ctime() * 1_000_000_000 + m.ctime_nsec(),
+        }
+    };
+    let apply = |stat: KnownStat, save_at: &'static str| {
+        let path = path.clone();
+        let world = Knows {
+            path,
+            stat,
+            save_at,
+        };
+        lab.apply(&lab.plan(&a, &b), &world).unwrap()
+    };
+    // A save right before: its stat is another.
+    let applied = apply(stat(), "restore.before-swap");
+    assert_eq!(applied.displaced, [p("large")]);
+    assert_eq!(read(&lab.root()), state(&[("large", large('u'))]));
+    // A save of which the stat is taken for that of the state before, as it can be when both fall into one tick: the
+    // stat is too young to be believed.
+    let applied = apply(stat(), "never");
+    assert_eq!(applied.displaced, [p("large")]);
+    assert_eq!(read(&lab.root()), state(&[("large", large('u'))]));
+    // The same two seconds later is believed: this shows that the content was not read.
+    std::thread::sleep(std::time::Duration::from_millis(2_100));
+    let applied = apply(stat(), "never");
+    assert_eq!(applied.displaced, []);
+    assert_eq!(read(&lab.root()), b);
 }

@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{FileType, Mode, OFlags, Stat};
 
 use super::beneath::{self, CHUNK, exchange, identify, look, type_of};
 use super::work::{Job, Work};
@@ -81,7 +81,7 @@ impl Work<'_> {
             tracing::warn!("{} could not be rewritten in place: {e}", c.path);
             match exchange(dir, &staged, name) {
                 Ok(()) if same_inode(dir, &staged, &held) => {
-                    let _ = rustix::fs::unlinkat(dir, &staged, AtFlags::empty());
+                    let _ = self.graves.unlink(dir, &staged);
                     self.dirty(&c.path);
                     self.renamed(job);
                 }
@@ -91,7 +91,7 @@ impl Work<'_> {
             return true;
         }
         self.dirty(&c.path);
-        if let Err(e) = rustix::fs::unlinkat(dir, &staged, AtFlags::empty()) {
+        if let Err(e) = self.graves.unlink(dir, &staged) {
             tracing::warn!("a staged file is left beside {}: {e}", c.path);
         }
         self.step("restore.removed-one", &c.path);

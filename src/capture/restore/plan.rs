@@ -70,6 +70,8 @@ pub fn plan_of(
     };
     // The last path that is kept with all below it: the walk brings those next.
     let mut above: Option<RepoPath> = None;
+    // The last directory of which was said that it is left out.
+    let mut said: Option<RepoPath> = None;
     for change in trees_of(reader, from, to, &[])? {
         let path = &change.path;
         if above.as_ref().is_some_and(|a| path.is_within(a)) {
@@ -78,6 +80,13 @@ pub fn plan_of(
         match why_kept(&change, left_out) {
             None => plan.changes.push(change),
             Some(Kept::Hidden) => above = Some(path.clone()),
+            // Below it there may be exceptions (files that git tracks), so each is asked about, but not named.
+            Some(Kept::LeftOut) if said.as_ref().is_some_and(|s| path.is_within(s)) => {}
+            Some(Kept::LeftOut) => {
+                said = Some(path.clone());
+                let why = "left out by the project's rules";
+                plan.kept.push((path.clone(), why.to_owned()));
+            }
             Some(Kept::Alone(why)) => plan.kept.push((path.clone(), why.to_owned())),
             Some(Kept::WithAllBelow(why)) => {
                 above = Some(path.clone());
@@ -92,6 +101,7 @@ pub fn plan_of(
 enum Kept {
     /// Not worth a word: it is ours.
     Hidden,
+    LeftOut,
     Alone(&'static str),
     WithAllBelow(&'static str),
 }
@@ -107,7 +117,7 @@ fn why_kept(change: &PathChange, left_out: &dyn Fn(&RepoPath, bool, u64) -> bool
     let sides = [change.before.as_ref(), change.after.as_ref()];
     let out = |e: &Entry| left_out(path, e.kind.tree().is_some(), size_of(e));
     if sides.into_iter().flatten().any(out) {
-        return Some(Kept::Alone("left out by the project's rules"));
+        return Some(Kept::LeftOut);
     }
     let special = |e: &Option<Entry>| match e.as_ref().map(|e| &e.kind) {
         Some(Kind::Socket) => Some("a socket is not restored"),

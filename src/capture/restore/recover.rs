@@ -11,7 +11,8 @@ use rustix::fs::{AtFlags, FileType, Stat};
 
 use super::beneath::{self, cannot_hold, identify, look, mode_of, remove_tree, type_of};
 use super::plan::only_mode;
-use super::work::{Work, exists, jobs, sync_all};
+use super::sync::sync_all;
+use super::work::{Work, exists, jobs};
 use super::{Applied, Error, Intent, Nobody};
 use crate::capture::failpoint::point;
 use crate::capture::journal::{self, Journal, Record};

@@ -8,21 +8,17 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 use rustix::fs::{
-    Advice, AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags,
+    AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags,
 };
 use rustix::io::Errno;
 
 use super::beneath::{self, Dirs, look, open_readable, remove_tree, set_mode_of};
-use super::work::{How, Job, Work, sync_all};
+use super::sync::Syncer;
+use super::work::{How, Job, Work};
 use super::{Error, reason};
 use crate::diff::tree::PathChange;
 use crate::model::{Attr, CommitId, Entry, Kind, RepoPath};
 use crate::store::{self, Store};
-
-/// Up to this many files are synced one by one; with more, one syncfs is cheaper (see the module's first page).
-pub(super) const SYNC_ONE_BY_ONE: usize = 1_000;
-/// Descriptors held until they are synced together.
-const HELD: usize = 128;
 
 /// Why a path could not be staged.
 enum Trouble {
@@ -185,7 +181,8 @@ impl Work<'_> {
                 let readable = open_readable(&*dir, b".")?;
                 self.own(readable.as_fd(), &d.path, entry, None)?;
                 set_mode_of(&readable, entry.mode)?;
-                sync.push(readable)
+                sync.push(readable);
+                Ok(())
             };
             // One that could not be made was reported above.
             match inner.get(below) {
@@ -251,7 +248,8 @@ impl Work<'_> {
                 rustix::fs::fchmod(&file, Mode::from_raw_mode(entry.mode & 0o7777))
                     .map_err(|e| fail(e.into()))?;
                 self.date(file.as_fd(), path, entry).map_err(fail)?;
-                sync.push(file.into()).map_err(fail)
+                sync.push(file.into());
+                Ok(())
             }
             Kind::Symlink(target) => {
                 rustix::fs::symlinkat(target.as_slice(), dir, name).map_err(|e| fail(e.into()))?;
@@ -399,51 +397,6 @@ impl Write for Sink {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
-    }
-}
-
-/// Makes what was staged durable, in batches.
-struct Syncer {
-    one_by_one: bool,
-    held: Vec<OwnedFd>,
-}
-
-impl Syncer {
-    fn new(count: usize) -> Self {
-        Self {
-            one_by_one: count <= SYNC_ONE_BY_ONE,
-            held: Vec::new(),
-        }
-    }
-
-    fn push(&mut self, fd: OwnedFd) -> io::Result<()> {
-        if self.one_by_one {
-            self.held.push(fd);
-            if self.held.len() >= HELD {
-                return self.flush();
-            }
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        // This advice starts the write-back and returns; the syncs then find most of it done, and the file system
-        // commits once for all of them.
-        for fd in &self.held {
-            let _ = rustix::fs::fadvise(fd, 0, None, Advice::DontNeed);
-        }
-        for fd in self.held.drain(..) {
-            rustix::fs::fdatasync(&fd)?;
-        }
-        Ok(())
-    }
-
-    fn finish(mut self, root: BorrowedFd<'_>) -> io::Result<()> {
-        if self.one_by_one {
-            self.flush()
-        } else {
-            sync_all(root).map_err(Into::into)
-        }
     }
 }
 

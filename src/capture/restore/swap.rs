@@ -147,7 +147,7 @@ impl Work<'_> {
             self.put_back_removed(dir, &aside, c);
             return;
         }
-        if let Err(e) = rustix::fs::unlinkat(dir, &aside, AtFlags::empty()) {
+        if let Err(e) = self.graves.unlink(dir, &aside) {
             tracing::warn!("{} is left under another name: {e}", c.path);
         }
         self.step("restore.removed-one", &c.path);
@@ -388,7 +388,7 @@ impl Work<'_> {
         if !ours {
             return self.put_back_replaced(dir, &staged, c);
         }
-        if !from_dir && let Err(e) = rustix::fs::unlinkat(dir, &staged, AtFlags::empty()) {
+        if !from_dir && let Err(e) = self.graves.unlink(dir, &staged) {
             tracing::warn!("the former {} is left under another name: {e}", c.path);
         }
         self.step("restore.removed-one", &c.path);
@@ -460,4 +460,102 @@ fn same_file(dir: BorrowedFd<'_>, name: &[u8], stat: &Stat) -> bool {
         (n.st_dev, n.st_ino, n.st_size) == (stat.st_dev, stat.st_ino, stat.st_size)
             && mtime_of(&n) == mtime_of(stat)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+    use std::fs;
+    use std::os::fd::AsFd;
+
+    use super::super::work::jobs;
+    use super::super::{Intent, Nobody, Options, World};
+    use super::*;
+    use crate::capture::journal::Journal;
+    use crate::model::{CommitId, OpKind, Time};
+    use crate::store::Store;
+
+    /// Saves `edited` right before it would be replaced.
+    struct Saver(std::path::PathBuf);
+
+    impl World for Saver {
+        fn open_count(&self, _: &RepoPath) -> usize {
+            0
+        }
+
+        fn at(&self, step: &'static str, path: &RepoPath) {
+            if step == "restore.before-swap" && path.as_bytes() == b"edited" {
+                fs::write(self.0.join("edited"), "u").unwrap();
+            }
+        }
+    }
+
+    fn change(store: &Store, name: &str, before: Option<&str>, after: Option<&str>) -> PathChange {
+        let entry = |text: &str| Entry {
+            name: name.into(),
+            mode: 0o644,
+            kind: crate::model::Kind::File {
+                blob: store.put_blob(text.as_bytes()).unwrap(),
+                size: text.len() as u64,
+            },
+        };
+        PathChange {
+            path: RepoPath::new(name).unwrap(),
+            before: before.map(entry),
+            after: after.map(entry),
+        }
+    }
+
+    /// File systems without RENAME_EXCHANGE are not at hand in a test: the flag that they set is.
+    #[test]
+    fn without_exchange_files_are_compared_and_renamed_over() {
+        for save in [false, true] {
+            let dir = tempfile::tempdir().unwrap();
+            let root_path = dir.path().join("project");
+            fs::create_dir(&root_path).unwrap();
+            for (name, text) in [("edited", "1"), ("gone", "1"), ("other", "1")] {
+                fs::write(root_path.join(name), text).unwrap();
+            }
+            let store = Store::open(&dir.path().join("store")).unwrap();
+            let journal = Journal::open(&dir.path().join("journal")).unwrap();
+            let intent = Intent {
+                operation: OpKind::Rollback,
+                description: String::new(),
+                branch: "main".into(),
+                time: Time::now(),
+                target: None,
+                from_commit: CommitId([0; 32]),
+                to_commit: CommitId([1; 32]),
+                options: Options::default(),
+                changes: vec![
+                    change(&store, "came", None, Some("2")),
+                    change(&store, "edited", Some("1"), Some("2")),
+                    change(&store, "gone", Some("1"), None),
+                    change(&store, "other", Some("1"), Some("2")),
+                ],
+            };
+            let record = journal.begin(&intent, Vec::new()).unwrap();
+            let root = fs::File::open(&root_path).unwrap();
+            let saver = Saver(root_path.clone());
+            let world: &dyn World = if save { &saver } else { &Nobody };
+            let mut work = Work::new(&store, root.as_fd(), &journal, &record, world);
+            work.no_exchange = true;
+            work.run(jobs(&record.intent.changes, &[0, 1, 2, 3]))
+                .unwrap();
+            let read = |name: &str| fs::read_to_string(root_path.join(name)).ok();
+            assert_eq!(read("came").as_deref(), Some("2"));
+            assert_eq!(read("gone"), None);
+            assert_eq!(read("other").as_deref(), Some("2"));
+            assert_eq!(
+                read("edited").as_deref(),
+                Some(if save { "u" } else { "2" })
+            );
+            assert_eq!(!work.out.displaced.is_empty(), save);
+            assert_eq!(
+                fs::read_dir(&root_path).unwrap().count(),
+                3,
+                "nothing staged is left"
+            );
+        }
+    }
 }

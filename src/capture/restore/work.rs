@@ -6,22 +6,20 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 use rustix::fs::{FileType, OFlags};
-use rustix::io::Errno;
 
 use super::beneath::{
     self, Dirs, look, mode_of, names_in, open_readable, remove_tree, set_mode_of,
 };
+use super::bury::Graves;
 use super::plan::only_mode;
 use super::stage::Attrs;
+use super::sync::{self, Syncer};
 use super::{Applied, Error, Intent, Names, World, reason};
 use crate::capture::failpoint::point;
 use crate::capture::journal::{Journal, Record};
 use crate::diff::tree::PathChange;
 use crate::model::{Kind, RepoPath};
 use crate::store::Store;
-
-/// With more directories to sync than this, one syncfs is cheaper.
-const SYNC_DIRECTORIES: usize = 256;
 
 /// Does what `intent` says, and leaves its entry in `journal` for the caller to remove when the refs have moved.
 ///
@@ -164,6 +162,7 @@ pub(super) struct Work<'a> {
     pub world: &'a dyn World,
     pub names: Names,
     pub attrs: Attrs<'a>,
+    pub graves: Graves,
     pub out: Applied,
     /// Directories in which names changed.
     pub renamed_in: BTreeSet<RepoPath>,
@@ -190,6 +189,7 @@ impl<'a> Work<'a> {
             world,
             names: Names(record.id),
             attrs: Attrs::new(store, record.intent.to_commit),
+            graves: Graves::default(),
             out: Applied::default(),
             renamed_in: BTreeSet::new(),
             no_exchange: false,
@@ -304,15 +304,14 @@ impl<'a> Work<'a> {
 
     /// Modes of directories, then everything durable.
     fn finish(&mut self, jobs: &[Job]) {
+        let renamed_in = std::mem::take(&mut self.renamed_in);
+        let mut sync = Syncer::new(renamed_in.len());
         // Opened first: a mode about to be set may forbid it.
-        let mut opened = Vec::new();
-        if self.renamed_in.len() <= SYNC_DIRECTORIES {
-            for path in std::mem::take(&mut self.renamed_in) {
-                match self.dirs.get(&path).and_then(|d| open_readable(&*d, b".")) {
-                    Ok(fd) => opened.push(fd),
-                    Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                    Err(e) => tracing::warn!("cannot sync {path}: {e}"),
-                }
+        for path in renamed_in.iter().take(sync::FEW + 1) {
+            match self.dirs.get(path).and_then(|d| open_readable(&*d, b".")) {
+                Ok(fd) => sync.push(fd),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => tracing::warn!("cannot sync {path}: {e}"),
             }
         }
         for job in jobs.iter().rev().filter(|j| j.how == How::ModeDir) {
@@ -321,12 +320,7 @@ impl<'a> Work<'a> {
             }
         }
         self.close_again(true);
-        let synced = if self.renamed_in.is_empty() {
-            opened.iter().try_for_each(rustix::fs::fsync)
-        } else {
-            sync_all(self.root)
-        };
-        if let Err(e) = synced {
+        if let Err(e) = sync.finish(self.root) {
             tracing::warn!("the restored files may not survive a power cut: {e}");
         }
     }
@@ -403,13 +397,6 @@ impl<'a> Work<'a> {
                 .is_ok_and(|p| self.is_target(std::os::fd::AsFd::as_fd(&inside), n, &p))
         })
     }
-}
-
-/// Syncs the whole file system that holds the project.
-pub(super) fn sync_all(root: BorrowedFd<'_>) -> Result<(), Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let fd = rustix::fs::openat(root, ".", flags, rustix::fs::Mode::empty())?;
-    rustix::fs::syncfs(fd)
 }
 
 /// Whether there is something called `name`.

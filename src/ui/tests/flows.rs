@@ -545,7 +545,7 @@ async fn a_million_steps_are_quick() {
         }
         stage.app.rows.put_page(shifted, |_| false);
     }
-    stage.app.lanes.settle(&stage.app.rows);
+    stage.app.lanes.settle(&stage.app.rows, true);
     let mut slowest = std::time::Duration::ZERO;
     for keys in ["G", "k", "S", "500000G", "j", "<pgdn>", "gg", "j"] {
         for key in parse(keys) {

@@ -10,8 +10,10 @@
 
 mod flows;
 mod fuzz;
+mod picture;
 mod screens;
 mod script;
+mod source;
 mod stage;
 mod story;
 mod through_a_terminal;

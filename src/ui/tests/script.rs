@@ -2,24 +2,21 @@
 //! so that screens are drawn from true differences. It takes rollbacks, undos and labels as an engine does.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 
 use tokio::sync::mpsc;
 
 use crate::diff::text::count;
 use crate::engine::api::{
-    ApiError, BlobPart, ChangeOp, CommitInfo, Effect, EngineStatus, EntryInfo, ErrorCode,
-    FileChange, LiveSession, Notice, Request, Resolved, Response, RollbackReport, Row, Rows,
-    ScanStatus, StepDetail, TextPart,
+    ApiError, ChangeOp, CommitInfo, Effect, EntryInfo, ErrorCode, FileChange, Notice, Request, Row,
+    StepDetail, TextPart,
 };
-use crate::engine::source::{Answer, Source};
 use crate::model::{
-    BlobId, CallKind, Cause, CommitId, Link, LinkRule, OpId, OpKind, Ordinal, RepoPath, Session,
-    SessionId, Status, StepId, StepKind, Time, TreeId,
+    BlobId, CallKind, Cause, CommitId, Link, LinkRule, Ordinal, RepoPath, SessionId, Status,
+    StepId, StepKind, Time, TreeId,
 };
 
 /// 2026-03-14T12:00:00Z.
-const NOON: i64 = 1_773_489_600_000_000;
+pub(super) const NOON: i64 = 1_773_489_600_000_000;
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct File {
@@ -31,7 +28,7 @@ pub(super) struct File {
 type Tree = BTreeMap<String, File>;
 
 #[derive(Debug, Clone)]
-struct Commit {
+pub(super) struct Commit {
     tree: Tree,
     line: u32,
     parent: Option<CommitId>,
@@ -47,25 +44,25 @@ pub(super) struct World {
     pub frozen: bool,
     pub running: bool,
     pub rows: Vec<Row>,
-    details: BTreeMap<Ordinal, StepDetail>,
-    commits: BTreeMap<CommitId, Commit>,
-    blobs: BTreeMap<BlobId, Vec<u8>>,
+    pub(super) details: BTreeMap<Ordinal, StepDetail>,
+    pub(super) commits: BTreeMap<CommitId, Commit>,
+    pub(super) blobs: BTreeMap<BlobId, Vec<u8>>,
     pub tree: Tree,
-    head: Option<CommitId>,
-    line: u32,
-    lines: u32,
-    clock: i64,
-    turn: u32,
-    thought: Option<(Ordinal, String)>,
-    prompt: Option<(Ordinal, String)>,
+    pub(super) head: Option<CommitId>,
+    pub(super) line: u32,
+    pub(super) lines: u32,
+    pub(super) clock: i64,
+    pub(super) turn: u32,
+    pub(super) thought: Option<(Ordinal, String)>,
+    pub(super) prompt: Option<(Ordinal, String)>,
     pub workspace: Option<Ordinal>,
-    undo: Vec<(Option<Ordinal>, Option<CommitId>)>,
-    notices: Option<mpsc::UnboundedSender<Notice>>,
+    pub(super) undo: Vec<(Option<Ordinal>, Option<CommitId>)>,
+    pub(super) notices: Option<mpsc::UnboundedSender<Notice>>,
     pub asked: Vec<Request>,
     pub fail: Option<ApiError>,
 }
 
-fn path(text: &str) -> RepoPath {
+pub(super) fn path(text: &str) -> RepoPath {
     RepoPath::new(text.as_bytes()).unwrap()
 }
 
@@ -133,7 +130,7 @@ impl World {
         self.clock += micros;
     }
 
-    fn entry(name: &str, file: &File) -> EntryInfo {
+    pub(super) fn entry(name: &str, file: &File) -> EntryInfo {
         EntryInfo {
             path: path(name),
             kind: if file.link { "link" } else { "file" }.to_owned(),
@@ -146,7 +143,7 @@ impl World {
         }
     }
 
-    fn changes(before: &Tree, after: &Tree) -> Vec<FileChange> {
+    pub(super) fn changes(before: &Tree, after: &Tree) -> Vec<FileChange> {
         let mut out = Vec::new();
         let names: std::collections::BTreeSet<&String> =
             before.keys().chain(after.keys()).collect();
@@ -179,7 +176,7 @@ impl World {
         out
     }
 
-    fn tree_of(&self, commit: Option<CommitId>) -> Tree {
+    pub(super) fn tree_of(&self, commit: Option<CommitId>) -> Tree {
         commit
             .and_then(|c| self.commits.get(&c))
             .map(|c| c.tree.clone())
@@ -363,7 +360,7 @@ impl World {
         self.tell(Notice::Status(Box::new(self.status())));
     }
 
-    fn tell(&mut self, notice: Notice) {
+    pub(super) fn tell(&mut self, notice: Notice) {
         if let Some(send) = &self.notices {
             let _ = send.send(notice);
         }
@@ -514,7 +511,7 @@ impl World {
         at
     }
 
-    fn go(&mut self, commit: Option<CommitId>) {
+    pub(super) fn go(&mut self, commit: Option<CommitId>) {
         self.head = commit;
         self.tree = self.tree_of(commit);
         self.line = commit
@@ -522,7 +519,7 @@ impl World {
             .map_or(0, |c| c.line);
     }
 
-    fn row(&self, at: Ordinal) -> Option<&Row> {
+    pub(super) fn row(&self, at: Ordinal) -> Option<&Row> {
         self.rows.iter().find(|r| r.ordinal == at)
     }
 
@@ -535,7 +532,7 @@ impl World {
     }
 
     /// The state after the newest step at or before one.
-    fn state(&self, rev: &str) -> Result<(Option<CommitId>, Ordinal), ApiError> {
+    pub(super) fn state(&self, rev: &str) -> Result<(Option<CommitId>, Ordinal), ApiError> {
         let missing = || ApiError::new(ErrorCode::NotFound, format!("no revision {rev:?}"));
         let row = if let Some(number) = rev.strip_prefix("step:") {
             let at: Ordinal = number.parse().map_err(|_| missing())?;
@@ -549,242 +546,5 @@ impl World {
             self.rows.iter().find(|r| r.commit == Some(id))
         };
         row.map(|r| (r.commit, r.ordinal)).ok_or_else(missing)
-    }
-
-    fn resolved(&self, commit: Option<CommitId>, step: Option<Ordinal>) -> Resolved {
-        let tree = self.tree_of(commit);
-        Resolved {
-            commit: commit.unwrap_or(CommitId([0; 32])),
-            tree: TreeId::from(blake3::hash(format!("{tree:?}").as_bytes())),
-            step,
-        }
-    }
-
-    fn set(&mut self, to: Option<CommitId>, at: Option<Ordinal>, dry_run: bool) -> RollbackReport {
-        let target = self.tree_of(to);
-        let changes = Self::changes(&self.tree, &target);
-        let of = |gone: bool| {
-            changes
-                .iter()
-                .filter(|c| (c.op == ChangeOp::Delete) == gone && c.op != ChangeOp::Mode)
-                .map(|c| c.path.clone())
-                .collect()
-        };
-        let modes = changes
-            .iter()
-            .filter(|c| c.op == ChangeOp::Mode)
-            .map(|c| c.path.clone())
-            .collect();
-        let report = RollbackReport {
-            dry_run,
-            target: self.resolved(to, at),
-            from: self.resolved(self.head, self.workspace),
-            restored: of(false),
-            removed: of(true),
-            modes,
-            kept: Vec::new(),
-            operation: (!dry_run).then(|| OpId::from(blake3::hash(b"op"))),
-            frozen: usize::from(self.running),
-            of: None,
-        };
-        if !dry_run {
-            self.go(to);
-            self.workspace = at;
-            self.tell(Notice::Status(Box::new(self.status())));
-        }
-        report
-    }
-
-    pub(super) fn status(&self) -> EngineStatus {
-        let session = Session {
-            id: self.session,
-            native: "s1".to_owned(),
-            agent: "claude".to_owned(),
-            command: "claude".to_owned(),
-            cgroup: String::new(),
-            start: Time(NOON),
-            end: None,
-            exit_code: None,
-        };
-        EngineStatus {
-            project: format!("/home/ada/{}", self.name),
-            name: self.name.clone(),
-            pid: if self.live { 4121 } else { 0 },
-            live: self
-                .live
-                .then(|| "/run/user/1000/backtrail/live".to_owned()),
-            capture: if self.live { "fuse" } else { "none" }.to_owned(),
-            since: Time(NOON),
-            branch: "main".to_owned(),
-            head: self.head,
-            workspace: self.workspace,
-            dirty: 0,
-            scan: ScanStatus {
-                files: 11,
-                done: true,
-            },
-            steps: self.rows.len() as u64,
-            last: self.rows.last().map(|r| r.ordinal),
-            commits: self.commits.len() as u64,
-            sessions: if self.running {
-                vec![LiveSession {
-                    session,
-                    frozen: self.frozen,
-                    contained: true,
-                }]
-            } else {
-                Vec::new()
-            },
-            warnings: Vec::new(),
-        }
-    }
-
-    fn listing(&self, rev: &str, dir: &RepoPath) -> Result<Vec<EntryInfo>, ApiError> {
-        let (commit, _) = self.state(rev)?;
-        let mut out: Vec<EntryInfo> = Vec::new();
-        for (name, file) in self.tree_of(commit) {
-            let full = path(&name);
-            if !full.is_within(dir) {
-                continue;
-            }
-            if full.parent().as_ref() == Some(dir) {
-                out.push(Self::entry(&name, &file));
-                continue;
-            }
-            let mut at = full;
-            while let Some(parent) = at.parent()
-                && parent != *dir
-            {
-                at = parent;
-            }
-            if !out.iter().any(|e| e.path == at) {
-                out.push(EntryInfo {
-                    path: at,
-                    kind: "dir".to_owned(),
-                    mode: 0o755,
-                    size: 0,
-                    blob: None,
-                    target: None,
-                });
-            }
-        }
-        Ok(out)
-    }
-
-    fn answer(&mut self, request: Request) -> Result<Response, ApiError> {
-        self.asked.push(request.clone());
-        if let Some(error) = &self.fail {
-            return Err(error.clone());
-        }
-        let none = |what: &str| ApiError::new(ErrorCode::NotFound, format!("no {what}"));
-        Ok(match request {
-            Request::Status => Response::Status(Box::new(self.status())),
-            Request::Rows { after, limit } => Response::Rows(Rows {
-                rows: self
-                    .rows
-                    .iter()
-                    .filter(|r| after.is_none_or(|a| r.ordinal > a))
-                    .take(limit)
-                    .cloned()
-                    .collect(),
-                total: self.rows.len() as u64,
-            }),
-            Request::Step { id } => {
-                let detail = self
-                    .details
-                    .values()
-                    .find(|d| d.row.step == id)
-                    .ok_or_else(|| none("such step"))?;
-                let mut detail = detail.clone();
-                if let Some(row) = self.row(detail.row.ordinal) {
-                    detail.row = row.clone();
-                }
-                Response::Step(Box::new(detail))
-            }
-            Request::List { rev, path } => Response::Listing(self.listing(&rev, &path)?),
-            Request::Blob { id, offset, len } => {
-                let bytes = self.blobs.get(&id).ok_or_else(|| none("such content"))?;
-                let from = usize::try_from(offset).unwrap().min(bytes.len());
-                let to = (from + usize::try_from(len).unwrap_or(usize::MAX / 2)).min(bytes.len());
-                Response::Blob(BlobPart {
-                    len: bytes.len() as u64,
-                    bytes: bytes[from..to].to_vec(),
-                })
-            }
-            Request::Rollback { rev, dry_run, .. } => {
-                let (commit, at) = self.state(&rev)?;
-                let before = (self.workspace, self.head);
-                let report = self.set(commit, Some(at), dry_run);
-                if !dry_run {
-                    self.undo.push(before);
-                }
-                Response::Rollback(Box::new(report))
-            }
-            Request::Undo => {
-                let Some((at, head)) = self.undo.pop() else {
-                    return Err(ApiError::new(
-                        ErrorCode::Refused,
-                        "there is nothing to undo",
-                    ));
-                };
-                let mut report = self.set(head, at, false);
-                report.of = Some(OpKind::Rollback);
-                Response::Rollback(Box::new(report))
-            }
-            Request::Redo => {
-                return Err(ApiError::new(
-                    ErrorCode::Refused,
-                    "there is nothing to redo",
-                ));
-            }
-            Request::Freeze { frozen, .. } => {
-                self.frozen = frozen;
-                self.tell(Notice::Status(Box::new(self.status())));
-                Response::Done(String::new())
-            }
-            Request::Label { name, rev } => {
-                let at = rev
-                    .and_then(|r| r.strip_prefix("step:")?.parse().ok())
-                    .ok_or_else(|| none("such step"))?;
-                self.label(at, &name);
-                Response::Done(String::new())
-            }
-            _ => return Err(ApiError::new(ErrorCode::Unsupported, "not in this script")),
-        })
-    }
-}
-
-/// The world behind a lock, as a source.
-#[derive(Clone)]
-pub(super) struct Script(pub Arc<Mutex<World>>);
-
-impl Script {
-    pub(super) fn new(world: World) -> Self {
-        Self(Arc::new(Mutex::new(world)))
-    }
-
-    pub(super) fn with<T>(&self, f: impl FnOnce(&mut World) -> T) -> T {
-        f(&mut self.0.lock().unwrap())
-    }
-}
-
-impl Source for Script {
-    fn ask(&self, request: Request) -> Answer<'_> {
-        let result = self.with(|w| w.answer(request));
-        Box::pin(async move { result })
-    }
-
-    fn notices(&self) -> mpsc::UnboundedReceiver<Notice> {
-        let (send, receive) = mpsc::unbounded_channel();
-        self.with(|w| {
-            if w.live {
-                w.notices = Some(send);
-            }
-        });
-        receive
-    }
-
-    fn is_live(&self) -> bool {
-        self.with(|w| w.live)
     }
 }

@@ -20,7 +20,8 @@ use crate::ui::screen;
 use crate::ui::theme::{Backdrop, Depth, Glyphs, Theme, UNICODE};
 use crate::ui::update::update;
 
-use super::script::{Script, World};
+use super::script::World;
+use super::source::Script;
 
 pub(super) struct Stage {
     pub app: App,

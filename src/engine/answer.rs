@@ -1,0 +1,556 @@
+//! Answers to the questions that only read: rows, steps, commits, differences, listings, contents.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use crate::debug::rev;
+use crate::diff::{text, tree};
+use crate::model::{
+    BlobId, Cause, CommitId, Entry, Kind, Link, Ordinal, RefTarget, RepoPath, Step, StepId,
+    StepKind, Time, TreeId, neutral,
+};
+use crate::store::{self, CommitNode};
+
+use super::api::{
+    ApiError, BlobPart, ChangeOp, Changes, CommitDetail, CommitInfo, Effect, EntryInfo, ErrorCode,
+    FileChange, Notice, OpInfo, Resolved, Role, Row, Rows, StepDetail, TextPart,
+};
+use super::core::{Core, Failure};
+
+/// First part of a text that comes with a step, in bytes.
+const TEXT: usize = 64 << 10;
+/// Largest part of a blob in one answer.
+const PART: u64 = 8 << 20;
+/// Most rows in one answer.
+const ROWS: usize = 5_000;
+/// Files whose lines are counted for one answer, and their largest size: counting must not hold up the engine.
+const COUNTED: usize = 64;
+const COUNTED_SIZE: u64 = 512 << 10;
+
+/// Who points where, once for a whole answer.
+struct Names {
+    of_commit: HashMap<CommitId, Vec<String>>,
+    of_step: HashMap<StepId, Vec<String>>,
+    branch: String,
+}
+
+impl Core {
+    fn names(&self) -> Result<Names, store::Error> {
+        let mut of_commit: HashMap<CommitId, Vec<String>> = HashMap::new();
+        let mut of_step: HashMap<StepId, Vec<String>> = HashMap::new();
+        for (name, target) in self.store.refs()? {
+            match target {
+                RefTarget::Commit(id) => of_commit.entry(id).or_default().push(name),
+                RefTarget::Step(id) => of_step.entry(id).or_default().push(name),
+                RefTarget::Branch(_) => {}
+            }
+        }
+        Ok(Names {
+            of_commit,
+            of_step,
+            branch: rev::branch(&self.store)?,
+        })
+    }
+
+    pub(super) fn log(
+        &self,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<CommitInfo>, Failure> {
+        let names = self.names()?;
+        self.store
+            .commits(before, limit.min(ROWS))?
+            .into_iter()
+            .map(|node| self.info(node, &names))
+            .collect()
+    }
+
+    pub(super) fn commit_infos(&self, ids: &[CommitId]) -> Result<Vec<CommitInfo>, Failure> {
+        let names = self.names()?;
+        ids.iter()
+            .map(|id| self.info(self.store.commit_node(*id)?, &names))
+            .collect()
+    }
+
+    fn info(&self, node: CommitNode, names: &Names) -> Result<CommitInfo, Failure> {
+        let commit = &node.commit;
+        let step = match self.store.link_of_commit(node.id)? {
+            Some(link) => self.store.step(link.step)?.map(|s| s.ordinal),
+            None => None,
+        };
+        Ok(CommitInfo {
+            id: node.id,
+            parents: commit.parents.clone(),
+            tree: commit.tree,
+            branch: commit.meta.get("branch").unwrap_or(&names.branch).clone(),
+            time: commit.time,
+            cause: commit.cause,
+            message: commit.message.clone(),
+            step,
+            seq: node.seq,
+            line: node.line,
+            author: commit.author.clone(),
+            effect: self.effect_of(node.id)?,
+            refs: names.of_commit.get(&node.id).cloned().unwrap_or_default(),
+        })
+    }
+
+    fn effect_of(&self, commit: CommitId) -> Result<Option<Effect>, store::Error> {
+        Ok(self.store.stats(commit)?.map(|s| Effect {
+            files: s.files,
+            added: s.added,
+            removed: s.removed,
+        }))
+    }
+
+    pub(super) fn rows(&self, after: Option<Ordinal>, limit: usize) -> Result<Rows, Failure> {
+        let names = self.names()?;
+        let steps = self.store.steps_after(after, limit.min(ROWS))?;
+        let mut line = match steps.first() {
+            Some(first) => self.line_before(first)?,
+            None => 0,
+        };
+        let mut rows = Vec::with_capacity(steps.len());
+        for step in steps {
+            let row = self.row(&step, line, &names)?;
+            line = row.line;
+            rows.push(row);
+        }
+        Ok(Rows {
+            rows,
+            total: self.store.step_count()?,
+        })
+    }
+
+    /// The row of one step, for a notice.
+    pub(super) fn row_now(&self, step: &Step) -> Result<Row, Failure> {
+        let line = self.line_before(step)?;
+        self.row(step, line, &self.names()?)
+    }
+
+    /// The line of the graph on which the workspace was when `step` came.
+    fn line_before(&self, step: &Step) -> Result<u32, store::Error> {
+        match rev::state_at(&self.store, step)? {
+            Some(id) => Ok(self.store.commit_node(id)?.line),
+            None => Ok(0),
+        }
+    }
+
+    fn row(&self, step: &Step, line: u32, names: &Names) -> Result<Row, Failure> {
+        let links = self.store.links_of_step(step.id)?;
+        let state = links.last().map(|l| l.commit).or(step.state);
+        let node = state.map(|id| self.store.commit_node(id)).transpose()?;
+        let parent = node
+            .as_ref()
+            .and_then(|n| n.commit.parents.first().copied());
+        let line = node.as_ref().map_or(line, |n| n.line);
+        let from_line = match (parent, links.is_empty()) {
+            (Some(parent), false) => {
+                let of_parent = self.store.commit_node(parent)?.line;
+                (of_parent != line).then_some(of_parent)
+            }
+            _ => None,
+        };
+        let mut effect: Option<Effect> = None;
+        for link in &links {
+            if let Some(one) = self.effect_of(link.commit)? {
+                let sum = effect.get_or_insert_default();
+                sum.files = sum.files.max(one.files);
+                sum.added += one.added;
+                sum.removed += one.removed;
+            }
+        }
+        let mut labels: Vec<String> = links
+            .iter()
+            .filter_map(|l| names.of_commit.get(&l.commit))
+            .chain(names.of_step.get(&step.id))
+            .flatten()
+            .filter_map(|name| name.strip_prefix("label/"))
+            .map(str::to_owned)
+            .collect();
+        labels.sort();
+        Ok(Row {
+            step: step.id,
+            ordinal: step.ordinal,
+            session: step.session,
+            kind: step.kind,
+            call: step.call,
+            tool: step.tool.clone(),
+            title: step.title.clone(),
+            time: step.time,
+            end: step.end,
+            status: step.status,
+            exit_code: step.exit_code,
+            turn: step.turn,
+            commit: state,
+            parent,
+            commits: u32::try_from(links.len()).unwrap_or(u32::MAX),
+            line,
+            from_line,
+            effect,
+            labels,
+        })
+    }
+
+    pub(super) fn step_detail(&self, id: StepId) -> Result<StepDetail, Failure> {
+        let step = self.store.step(id)?.ok_or_else(|| {
+            ApiError::new(ErrorCode::NotFound, format!("no step has the id {id}"))
+        })?;
+        let links = self.store.links_of_step(id)?;
+        let infos = self.commit_infos(&links.iter().map(|l| l.commit).collect::<Vec<_>>())?;
+        let changes = match (infos.first(), infos.last()) {
+            (Some(first), Some(last)) => {
+                let before = self.parent_tree(first)?;
+                self.changes(before, last.tree, &[])?
+            }
+            _ => Vec::new(),
+        };
+        let (thought, prompt) = self.reasons(&step)?;
+        Ok(StepDetail {
+            row: self.row_now(&step)?,
+            body: step.body.map(|b| self.text_part(b)).transpose()?,
+            output: step.output.map(|b| self.text_part(b)).transpose()?,
+            commits: infos.into_iter().zip(links).collect(),
+            changes,
+            thought,
+            prompt,
+        })
+    }
+
+    fn parent_tree(&self, commit: &CommitInfo) -> Result<TreeId, store::Error> {
+        match commit.parents.first() {
+            // A first state is a beginning, not thousands of new files.
+            None if commit.cause == Cause::Initial => Ok(commit.tree),
+            None => Ok(self.store.empty_tree()),
+            Some(parent) => Ok(self.store.commit(*parent)?.tree),
+        }
+    }
+
+    /// The nearest thought before `step` in its turn, and its turn's prompt.
+    fn reasons(&self, step: &Step) -> Result<(Option<Reason>, Option<Reason>), Failure> {
+        let (mut thought, mut prompt) = (None, None);
+        if step.session.is_none() {
+            return Ok((thought, prompt));
+        }
+        let mut before = step.ordinal;
+        // Turns are short beside this; a runaway one shows no prompt rather than holding up the engine.
+        for _ in 0..20 {
+            let page = self.store.steps_before(Some(before), 256)?;
+            for earlier in page.iter().filter(|s| s.session == step.session) {
+                match earlier.kind {
+                    StepKind::Thought if thought.is_none() && earlier.turn == step.turn => {
+                        thought = Some(self.reason(earlier)?);
+                    }
+                    StepKind::Prompt => prompt = Some(self.reason(earlier)?),
+                    _ => {}
+                }
+                if prompt.is_some() || earlier.turn < step.turn {
+                    return Ok((thought, prompt));
+                }
+            }
+            match page.last() {
+                Some(last) => before = last.ordinal,
+                None => break,
+            }
+        }
+        Ok((thought, prompt))
+    }
+
+    fn reason(&self, step: &Step) -> Result<Reason, Failure> {
+        let text = match step.body {
+            Some(blob) => self.text_part(blob)?.text,
+            None => step.title.clone(),
+        };
+        Ok((step.ordinal, text))
+    }
+
+    fn text_part(&self, blob: BlobId) -> Result<TextPart, Failure> {
+        let bytes = self.store.blob_range(blob, 0, TEXT)?;
+        Ok(TextPart {
+            blob,
+            len: self.store.blob_len(blob)?,
+            text: String::from_utf8_lossy(&bytes).into_owned(),
+        })
+    }
+
+    pub(super) fn resolve(&self, text: &str) -> Result<Resolved, Failure> {
+        let named = rev::resolve(&self.store, text, Time::now())?;
+        self.resolved(named.commit, named.step)
+    }
+
+    pub(super) fn resolved(
+        &self,
+        commit: CommitId,
+        step: Option<Ordinal>,
+    ) -> Result<Resolved, Failure> {
+        let step = match step {
+            Some(s) => Some(s),
+            None => self.workspace_step(Some(commit))?,
+        };
+        Ok(Resolved {
+            commit,
+            tree: self.store.commit(commit)?.tree,
+            step,
+        })
+    }
+
+    /// The step that `commit` is tied to.
+    pub(super) fn workspace_step(
+        &self,
+        commit: Option<CommitId>,
+    ) -> Result<Option<Ordinal>, Failure> {
+        let Some(commit) = commit else {
+            return Ok(None);
+        };
+        Ok(match self.store.link_of_commit(commit)? {
+            Some(link) => self.store.step(link.step)?.map(|s| s.ordinal),
+            None => None,
+        })
+    }
+
+    pub(super) fn show(&self, text: &str) -> Result<CommitDetail, Failure> {
+        let named = rev::resolve(&self.store, text, Time::now())?;
+        let link: Option<Link> = self.store.link_of_commit(named.commit)?;
+        let commit = self.store.commit(named.commit)?;
+        let infos = self.commit_infos(&[named.commit])?;
+        let info = infos.into_iter().next().ok_or_else(|| {
+            ApiError::new(ErrorCode::NotFound, format!("no commit is called {text:?}"))
+        })?;
+        let before = self.parent_tree(&info)?;
+        Ok(CommitDetail {
+            changes: self.changes(before, info.tree, &[])?,
+            meta: commit.meta.clone(),
+            commit: info,
+            link,
+        })
+    }
+
+    pub(super) fn diff(
+        &self,
+        a: &str,
+        b: Option<&str>,
+        paths: &[RepoPath],
+        role: Role,
+    ) -> Result<Changes, Failure> {
+        let a = self.resolve(a)?;
+        let b = match b {
+            Some(b) => self.resolve(b)?,
+            None => {
+                // The workspace as it is now: what is not yet committed is, as it would be in half a second anyway.
+                // An agent may not cut checkpoints, so it sees the last one.
+                if role == Role::Person {
+                    self.settle_outside(&|f| self.gate.swap(f));
+                    self.cut(Cause::Quiet, None, None)?;
+                }
+                self.resolve("@")?
+            }
+        };
+        let changes = self.changes(a.tree, b.tree, paths)?;
+        Ok(Changes { a, b, changes })
+    }
+
+    /// What differs between two trees, renames of equal content found, lines counted where that is quick.
+    pub(super) fn changes(
+        &self,
+        a: TreeId,
+        b: TreeId,
+        within: &[RepoPath],
+    ) -> Result<Vec<FileChange>, Failure> {
+        let mut out = Vec::new();
+        let raw = tree::trees(&self.store, a, b, within)?;
+        // A directory that comes or goes is said by the files in it, if there are any.
+        let parents: BTreeSet<RepoPath> = raw.iter().filter_map(|c| c.path.parent()).collect();
+        for change in raw {
+            let only_dir = [&change.before, &change.after]
+                .into_iter()
+                .flatten()
+                .all(|e| matches!(e.kind, Kind::Dir(_)));
+            let comes_or_goes = change.before.is_none() || change.after.is_none();
+            if only_dir && comes_or_goes && parents.contains(&change.path) {
+                continue;
+            }
+            let op = match (&change.before, &change.after) {
+                (None, Some(_)) => ChangeOp::Create,
+                (Some(_), None) => ChangeOp::Delete,
+                (Some(x), Some(y)) if x.kind.word() != y.kind.word() => ChangeOp::Kind,
+                (Some(x), Some(y)) if only_dir || x.kind == y.kind => ChangeOp::Mode,
+                _ => ChangeOp::Modify,
+            };
+            out.push(FileChange {
+                before: change.before.as_ref().map(|e| entry_info(&change.path, e)),
+                after: change.after.as_ref().map(|e| entry_info(&change.path, e)),
+                path: change.path,
+                op,
+                from: None,
+                lines: None,
+            });
+        }
+        let mut out = find_renames(out);
+        out.sort_by(|x, y| x.path.cmp(&y.path));
+        let mut counted = 0;
+        for change in &mut out {
+            let size = |e: &Option<EntryInfo>| e.as_ref().map_or(0, |e| e.size);
+            let small = size(&change.before).max(size(&change.after)) <= COUNTED_SIZE;
+            if counted < COUNTED
+                && small
+                && matches!(
+                    change.op,
+                    ChangeOp::Create | ChangeOp::Delete | ChangeOp::Modify
+                )
+            {
+                counted += 1;
+                change.lines = self.lines(change)?;
+            }
+        }
+        Ok(out)
+    }
+
+    fn lines(&self, change: &FileChange) -> Result<Option<(u32, u32)>, Failure> {
+        let content = |e: &Option<EntryInfo>| match e.as_ref().and_then(|e| e.blob) {
+            Some(blob) => self.store.blob(blob),
+            None => Ok(Vec::new()),
+        };
+        Ok(text::count(
+            &content(&change.before)?,
+            &content(&change.after)?,
+        ))
+    }
+
+    pub(super) fn list(&self, text: &str, path: &RepoPath) -> Result<Vec<EntryInfo>, Failure> {
+        let root = self.resolve(text)?.tree;
+        let dir = if path.is_root() {
+            root
+        } else {
+            let entry = self.find(root, path)?;
+            entry.and_then(|e| e.kind.tree()).ok_or_else(|| {
+                ApiError::new(
+                    ErrorCode::NotFound,
+                    format!("{path} is no directory at {text}"),
+                )
+            })?
+        };
+        let tree = self.store.tree(dir)?;
+        Ok(tree
+            .entries
+            .iter()
+            .filter_map(|e| Some(entry_info(&path.join(&e.name).ok()?, e)))
+            .collect())
+    }
+
+    pub(super) fn entry(&self, text: &str, path: &RepoPath) -> Result<Option<EntryInfo>, Failure> {
+        let root = self.resolve(text)?.tree;
+        Ok(self.find(root, path)?.map(|e| entry_info(path, &e)))
+    }
+
+    fn find(&self, root: TreeId, path: &RepoPath) -> Result<Option<Entry>, Failure> {
+        let mut dir = Some(root);
+        let mut found = None;
+        for part in path.parts() {
+            let Some(id) = dir else { return Ok(None) };
+            let Some(entry) = self.store.tree(id)?.get(part).cloned() else {
+                return Ok(None);
+            };
+            dir = entry.kind.tree();
+            found = Some(entry);
+        }
+        Ok(found)
+    }
+
+    pub(super) fn blob(&self, id: BlobId, offset: u64, len: u64) -> Result<BlobPart, Failure> {
+        let len = usize::try_from(len.min(PART)).unwrap_or(usize::MAX);
+        Ok(BlobPart {
+            len: self.store.blob_len(id)?,
+            bytes: self.store.blob_range(id, offset, len)?,
+        })
+    }
+
+    pub(super) fn operations(
+        &self,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<OpInfo>, Failure> {
+        Ok(self
+            .store
+            .operations(before, limit.min(ROWS))?
+            .into_iter()
+            .map(|(seq, id, op)| OpInfo {
+                seq,
+                id,
+                time: op.time,
+                kind: op.kind,
+                description: op.description,
+            })
+            .collect())
+    }
+
+    pub(super) fn tell_operation(&self, seq: u64, id: crate::model::OpId) {
+        if let Ok((_, op)) = self.store.operation(id) {
+            self.tell(Notice::Operation(OpInfo {
+                seq,
+                id,
+                time: op.time,
+                kind: op.kind,
+                description: op.description,
+            }));
+        }
+    }
+}
+
+type Reason = (Ordinal, String);
+
+/// An entry as it crosses the socket.
+fn entry_info(path: &RepoPath, entry: &Entry) -> EntryInfo {
+    EntryInfo {
+        path: path.clone(),
+        kind: entry.kind.word().to_owned(),
+        mode: entry.mode,
+        size: match &entry.kind {
+            Kind::File { size, .. } => *size,
+            Kind::Symlink(target) => target.len() as u64,
+            _ => 0,
+        },
+        blob: entry.kind.blob(),
+        target: match &entry.kind {
+            Kind::Symlink(target) => Some(neutral(target)),
+            _ => None,
+        },
+    }
+}
+
+/// Pairs a removed file with a new one of the same content. Empty files are never paired: they are all alike.
+fn find_renames(changes: Vec<FileChange>) -> Vec<FileChange> {
+    let mut gone: BTreeMap<BlobId, Vec<usize>> = BTreeMap::new();
+    for (i, change) in changes.iter().enumerate() {
+        if change.op == ChangeOp::Delete
+            && let Some(before) = &change.before
+            && let (Some(blob), true) = (before.blob, before.size > 0)
+        {
+            gone.entry(blob).or_default().push(i);
+        }
+    }
+    let mut taken = BTreeSet::new();
+    let mut pairs = HashMap::new();
+    for (i, change) in changes.iter().enumerate() {
+        if change.op == ChangeOp::Create
+            && let Some(blob) = change.after.as_ref().and_then(|e| e.blob)
+            && let Some(old) = gone.get_mut(&blob).and_then(Vec::pop)
+        {
+            pairs.insert(i, old);
+            taken.insert(old);
+        }
+    }
+    let olds: HashMap<usize, FileChange> =
+        taken.iter().map(|i| (*i, changes[*i].clone())).collect();
+    changes
+        .into_iter()
+        .enumerate()
+        .filter(|(i, _)| !taken.contains(i))
+        .map(|(i, mut change)| {
+            if let Some(old) = pairs.get(&i).and_then(|o| olds.get(o)) {
+                change.op = ChangeOp::Rename;
+                change.from = Some(old.path.clone());
+                change.before = old.before.clone();
+            }
+            change
+        })
+        .collect()
+}

@@ -1,0 +1,478 @@
+//! What an engine knows, and the dispatch of requests. No sockets and no mounts are made here, so that the same core
+//! answers in the engine, in a command that opened the store for a moment, and in tests.
+
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::broadcast;
+
+use crate::capture::journal::Journal;
+use crate::capture::recorder::{Cut, Made, Recorder, Settings};
+use crate::capture::watch::Watch;
+use crate::capture::{self};
+use crate::debug::rev;
+use crate::fs::{Gate, Invalidate, LiveView};
+use crate::model::{Cause, RepoPath, SessionId, Step, Time};
+use crate::store::{self, Store};
+
+use super::api::{ApiError, EngineStatus, ErrorCode, Notice, Request, Response, Role, ScanStatus};
+use super::project::Project;
+use super::sessions::Sessions;
+use super::stats::Counter;
+use super::timeline::Timeline;
+
+/// How long a checkpoint waits for news of the real directory that are on their way.
+const SETTLE: Duration = Duration::from_millis(250);
+/// How many notices a slow client may be behind before it is told to ask again.
+const BACKLOG: usize = 8_192;
+
+/// Why a request failed, before it is put into words for the socket.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// Capture or restoring failed.
+    #[error(transparent)]
+    Capture(#[from] capture::recorder::Error),
+    /// Restoring failed.
+    #[error(transparent)]
+    Restore(#[from] capture::restore::Error),
+    /// The journal failed.
+    #[error(transparent)]
+    Journal(#[from] capture::journal::Error),
+    /// The settings are not readable.
+    #[error(transparent)]
+    Settings(#[from] capture::settings::SettingsError),
+    /// Trees could not be compared.
+    #[error(transparent)]
+    Diff(#[from] crate::diff::tree::Error),
+    /// A revision names nothing.
+    #[error(transparent)]
+    Rev(#[from] rev::Error),
+    /// Already in words.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+}
+
+impl From<Failure> for ApiError {
+    fn from(failure: Failure) -> Self {
+        let code = match &failure {
+            Failure::Api(e) => return e.clone(),
+            Failure::Store(e) => store_code(e),
+            Failure::Rev(rev::Error::Store(e)) => store_code(e),
+            Failure::Rev(_) => ErrorCode::NotFound,
+            _ => ErrorCode::Failed,
+        };
+        let mut message = failure.to_string();
+        let mut source = std::error::Error::source(&failure);
+        while let Some(e) = source {
+            let text = e.to_string();
+            if !message.contains(&text) {
+                message = format!("{message}: {text}");
+            }
+            source = e.source();
+        }
+        Self::new(code, message)
+    }
+}
+
+fn store_code(e: &store::Error) -> ErrorCode {
+    match e {
+        store::Error::Full(_) => ErrorCode::Full,
+        store::Error::NotFound { .. } => ErrorCode::NotFound,
+        _ => ErrorCode::Failed,
+    }
+}
+
+/// The mounted live view, where there is one.
+pub struct Live {
+    /// The view.
+    pub view: Arc<LiveView>,
+    /// Makes the kernel forget.
+    pub kernel: Arc<dyn Invalidate>,
+    /// Where it is mounted.
+    pub at: String,
+}
+
+/// What an engine knows.
+pub struct Core {
+    /// Which project.
+    pub project: Project,
+    /// Its history.
+    pub store: Arc<Store>,
+    /// What mutating requests pass.
+    pub gate: Arc<Gate>,
+    /// The run as it stands.
+    pub timeline: Arc<Timeline>,
+    /// Sessions begun by `run`.
+    pub(super) sessions: Sessions,
+    pub(super) journal: Journal,
+    pub(super) counter: OnceLock<Counter>,
+    recorder: OnceLock<Arc<Recorder>>,
+    making: Mutex<()>,
+    live: OnceLock<Live>,
+    watch: OnceLock<Watch>,
+    notices: broadcast::Sender<Notice>,
+    turn: Mutex<()>,
+    since: Time,
+    warnings: Mutex<Vec<String>>,
+}
+
+impl Core {
+    /// A core over an open store. Nothing is scanned or mounted yet.
+    pub fn new(project: Project, store: Store) -> Result<Arc<Self>, ApiError> {
+        let journal = Journal::open(&project.store_dir.join("journal")).map_err(Failure::from)?;
+        let timeline = Arc::new(Timeline::open(&store).map_err(Failure::from)?);
+        let (notices, _) = broadcast::channel(BACKLOG);
+        Ok(Arc::new(Self {
+            project,
+            store: Arc::new(store),
+            gate: Gate::new(),
+            timeline,
+            sessions: Sessions::default(),
+            journal,
+            counter: OnceLock::new(),
+            recorder: OnceLock::new(),
+            making: Mutex::new(()),
+            live: OnceLock::new(),
+            watch: OnceLock::new(),
+            notices,
+            turn: Mutex::new(()),
+            since: Time::now(),
+            warnings: Mutex::new(Vec::new()),
+        }))
+    }
+
+    /// The recorder, made and set scanning at the first call.
+    pub fn recorder(&self) -> Result<Arc<Recorder>, ApiError> {
+        if let Some(r) = self.recorder.get() {
+            return Ok(Arc::clone(r));
+        }
+        let _one = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(r) = self.recorder.get() {
+            return Ok(Arc::clone(r));
+        }
+        let (settings, problems) = Settings::load(&self.project.root).map_err(Failure::from)?;
+        for problem in problems {
+            self.warn(problem);
+        }
+        let recorder = Recorder::open(Arc::clone(&self.store), &self.project.root, settings)
+            .map_err(Failure::from)?;
+        recorder.start_scan(Arc::clone(&self.timeline) as _);
+        let _ = self.recorder.set(Arc::clone(&recorder));
+        Ok(recorder)
+    }
+
+    /// The recorder, if it is there already.
+    pub fn recording(&self) -> Option<&Arc<Recorder>> {
+        self.recorder.get()
+    }
+
+    /// The recorder with its first scan finished: only then is the workspace's state known.
+    pub(super) fn scanned(&self) -> Result<Arc<Recorder>, ApiError> {
+        let recorder = self.recorder()?;
+        while !recorder.wait_scan(std::time::Duration::from_secs(1)) {
+            if let Some(problem) = recorder.scan_failure() {
+                return Err(ApiError::new(ErrorCode::Failed, problem));
+            }
+        }
+        match recorder.scan_failure() {
+            Some(problem) => Err(ApiError::new(ErrorCode::Failed, problem)),
+            None => Ok(recorder),
+        }
+    }
+
+    /// The live view has been mounted.
+    pub fn mounted(&self, live: Live) {
+        let _ = self.live.set(live);
+    }
+
+    /// Changes behind the mount are seen from now on.
+    pub fn watched(&self, watch: Watch) {
+        let _ = self.watch.set(watch);
+    }
+
+    /// Takes note of what was changed behind the mount a moment ago, so that who asks for a state gets all of it.
+    /// `still` runs its argument with no request in flight.
+    pub(super) fn settle_outside(&self, still: &dyn Fn(&mut dyn FnMut())) {
+        if let Some(watch) = self.watch.get() {
+            watch.settle(still, SETTLE);
+        }
+    }
+
+    /// Waits for the first scan and tells of the commit it made.
+    pub(super) fn tell_scan(&self) {
+        let Ok(recorder) = self.scanned() else {
+            self.tell_status();
+            return;
+        };
+        if let Some(made) = recorder.take_scan_made() {
+            self.tell_made(&made);
+        }
+        if let Some(warning) = self.watch.get().and_then(Watch::warning) {
+            self.warn(warning);
+        }
+        self.tell_status();
+    }
+
+    /// The mounted live view.
+    pub fn live(&self) -> Option<&Live> {
+        self.live.get()
+    }
+
+    /// Something that a person should know.
+    pub fn warn(&self, text: String) {
+        let mut all = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        if !all.contains(&text) && all.len() < 100 {
+            tracing::warn!("{text}");
+            all.push(text);
+        }
+    }
+
+    pub(super) fn emit_turn(&self) -> MutexGuard<'_, ()> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notices from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<Notice> {
+        self.notices.subscribe()
+    }
+
+    pub(super) fn tell(&self, notice: Notice) {
+        // Nobody listening is no error.
+        let _ = self.notices.send(notice);
+    }
+
+    pub(super) fn tell_row(&self, step: &Step) {
+        if self.notices.receiver_count() == 0 {
+            return;
+        }
+        match self.row_now(step) {
+            Ok(row) => self.tell(Notice::Row(Box::new(row))),
+            Err(e) => self.warn(format!("step {} cannot be shown: {e}", step.ordinal)),
+        }
+    }
+
+    /// Tells how things stand.
+    pub fn tell_status(&self) {
+        if self.notices.receiver_count() > 0
+            && let Ok(status) = self.status()
+        {
+            self.tell(Notice::Status(Box::new(status)));
+        }
+    }
+
+    /// Cuts a checkpoint, and tells of what it made.
+    pub fn cut(
+        &self,
+        cause: Cause,
+        message: Option<String>,
+        session: Option<SessionId>,
+    ) -> Result<Made, Failure> {
+        let recorder = self.scanned()?;
+        let gate = Arc::clone(&self.gate);
+        if matches!(cause, Cause::Manual | Cause::SessionEnd) {
+            self.settle_outside(&|f| gate.swap(f));
+        }
+        let made = recorder.cut(Cut {
+            cause,
+            message,
+            swap: &|f| gate.swap(f),
+            flush: &|paths| self.flush(paths),
+            attribution: self.timeline.as_ref(),
+            session,
+        })?;
+        self.tell_made(&made);
+        Ok(made)
+    }
+
+    pub(super) fn flush(&self, paths: &[RepoPath]) {
+        if let Some(live) = self.live() {
+            for path in paths {
+                live.kernel.flush_mapping(path);
+            }
+            if !paths.is_empty() {
+                live.kernel.settle();
+            }
+        }
+    }
+
+    pub(super) fn tell_made(&self, made: &Made) {
+        for problem in &made.problems {
+            self.warn(problem.clone());
+        }
+        if made.commits.is_empty() {
+            return;
+        }
+        for step in &made.steps {
+            self.tell_row(step);
+        }
+        for link in &made.links {
+            if !made.steps.iter().any(|s| s.id == link.step)
+                && let Ok(Some(step)) = self.store.step(link.step)
+            {
+                self.tell_row(&step);
+            }
+        }
+        if let Some((seq, id)) = made.operation {
+            self.tell_operation(seq, id);
+        }
+        if let Some(counter) = self.counter.get() {
+            counter.count(&made.commits);
+        }
+        self.tell_status();
+    }
+
+    /// How things stand.
+    pub fn status(&self) -> Result<EngineStatus, ApiError> {
+        let recorder = self.recording();
+        let head = rev::head(&self.store).map_err(Failure::from)?;
+        let mut warnings = self
+            .warnings
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        if let Some(problem) = recorder.and_then(|r| r.scan_failure()) {
+            warnings.push(problem);
+        }
+        let scan = recorder.map(|r| r.scan());
+        Ok(EngineStatus {
+            project: self.project.root.to_string_lossy().into_owned(),
+            name: self.project.name(),
+            pid: if self.counter.get().is_some() {
+                std::process::id()
+            } else {
+                0
+            },
+            live: self.live().map(|l| l.at.clone()),
+            capture: if self.live().is_some() {
+                "fuse"
+            } else {
+                "none"
+            }
+            .to_owned(),
+            since: self.since,
+            branch: rev::branch(&self.store).map_err(Failure::from)?,
+            head,
+            workspace: self.workspace_step(head)?,
+            dirty: recorder.map_or(0, |r| r.dirty()),
+            scan: scan.map_or(ScanStatus::default(), |s| ScanStatus {
+                files: s.files,
+                done: s.done,
+            }),
+            steps: self.store.step_count().map_err(Failure::from)?,
+            last: self.store.last_ordinal().map_err(Failure::from)?,
+            commits: self.store.commit_count().map_err(Failure::from)?,
+            sessions: self.sessions.list(),
+            warnings,
+        })
+    }
+
+    /// Answers one request. `session` is the one whose agent asks, when it does.
+    pub fn handle(
+        &self,
+        request: Request,
+        role: Role,
+        session: Option<SessionId>,
+    ) -> Result<Response, ApiError> {
+        if role == Role::Agent && !for_agents(&request) {
+            return Err(ApiError::new(
+                ErrorCode::Forbidden,
+                "an agent may read and emit, but not change the workspace or its history; ask the person who watches to do it",
+            ));
+        }
+        Ok(match request {
+            Request::Status => Response::Status(Box::new(self.status()?)),
+            // The connection that asks sets itself up; there is nothing to do here.
+            Request::Subscribe => Response::Done(String::new()),
+            Request::Stop { .. } => Response::Done("the engine ends".to_owned()),
+            Request::Log { before, limit } => Response::Log(self.log(before, limit)?),
+            Request::Rows { after, limit } => Response::Rows(self.rows(after, limit)?),
+            Request::Step { id } => Response::Step(Box::new(self.step_detail(id)?)),
+            Request::Resolve { rev } => Response::Resolved(self.resolve(&rev)?),
+            Request::Show { rev } => Response::Commit(Box::new(self.show(&rev)?)),
+            Request::Diff { a, b, paths } => {
+                Response::Changes(self.diff(&a, b.as_deref(), &paths, role)?)
+            }
+            Request::List { rev, path } => Response::Listing(self.list(&rev, &path)?),
+            Request::Entry { rev, path } => Response::Entry(self.entry(&rev, &path)?),
+            Request::Blob { id, offset, len } => Response::Blob(self.blob(id, offset, len)?),
+            Request::Checkpoint { message } => {
+                let made = self.cut(Cause::Manual, message, session)?;
+                Response::Checkpoint(self.commit_infos(&made.commits)?)
+            }
+            Request::Rollback {
+                rev,
+                dry_run,
+                keep_mtime,
+                keep_frozen,
+            } => Response::Rollback(Box::new(self.rollback(
+                &rev,
+                dry_run,
+                keep_mtime,
+                keep_frozen,
+            )?)),
+            Request::Undo => self.undo()?,
+            Request::Redo => self.redo()?,
+            Request::Label { name, rev } => Response::Done(self.label(&name, rev.as_deref())?),
+            Request::Refs => Response::Refs(self.store.refs().map_err(Failure::from)?),
+            Request::Operations { before, limit } => {
+                Response::Operations(self.operations(before, limit)?)
+            }
+            Request::Emit { events } => {
+                self.emit(events, session)?;
+                Response::Done(String::new())
+            }
+            Request::Begin { agent, command } => {
+                Response::Session(Box::new(self.begin(&agent, &command)?))
+            }
+            Request::End { session, exit_code } => {
+                self.end(session, exit_code)?;
+                Response::Done(String::new())
+            }
+            Request::Freeze { session, frozen } => {
+                let n = self.freeze(session, frozen)?;
+                let word = if frozen { "frozen" } else { "running again" };
+                Response::Done(format!(
+                    "{n} session{} {word}",
+                    if n == 1 { "" } else { "s" }
+                ))
+            }
+            Request::Sessions => Response::Sessions(self.store.sessions().map_err(Failure::from)?),
+            Request::Verify => {
+                let report = self.store.verify().map_err(Failure::from)?;
+                Response::Verify {
+                    records: report.records,
+                    faults: report
+                        .faults
+                        .iter()
+                        .map(|f| format!("{} at byte {}: {}", f.path.display(), f.offset, f.what))
+                        .collect(),
+                }
+            }
+        })
+    }
+}
+
+fn for_agents(request: &Request) -> bool {
+    matches!(
+        request,
+        Request::Status
+            | Request::Subscribe
+            | Request::Log { .. }
+            | Request::Rows { .. }
+            | Request::Step { .. }
+            | Request::Resolve { .. }
+            | Request::Show { .. }
+            | Request::Diff { .. }
+            | Request::List { .. }
+            | Request::Entry { .. }
+            | Request::Blob { .. }
+            | Request::Refs
+            | Request::Operations { .. }
+            | Request::Sessions
+            | Request::Emit { .. }
+    )
+}

@@ -1,0 +1,290 @@
+//! The engine's life: lock the store, mount, listen, cut checkpoints at bursts, end when nobody is left.
+
+use std::fs::OpenOptions;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::capture::recorder::Recorder;
+use crate::capture::restore::is_staging_name;
+use crate::capture::watch::Watch;
+use crate::fs::{LiveView, MountOptions, Mounted, clean_stale};
+use crate::model::Cause;
+use crate::store::{self, Store};
+
+use super::api::{ApiError, ErrorCode, Role};
+use super::core::{Core, Failure, Live};
+use super::project::Project;
+use super::server::{self, Door};
+use super::stats::Counter;
+
+/// A burst has ended when nothing changed for this long.
+pub const QUIET: Duration = Duration::from_millis(500);
+/// A longer burst is cut at this age.
+pub const LONGEST_BURST: Duration = Duration::from_secs(2);
+/// An engine without sessions and clients ends after this long; `BACKTRAIL_IDLE` gives other seconds.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// Runs the engine of `project` until it ends.
+pub fn serve(project: Project) -> Result<(), ApiError> {
+    project.make_dirs()?;
+    let log = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(project.log_file());
+    if let Ok(log) = log {
+        let filter = tracing_subscriber::EnvFilter::try_from_env("BACKTRAIL_LOG")
+            .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+        // A second call in one process (tests) keeps the first one's log.
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_ansi(false)
+            .with_writer(std::sync::Mutex::new(log))
+            .try_init();
+    }
+    let store =
+        Store::open_wait(&project.store_dir, Duration::from_secs(5)).map_err(|e| match e {
+            store::Error::Locked { .. } => ApiError::new(
+                ErrorCode::Refused,
+                format!(
+                    "another engine already serves {}: {e}",
+                    project.root.display()
+                ),
+            ),
+            other => Failure::from(other).into(),
+        })?;
+    let core = Core::new(project, store)?;
+    let counter = Counter::start(&core).map_err(|e| {
+        ApiError::new(
+            ErrorCode::Failed,
+            format!("no thread could be started: {e}"),
+        )
+    })?;
+    let _ = core.counter.set(counter);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|e| {
+            ApiError::new(
+                ErrorCode::Failed,
+                format!("the runtime could not be started: {e}"),
+            )
+        })?;
+    let result = runtime.block_on(live(&core));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+async fn live(core: &Arc<Core>) -> Result<(), ApiError> {
+    let recorder = core.recorder()?;
+    // What a crash left half done is finished before anyone can look at it.
+    let here = Arc::clone(core);
+    blocking(move || here.recover().map_err(ApiError::from)).await?;
+    let mounted = mount(core, &recorder)?;
+    watch(core, &recorder);
+    let door = Arc::new(Door::default());
+    let listener = server::listen(&core.project.socket())?;
+    let accept = tokio::spawn(server::serve(
+        listener,
+        Arc::clone(core),
+        Arc::clone(&door),
+        Role::Person,
+        None,
+    ));
+    let here = Arc::clone(core);
+    // The first state's row and the finished scan are news.
+    tokio::task::spawn_blocking(move || here.tell_scan());
+    let bursts = tokio::spawn(bursts(Arc::clone(core), Arc::clone(&recorder)));
+    let outcome = until_over(core, &door, mounted.as_ref()).await;
+    accept.abort();
+    bursts.abort();
+    let here = Arc::clone(core);
+    let last = blocking(move || {
+        here.cut(Cause::Quiet, None, None).map_err(ApiError::from)?;
+        Ok(())
+    })
+    .await;
+    let _ = std::fs::remove_file(core.project.socket());
+    if let Some(mounted) = mounted {
+        let gone = blocking(move || {
+            mounted
+                .unmount()
+                .map_err(|e| ApiError::new(ErrorCode::Failed, e.to_string()))
+        })
+        .await;
+        if let Err(e) = gone {
+            tracing::warn!("{e}");
+        }
+    }
+    // Changes that came while the mount went away (it is detached now, nothing more can come through it).
+    let here = Arc::clone(core);
+    let late = blocking(move || {
+        here.cut(Cause::Quiet, None, None).map_err(ApiError::from)?;
+        here.store.flush_index().map_err(Failure::from)?;
+        Ok(())
+    })
+    .await;
+    outcome.and(last).and(late)
+}
+
+async fn blocking<T: Send + 'static>(
+    f: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    tokio::task::spawn_blocking(f).await.unwrap_or_else(|e| {
+        Err(ApiError::new(
+            ErrorCode::Failed,
+            format!("the engine failed inside: {e}"),
+        ))
+    })
+}
+
+/// Mounts the live view. Without FUSE the engine still serves the history, and says why nothing can be run.
+fn mount(core: &Arc<Core>, recorder: &Arc<Recorder>) -> Result<Option<Mounted>, ApiError> {
+    let at = core.project.live_dir();
+    let failed = |e: crate::fs::Error| ApiError::new(ErrorCode::Failed, e.to_string());
+    clean_stale(&at).map_err(failed)?;
+    let root = recorder
+        .root()
+        .as_fd()
+        .try_clone_to_owned()
+        .map_err(|e| ApiError::new(ErrorCode::Failed, format!("no descriptor is left: {e}")))?;
+    let view = LiveView::new(
+        root,
+        Arc::clone(recorder) as _,
+        Arc::clone(&core.gate),
+        is_staging_name,
+    );
+    match Mounted::mount(Arc::clone(&view), &at, MountOptions::default()) {
+        Ok(mounted) => {
+            core.mounted(Live {
+                view,
+                kernel: mounted.invalidator(),
+                at: at.to_string_lossy().into_owned(),
+            });
+            Ok(Some(mounted))
+        }
+        Err(e) => {
+            core.warn(format!(
+                "nothing is mounted, so that no agent can be run: {e}"
+            ));
+            Ok(None)
+        }
+    }
+}
+
+/// Watches the real directory for changes made behind the mount.
+fn watch(core: &Arc<Core>, recorder: &Arc<Recorder>) {
+    let (own, told) = (Arc::downgrade(core), Arc::downgrade(core));
+    let is_own = move |path: &crate::model::RepoPath, stat: &crate::capture::watch::Seen| {
+        own.upgrade()
+            .as_ref()
+            .and_then(|c| c.live())
+            .and_then(|l| l.view.own_stat(path))
+            .is_some_and(|o| stat.is(o.ino, o.size, o.mtime_ns, o.ctime_ns))
+    };
+    let on_outside = move |path: &crate::model::RepoPath| {
+        if let Some(core) = told.upgrade()
+            && let Some(live) = core.live()
+        {
+            live.kernel.content(path);
+            live.kernel.entry(path);
+        }
+    };
+    let cookies = core.project.runtime_dir.join("cookies");
+    let cookies = super::project::private_dir(&cookies)
+        .is_ok()
+        .then_some(cookies);
+    match Watch::start(
+        recorder,
+        Arc::new(is_own),
+        Arc::new(on_outside),
+        cookies.as_deref(),
+    ) {
+        Ok(watch) => core.watched(watch),
+        Err(e) => core.warn(format!(
+            "changes made outside the mount are not seen at once: {e}"
+        )),
+    }
+}
+
+/// Cuts a checkpoint when a burst of changes has gone quiet, and in a long one at its age limit.
+async fn bursts(core: Arc<Core>, recorder: Arc<Recorder>) {
+    let signal = recorder.changed_signal();
+    loop {
+        signal.notified().await;
+        // The status line shows that something is going on.
+        core.tell_status();
+        while let Some((first, last)) = recorder.burst() {
+            let now = Instant::now();
+            let quiet = last + QUIET;
+            let limit = first + LONGEST_BURST;
+            if now < quiet && now < limit {
+                tokio::time::sleep_until(quiet.min(limit).into()).await;
+                continue;
+            }
+            let cause = if now >= quiet {
+                Cause::Quiet
+            } else {
+                Cause::Timer
+            };
+            let here = Arc::clone(&core);
+            let cut = blocking(move || here.cut(cause, None, None).map_err(ApiError::from)).await;
+            if let Err(e) = cut {
+                core.warn(format!("a checkpoint failed: {e}"));
+                core.tell_status();
+                // Disk full, say: do not spin on it, and try again even if nothing more changes.
+                tokio::time::sleep(LONGEST_BURST).await;
+            }
+        }
+    }
+}
+
+/// Waits until the engine is to end: asked to, signalled, unmounted under us, or left alone.
+async fn until_over(
+    core: &Arc<Core>,
+    door: &Door,
+    mounted: Option<&Mounted>,
+) -> Result<(), ApiError> {
+    let idle = std::env::var("BACKTRAIL_IDLE")
+        .ok()
+        .and_then(|s| s.parse().ok())
+        .map_or(IDLE, Duration::from_secs);
+    let trap = |kind| {
+        signal(kind)
+            .map_err(|e| ApiError::new(ErrorCode::Failed, format!("signals cannot be heard: {e}")))
+    };
+    let mut term = trap(SignalKind::terminate())?;
+    let mut int = trap(SignalKind::interrupt())?;
+    // A closed terminal is no reason to end: agents live in here.
+    let _hup = trap(SignalKind::hangup())?;
+    let mut alone_since = Instant::now();
+    loop {
+        tokio::select! {
+            _ = term.recv() => return Ok(()),
+            _ = int.recv() => return Ok(()),
+            () = door.changed.notified() => {}
+            () = tokio::time::sleep(Duration::from_millis(500)) => {}
+        }
+        if door.stopping() {
+            return Ok(());
+        }
+        for gone in core.sessions.reap() {
+            tracing::info!("session {gone} has ended");
+            core.tell_status();
+        }
+        if mounted.is_some_and(|m| !m.is_alive()) {
+            return Err(ApiError::new(
+                ErrorCode::Failed,
+                "the live view was unmounted from outside; the engine ends, the project is as it is on disk",
+            ));
+        }
+        if door.busy() || core.sessions.any() {
+            alone_since = Instant::now();
+        } else if alone_since.elapsed() >= idle {
+            return Ok(());
+        }
+    }
+}

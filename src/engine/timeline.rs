@@ -1,0 +1,245 @@
+//! The run as it stands now: numbers of steps, running sessions, open calls; and so, who made a change.
+//!
+//! Only what has not ended lives here, in memory; everything that has is in the store. Ordinals are given out here and
+//! nowhere else, so that no two steps get the same.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::capture::recorder::{Attribution, Group};
+use crate::model::{
+    CallKind, Cause, CommitId, LinkRule, Ordinal, Origin, RepoPath, SessionId, Status, Step,
+    StepId, StepKind, Time, Writer,
+};
+use crate::store::{self, NewCommit, Store};
+use crate::trace::calls::{OpenCall, Running, claim};
+
+#[derive(Default)]
+struct Present {
+    /// The number that the next step gets.
+    next: u64,
+    turns: HashMap<SessionId, u32>,
+    calls: Vec<OpenCall>,
+    running: Vec<Running>,
+}
+
+/// Numbers, sessions and open calls.
+pub struct Timeline {
+    present: Mutex<Present>,
+}
+
+/// What a step is made of, besides its number.
+pub struct Draft {
+    /// Whose run.
+    pub session: Option<SessionId>,
+    /// What it is.
+    pub kind: StepKind,
+    /// The id its source gave it; made from its number when empty.
+    pub native: String,
+    /// One line.
+    pub title: String,
+    /// When.
+    pub time: Time,
+}
+
+impl Timeline {
+    /// Takes up the numbering where the store ends.
+    pub fn open(store: &Store) -> Result<Self, store::Error> {
+        let next = store.last_ordinal()?.map_or(1, |o| o.major + 1);
+        Ok(Self {
+            present: Mutex::new(Present {
+                next,
+                ..Present::default()
+            }),
+        })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Present> {
+        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the next number to a new step. The caller stores it.
+    pub fn step(&self, draft: Draft) -> Step {
+        let mut now = self.lock();
+        let major = now.next;
+        now.next += 1;
+        let session = draft.session;
+        let turn = match session {
+            Some(id) => {
+                let turn = now.turns.entry(id).or_insert(0);
+                if draft.kind == StepKind::Prompt {
+                    *turn += 1;
+                }
+                *turn
+            }
+            None => 0,
+        };
+        drop(now);
+        let native = if draft.native.is_empty() {
+            format!("step:{major}")
+        } else {
+            draft.native
+        };
+        Step {
+            id: StepId::of(session.unwrap_or(SessionId([0; 32])), &native),
+            ordinal: Ordinal { major, minor: 0 },
+            session,
+            kind: draft.kind,
+            call: CallKind::Other,
+            tool: String::new(),
+            native,
+            title: draft.title,
+            time: draft.time,
+            end: None,
+            status: Status::None,
+            exit_code: None,
+            turn,
+            body: None,
+            output: None,
+            paths: Vec::new(),
+            state: None,
+        }
+    }
+
+    /// A session's agent runs from now on.
+    pub fn begin(&self, running: Running) {
+        let mut now = self.lock();
+        now.running.retain(|r| r.session != running.session);
+        now.running.push(running);
+    }
+
+    /// A session has ended: its open calls, which will never get a result, are given back.
+    pub fn end(&self, session: SessionId) -> Vec<OpenCall> {
+        let mut now = self.lock();
+        now.running.retain(|r| r.session != session);
+        let (ended, rest) = std::mem::take(&mut now.calls)
+            .into_iter()
+            .partition(|c| c.session == session);
+        now.calls = rest;
+        ended
+    }
+
+    /// Sessions whose agent runs.
+    pub fn running(&self) -> Vec<Running> {
+        self.lock().running.clone()
+    }
+
+    /// A call has begun.
+    pub fn open_call(&self, call: OpenCall) {
+        self.lock().calls.push(call);
+    }
+
+    /// The open call of that id.
+    pub fn call(&self, session: SessionId, native: &str) -> Option<OpenCall> {
+        let now = self.lock();
+        now.calls
+            .iter()
+            .find(|c| c.session == session && c.native == native)
+            .cloned()
+    }
+
+    /// A call has its result.
+    pub fn close_call(&self, step: StepId) {
+        self.lock().calls.retain(|c| c.step != step);
+    }
+}
+
+impl Attribution for Timeline {
+    fn group(&self, path: &RepoPath, writers: &[Writer]) -> Group {
+        let inside = writers.iter().rev().find(|w| w.origin == Origin::Inside);
+        let Some(writer) = inside else {
+            return Group {
+                outside: true,
+                author: "outside".to_owned(),
+                session: None,
+                step: None,
+            };
+        };
+        let now = self.lock();
+        let found = claim(path, writer, &now.running, &now.calls);
+        let agent = found
+            .session
+            .and_then(|s| now.running.iter().find(|r| r.session == s))
+            .map(|r| r.agent.clone());
+        Group {
+            outside: false,
+            author: agent.unwrap_or_else(|| {
+                if writer.comm.is_empty() {
+                    "unknown".to_owned()
+                } else {
+                    writer.comm.clone()
+                }
+            }),
+            session: found.session,
+            step: found.step,
+        }
+    }
+
+    fn step_for(
+        &self,
+        group: &Group,
+        _commit: CommitId,
+        new: &NewCommit,
+        cause: Cause,
+    ) -> Option<(Step, LinkRule, u8)> {
+        let files = paths_in_words(new);
+        let (kind, title, rule) = match cause {
+            Cause::Initial => (
+                StepKind::Marker,
+                format!("first state: {files}"),
+                LinkRule::Asked,
+            ),
+            Cause::Found => (
+                StepKind::Outside,
+                format!("changed while nobody watched: {files}"),
+                LinkRule::Unclaimed,
+            ),
+            Cause::Manual if !new.commit.message.is_empty() => (
+                StepKind::Marker,
+                format!(
+                    "checkpoint: {}",
+                    crate::trace::emit::first_line(&new.commit.message)
+                ),
+                LinkRule::Asked,
+            ),
+            _ if group.outside => (StepKind::Outside, files, LinkRule::Unclaimed),
+            _ => (
+                StepKind::Fs,
+                format!("{}: {files}", group.author),
+                LinkRule::Unclaimed,
+            ),
+        };
+        let step = self.step(Draft {
+            session: group.session,
+            kind,
+            native: String::new(),
+            title,
+            time: new.commit.time,
+        });
+        Some((step, rule, 100))
+    }
+}
+
+/// `src/a.rs`, `src/a.rs and b.rs`, `14 files in src`: what a commit touched, in a few words.
+fn paths_in_words(new: &NewCommit) -> String {
+    let paths = &new.paths;
+    match paths.as_slice() {
+        [] => "nothing changed".to_owned(),
+        [(one, entry)] => format!("{one}{}", if entry.is_none() { " removed" } else { "" }),
+        [(a, _), (b, _)] => format!("{a} and {b}"),
+        [(first, _), rest @ ..] => {
+            let mut common = first.parent().unwrap_or_default();
+            for (path, _) in rest {
+                while !path.is_within(&common) {
+                    common = common.parent().unwrap_or_default();
+                }
+            }
+            let n = paths.len();
+            if common.is_root() {
+                format!("{n} files")
+            } else {
+                format!("{n} files in {common}")
+            }
+        }
+    }
+}

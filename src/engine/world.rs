@@ -1,0 +1,544 @@
+//! Changing the world: rollback, undo, redo, labels. Each is an operation, journaled, and undone by another.
+//!
+//! The order of a rollback: ask the agents' cgroups to freeze; flush shared mappings; close the gate, so that mutating
+//! requests are parked; answer what is parked until the agents stand still (a task that waits for us cannot freeze);
+//! commit what is there; write the intent; write the files; move the refs; open the gate; make the kernel forget; let
+//! the agents go on. Where there is no cgroup the gate alone keeps others' changes apart.
+
+use std::collections::HashMap;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::capture::journal::{Intent, Options};
+use crate::capture::recorder::{Cut, Exclusive, Recorder};
+use crate::capture::restore::{self, Applied, Plan, World};
+use crate::debug::rev;
+use crate::fs::Closed;
+use crate::model::{
+    Cause, CommitId, OpId, OpKind, Operation, RefChange, RefTarget, RepoPath, SessionId, Status,
+    StepKind, Time,
+};
+use crate::store::{NewOperation, Publication};
+
+use super::api::{ApiError, ErrorCode, Resolved, Response, RollbackReport};
+use super::core::{Core, Failure};
+use super::timeline::Draft;
+
+/// How long agents may take to stand still before a rollback goes on without.
+const FREEZE: Duration = Duration::from_secs(2);
+
+/// What a change of the workspace is to do.
+struct Move<'a> {
+    kind: OpKind,
+    target: CommitId,
+    description: &'a str,
+    reverses: Option<OpId>,
+    keep_mtime: bool,
+    keep_frozen: bool,
+    of: Option<OpKind>,
+}
+
+/// Which files are open, as far as the mount knows.
+struct Open<'a>(&'a Core);
+
+impl World for Open<'_> {
+    fn open_count(&self, path: &RepoPath) -> usize {
+        self.0.live().map_or(0, |l| l.view.open_count(path))
+    }
+}
+
+impl Core {
+    pub(super) fn rollback(
+        &self,
+        text: &str,
+        dry_run: bool,
+        keep_mtime: bool,
+        keep_frozen: bool,
+    ) -> Result<RollbackReport, Failure> {
+        // Named before anything is cut: `@~1` and `10m ago` mean what the person saw.
+        let named = rev::resolve(&self.store, text, Time::now())?;
+        if dry_run {
+            return self.preview(named.commit, named.step);
+        }
+        let target = self.resolved(named.commit, named.step)?;
+        let to = target
+            .step
+            .map_or_else(|| named.commit.short(), |s| format!("step {s}"));
+        self.go(&Move {
+            kind: OpKind::Rollback,
+            target: named.commit,
+            description: &format!("rolled back to {to}"),
+            reverses: None,
+            keep_mtime,
+            keep_frozen,
+            of: None,
+        })
+        .map(|mut report| {
+            report.target = target;
+            report
+        })
+    }
+
+    fn preview(
+        &self,
+        commit: CommitId,
+        step: Option<crate::model::Ordinal>,
+    ) -> Result<RollbackReport, Failure> {
+        // What is not committed yet will be half a second from now; without it the preview would not be exact.
+        self.settle_outside(&|f| self.gate.swap(f));
+        self.cut(Cause::Quiet, None, None)?;
+        let recorder = self.scanned()?;
+        let (head, tree) = recorder.head().ok_or(rev::Error::Empty)?;
+        let target = self.resolved(commit, step)?;
+        let plan = self.plan(&recorder, tree, target.tree)?;
+        Ok(report(true, self.resolved(head, None)?, target, plan, None))
+    }
+
+    fn plan(
+        &self,
+        recorder: &Recorder,
+        from: crate::model::TreeId,
+        to: crate::model::TreeId,
+    ) -> Result<Plan, Failure> {
+        let then = recorder.rules_then(to)?;
+        Ok(restore::plan(&self.store, from, to, &|path, dir, size| {
+            recorder.leaves_out(path, dir, size) || then.leaves_out(path, dir, size)
+        })?)
+    }
+
+    /// Brings the workspace to a commit, as one operation.
+    fn go(&self, mv: &Move<'_>) -> Result<RollbackReport, Failure> {
+        let recorder = self.scanned()?;
+        let asked = self.sessions.ask_freeze();
+        if let Some(live) = self.live() {
+            self.flush(&live.view.writable());
+        }
+        let closed = self.gate.close();
+        self.settle(&closed, &asked);
+        // Nothing is in flight now.
+        self.settle_outside(&|f| f());
+        let outcome = recorder.exclusive(|workspace| self.write(workspace, &recorder, mv));
+        // Open first: the kernel cannot be told about a directory in which a request is still parked.
+        drop(closed);
+        if let Ok((_, applied)) = &outcome {
+            self.forget(applied);
+        }
+        if mv.keep_frozen {
+            self.sessions.keep_frozen(&asked);
+        } else {
+            self.sessions.thaw(&asked);
+        }
+        let (mut report, _) = outcome?;
+        report.frozen = asked.len();
+        self.tell_status();
+        Ok(report)
+    }
+
+    /// Answers what is parked until every agent stands still.
+    fn settle(&self, closed: &Closed, asked: &[SessionId]) {
+        if asked.is_empty() {
+            return;
+        }
+        let patience = Instant::now();
+        while !self.sessions.frozen(asked) {
+            closed.answer_parked();
+            if patience.elapsed() > FREEZE {
+                self.warn("an agent did not stand still within 2 s; its changes were only held at the gate during the rollback".to_owned());
+                break;
+            }
+            std::thread::sleep(Duration::from_micros(300));
+        }
+        closed.answer_parked();
+    }
+
+    fn write(
+        &self,
+        workspace: &Exclusive<'_>,
+        recorder: &Arc<Recorder>,
+        mv: &Move<'_>,
+    ) -> Result<(RollbackReport, Applied), Failure> {
+        let safety = workspace.cut(Cut {
+            cause: Cause::Safety,
+            message: None,
+            swap: &|f| f(),
+            flush: &|_| {},
+            attribution: self.timeline.as_ref(),
+            session: None,
+        })?;
+        self.tell_made(&safety);
+        let (head, tree) = recorder.head().ok_or(rev::Error::Empty)?;
+        let to = self.store.commit(mv.target)?.tree;
+        let plan = self.plan(recorder, tree, to)?;
+        let branch = recorder.branch();
+        let intent = Intent {
+            operation: mv.kind,
+            description: mv.description.to_owned(),
+            branch: branch.clone(),
+            time: Time::now(),
+            target: mv.reverses,
+            from_commit: head,
+            to_commit: mv.target,
+            options: Options {
+                keep_mtime: mv.keep_mtime,
+            },
+            changes: plan.changes().to_vec(),
+        };
+        let applied = restore::apply(
+            &self.store,
+            recorder.root().as_fd(),
+            &self.journal,
+            &intent,
+            &Open(self),
+        )?;
+        let operation = self.moved(&branch, head, mv)?;
+        self.journal.done(&intent)?;
+        workspace.adopt(mv.target, to, &applied.touched)?;
+        let mut out = report(
+            false,
+            self.resolved(head, None)?,
+            self.resolved(mv.target, None)?,
+            plan,
+            Some(operation),
+        );
+        out.kept.extend(applied.kept.iter().cloned());
+        out.of = mv.of;
+        Ok((out, applied))
+    }
+
+    /// Moves the branch and records the operation with its marker in the timeline.
+    fn moved(&self, branch: &str, from: CommitId, mv: &Move<'_>) -> Result<OpId, Failure> {
+        let time = Time::now();
+        let mut step = self.timeline.step(Draft {
+            session: None,
+            kind: StepKind::Marker,
+            native: String::new(),
+            title: mv.description.to_owned(),
+            time,
+        });
+        step.state = Some(mv.target);
+        step.status = Status::Ok;
+        let published = self.store.publish(Publication {
+            commits: Vec::new(),
+            operation: Some(NewOperation {
+                kind: mv.kind,
+                description: mv.description.to_owned(),
+                refs: vec![RefChange {
+                    name: format!("branch/{branch}"),
+                    before: Some(RefTarget::Commit(from)),
+                    after: Some(RefTarget::Commit(mv.target)),
+                }],
+                target: mv.reverses,
+                workspace: Some((from, mv.target)),
+                time,
+            }),
+            steps: vec![step.clone()],
+            links: Vec::new(),
+        })?;
+        self.tell_row(&step);
+        let (seq, id) = published.operation.ok_or_else(|| {
+            ApiError::new(ErrorCode::Failed, "the store did not record the operation")
+        })?;
+        self.tell_operation(seq, id);
+        Ok(id)
+    }
+
+    /// Makes the kernel forget what the rollback replaced.
+    fn forget(&self, applied: &Applied) {
+        let Some(live) = self.live() else { return };
+        for path in &applied.content {
+            live.kernel.content(path);
+        }
+        for path in &applied.entries {
+            live.kernel.entry(path);
+        }
+        live.kernel.settle();
+    }
+
+    /// At start: finishes what a crash interrupted. What is on disk has been committed before.
+    pub(super) fn recover(&self) -> Result<(), Failure> {
+        let Some(intent) = self.journal.pending()? else {
+            return Ok(());
+        };
+        // What the user had saved in the last moment goes back to its name before anybody looks at the tree.
+        let root = std::fs::File::open(&self.project.root).map_err(|e| {
+            ApiError::new(
+                ErrorCode::Failed,
+                format!("cannot open {}: {e}", self.project.root.display()),
+            )
+        })?;
+        restore::put_back(&self.store, root.as_fd(), &self.journal, &intent)?;
+        let recorder = self.scanned()?;
+        let done = recorder.exclusive(|workspace| -> Result<_, Failure> {
+            let found =
+                restore::recover(&self.store, recorder.root().as_fd(), &self.journal, &intent)?;
+            let to = self.store.commit(intent.to_commit)?.tree;
+            let (head, _) = recorder.head().ok_or(rev::Error::Empty)?;
+            let name = format!("branch/{}", intent.branch);
+            let finished = self
+                .store
+                .operations(None, 1)?
+                .iter()
+                .any(|(_, _, op)| op.workspace == Some((intent.from_commit, intent.to_commit)));
+            if !finished && self.store.get_ref(&name)? != Some(RefTarget::Commit(intent.to_commit))
+            {
+                self.moved(
+                    &intent.branch,
+                    head,
+                    &Move {
+                        kind: intent.operation,
+                        target: intent.to_commit,
+                        description: &format!("{} (finished after a crash)", intent.description),
+                        reverses: intent.target,
+                        keep_mtime: false,
+                        keep_frozen: false,
+                        of: None,
+                    },
+                )?;
+            }
+            self.journal.done(&intent)?;
+            let touched: Vec<RepoPath> = intent.changes.iter().map(|c| c.path.clone()).collect();
+            workspace.adopt(intent.to_commit, to, &touched)?;
+            for path in &touched {
+                recorder.outside(path);
+            }
+            Ok(found)
+        })?;
+        self.warn(format!(
+            "a rollback was interrupted by a crash and has been finished: {} ({} paths set, {} were already, {} changed since and kept)",
+            intent.description,
+            done.finished.len(),
+            done.already.len(),
+            done.changed_since.len()
+        ));
+        self.cut(Cause::Found, None, None)?;
+        Ok(())
+    }
+
+    pub(super) fn undo(&self) -> Result<Response, Failure> {
+        let (id, op) = self
+            .standing()?
+            .0
+            .ok_or_else(|| ApiError::new(ErrorCode::Refused, "there is nothing to undo"))?;
+        self.reverse(
+            OpKind::Undo,
+            id,
+            &op,
+            op.workspace.map(|(before, _)| before),
+            |r| (&r.after, &r.before),
+        )
+    }
+
+    pub(super) fn redo(&self) -> Result<Response, Failure> {
+        let (id, op) = self
+            .standing()?
+            .1
+            .ok_or_else(|| ApiError::new(ErrorCode::Refused, "there is nothing to redo"))?;
+        self.reverse(
+            OpKind::Redo,
+            id,
+            &op,
+            op.workspace.map(|(_, after)| after),
+            |r| (&r.before, &r.after),
+        )
+    }
+
+    fn reverse(
+        &self,
+        kind: OpKind,
+        id: OpId,
+        op: &Operation,
+        workspace: Option<CommitId>,
+        sides: impl Fn(&RefChange) -> (&Option<RefTarget>, &Option<RefTarget>),
+    ) -> Result<Response, Failure> {
+        let word = if kind == OpKind::Undo {
+            "undid"
+        } else {
+            "did again"
+        };
+        let description = format!("{word}: {}", op.description);
+        if let Some(target) = workspace {
+            return Ok(Response::Rollback(Box::new(self.go(&Move {
+                kind,
+                target,
+                description: &description,
+                reverses: Some(id),
+                keep_mtime: false,
+                keep_frozen: false,
+                of: Some(op.kind),
+            })?)));
+        }
+        let mut refs = Vec::new();
+        for change in &op.refs {
+            let (_, to) = sides(change);
+            refs.push(RefChange {
+                name: change.name.clone(),
+                before: self.store.get_ref(&change.name)?,
+                after: to.clone(),
+            });
+        }
+        self.refs_moved(kind, description.clone(), refs, Some(id))?;
+        Ok(Response::Done(description))
+    }
+
+    fn refs_moved(
+        &self,
+        kind: OpKind,
+        description: String,
+        refs: Vec<RefChange>,
+        target: Option<OpId>,
+    ) -> Result<(), Failure> {
+        let published = self.store.publish(Publication {
+            commits: Vec::new(),
+            operation: Some(NewOperation {
+                kind,
+                description,
+                refs,
+                target,
+                workspace: None,
+                time: Time::now(),
+            }),
+            steps: Vec::new(),
+            links: Vec::new(),
+        })?;
+        if let Some((seq, id)) = published.operation {
+            self.tell_operation(seq, id);
+        }
+        Ok(())
+    }
+
+    /// The operation that undo would reverse, and the one that redo would do again.
+    #[allow(
+        clippy::type_complexity,
+        reason = "a pair of the same optional pair, used in two lines"
+    )]
+    fn standing(&self) -> Result<(Option<(OpId, Operation)>, Option<(OpId, Operation)>), Failure> {
+        let mut undone: HashMap<OpId, bool> = HashMap::new();
+        let (mut to_undo, mut to_redo) = (None, None);
+        let mut redo_over = false;
+        let mut before = None;
+        loop {
+            let page = self.store.operations(before, 256)?;
+            let Some((last, _, _)) = page.last() else {
+                break;
+            };
+            before = Some(*last);
+            for (_, id, op) in page {
+                match op.kind {
+                    OpKind::Checkpoint | OpKind::Init | OpKind::Gc | OpKind::Import => {}
+                    OpKind::Undo | OpKind::Redo => {
+                        let Some(target) = op.target else { continue };
+                        let is_undo = op.kind == OpKind::Undo;
+                        // The newest word on an operation counts.
+                        let first = !undone.contains_key(&target);
+                        undone.entry(target).or_insert(is_undo);
+                        if first && is_undo && to_redo.is_none() && !redo_over {
+                            let (_, it) = self.store.operation(target)?;
+                            to_redo = Some((target, it));
+                        }
+                    }
+                    _ => {
+                        if !undone.get(&id).copied().unwrap_or(false) {
+                            to_undo = Some((id, op));
+                            return Ok((to_undo, to_redo));
+                        }
+                        redo_over = redo_over || !undone.contains_key(&id);
+                    }
+                }
+            }
+        }
+        Ok((to_undo, to_redo))
+    }
+
+    pub(super) fn label(&self, name: &str, text: Option<&str>) -> Result<String, Failure> {
+        let fits = !name.is_empty()
+            && name.len() <= 100
+            && name != "@"
+            && !name.contains(['~', '^', ':', '/', '\\', '"'])
+            && name.chars().all(|c| !c.is_whitespace() && !c.is_control());
+        if !fits {
+            return Err(ApiError::new(
+                ErrorCode::Refused,
+                format!(
+                    "{:?} cannot be a label: 1 to 100 characters without spaces, control characters, ~ ^ : / \\ or quotes",
+                    crate::model::neutral(name.as_bytes())
+                ),
+            )
+            .into());
+        }
+        let full = format!("label/{name}");
+        let before = self.store.get_ref(&full)?;
+        let (after, description) = match text {
+            None if before.is_none() => {
+                return Err(ApiError::new(
+                    ErrorCode::NotFound,
+                    format!("there is no label {name:?}"),
+                )
+                .into());
+            }
+            None => (None, format!("removed the label {name}")),
+            Some(text) => {
+                let named = rev::resolve(&self.store, text, Time::now());
+                let step = text
+                    .trim()
+                    .strip_prefix("step:")
+                    .and_then(|s| s.parse().ok());
+                let target = match step {
+                    // A step may be labelled before any state is known at it.
+                    Some(ordinal) => {
+                        let step = self.store.step_by_ordinal(ordinal)?;
+                        RefTarget::Step(
+                            step.ok_or_else(|| rev::Error::NotFound(text.to_owned()))?
+                                .id,
+                        )
+                    }
+                    None => RefTarget::Commit(named?.commit),
+                };
+                (Some(target), format!("labelled {} {name}", text.trim()))
+            }
+        };
+        let shown = match &after {
+            Some(RefTarget::Step(id)) => self.store.step(*id)?,
+            Some(RefTarget::Commit(id)) => match self.store.link_of_commit(*id)? {
+                Some(link) => self.store.step(link.step)?,
+                None => None,
+            },
+            _ => None,
+        };
+        self.refs_moved(
+            OpKind::Label,
+            description.clone(),
+            vec![RefChange {
+                name: full,
+                before,
+                after,
+            }],
+            None,
+        )?;
+        if let Some(step) = shown {
+            self.tell_row(&step);
+        }
+        Ok(description)
+    }
+}
+
+fn report(
+    dry_run: bool,
+    from: Resolved,
+    target: Resolved,
+    plan: Plan,
+    operation: Option<OpId>,
+) -> RollbackReport {
+    RollbackReport {
+        dry_run,
+        target,
+        from,
+        restored: plan.restored,
+        removed: plan.removed,
+        modes: plan.modes,
+        kept: plan.kept,
+        operation,
+        frozen: 0,
+        of: None,
+    }
+}

@@ -1,0 +1,253 @@
+//! The scripted world as a source: what it answers, and what a rollback does to it.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::mpsc;
+
+use crate::engine::api::{
+    ApiError, BlobPart, ChangeOp, EngineStatus, EntryInfo, ErrorCode, LiveSession, Notice, Request,
+    Resolved, Response, RollbackReport, Rows, ScanStatus,
+};
+use crate::engine::source::{Answer, Source};
+use crate::model::{CommitId, OpId, OpKind, Ordinal, RepoPath, Session, Time, TreeId};
+
+use super::script::{NOON, World, path};
+
+impl World {
+    fn resolved(&self, commit: Option<CommitId>, step: Option<Ordinal>) -> Resolved {
+        let tree = self.tree_of(commit);
+        Resolved {
+            commit: commit.unwrap_or(CommitId([0; 32])),
+            tree: TreeId::from(blake3::hash(format!("{tree:?}").as_bytes())),
+            step,
+        }
+    }
+
+    fn set(&mut self, to: Option<CommitId>, at: Option<Ordinal>, dry_run: bool) -> RollbackReport {
+        let target = self.tree_of(to);
+        let changes = Self::changes(&self.tree, &target);
+        let of = |gone: bool| {
+            changes
+                .iter()
+                .filter(|c| (c.op == ChangeOp::Delete) == gone && c.op != ChangeOp::Mode)
+                .map(|c| c.path.clone())
+                .collect()
+        };
+        let modes = changes
+            .iter()
+            .filter(|c| c.op == ChangeOp::Mode)
+            .map(|c| c.path.clone())
+            .collect();
+        let report = RollbackReport {
+            dry_run,
+            target: self.resolved(to, at),
+            from: self.resolved(self.head, self.workspace),
+            restored: of(false),
+            removed: of(true),
+            modes,
+            kept: Vec::new(),
+            operation: (!dry_run).then(|| OpId::from(blake3::hash(b"op"))),
+            frozen: usize::from(self.running),
+            of: None,
+        };
+        if !dry_run {
+            self.go(to);
+            self.workspace = at;
+            self.tell(Notice::Status(Box::new(self.status())));
+        }
+        report
+    }
+
+    pub(super) fn status(&self) -> EngineStatus {
+        let session = Session {
+            id: self.session,
+            native: "s1".to_owned(),
+            agent: "claude".to_owned(),
+            command: "claude".to_owned(),
+            cgroup: String::new(),
+            start: Time(NOON),
+            end: None,
+            exit_code: None,
+        };
+        EngineStatus {
+            project: format!("/home/ada/{}", self.name),
+            name: self.name.clone(),
+            pid: if self.live { 4121 } else { 0 },
+            live: self
+                .live
+                .then(|| "/run/user/1000/backtrail/live".to_owned()),
+            capture: if self.live { "fuse" } else { "none" }.to_owned(),
+            since: Time(NOON),
+            branch: "main".to_owned(),
+            head: self.head,
+            workspace: self.workspace,
+            dirty: 0,
+            scan: ScanStatus {
+                files: 11,
+                done: true,
+            },
+            steps: self.rows.len() as u64,
+            last: self.rows.last().map(|r| r.ordinal),
+            commits: self.commits.len() as u64,
+            sessions: if self.running {
+                vec![LiveSession {
+                    session,
+                    frozen: self.frozen,
+                    contained: true,
+                }]
+            } else {
+                Vec::new()
+            },
+            warnings: Vec::new(),
+        }
+    }
+
+    fn listing(&self, rev: &str, dir: &RepoPath) -> Result<Vec<EntryInfo>, ApiError> {
+        let (commit, _) = self.state(rev)?;
+        let mut out: Vec<EntryInfo> = Vec::new();
+        for (name, file) in self.tree_of(commit) {
+            let full = path(&name);
+            if !full.is_within(dir) {
+                continue;
+            }
+            if full.parent().as_ref() == Some(dir) {
+                out.push(Self::entry(&name, &file));
+                continue;
+            }
+            let mut at = full;
+            while let Some(parent) = at.parent()
+                && parent != *dir
+            {
+                at = parent;
+            }
+            if !out.iter().any(|e| e.path == at) {
+                out.push(EntryInfo {
+                    path: at,
+                    kind: "dir".to_owned(),
+                    mode: 0o755,
+                    size: 0,
+                    blob: None,
+                    target: None,
+                });
+            }
+        }
+        Ok(out)
+    }
+
+    fn answer(&mut self, request: Request) -> Result<Response, ApiError> {
+        self.asked.push(request.clone());
+        if let Some(error) = &self.fail {
+            return Err(error.clone());
+        }
+        let none = |what: &str| ApiError::new(ErrorCode::NotFound, format!("no {what}"));
+        Ok(match request {
+            Request::Status => Response::Status(Box::new(self.status())),
+            Request::Rows { after, limit } => Response::Rows(Rows {
+                rows: self
+                    .rows
+                    .iter()
+                    .filter(|r| after.is_none_or(|a| r.ordinal > a))
+                    .take(limit)
+                    .cloned()
+                    .collect(),
+                total: self.rows.len() as u64,
+            }),
+            Request::Step { id } => {
+                let detail = self
+                    .details
+                    .values()
+                    .find(|d| d.row.step == id)
+                    .ok_or_else(|| none("such step"))?;
+                let mut detail = detail.clone();
+                if let Some(row) = self.row(detail.row.ordinal) {
+                    detail.row = row.clone();
+                }
+                Response::Step(Box::new(detail))
+            }
+            Request::List { rev, path } => Response::Listing(self.listing(&rev, &path)?),
+            Request::Blob { id, offset, len } => {
+                let bytes = self.blobs.get(&id).ok_or_else(|| none("such content"))?;
+                let from = usize::try_from(offset).unwrap().min(bytes.len());
+                let to = (from + usize::try_from(len).unwrap_or(usize::MAX / 2)).min(bytes.len());
+                Response::Blob(BlobPart {
+                    len: bytes.len() as u64,
+                    bytes: bytes[from..to].to_vec(),
+                })
+            }
+            Request::Rollback { rev, dry_run, .. } => {
+                let (commit, at) = self.state(&rev)?;
+                let before = (self.workspace, self.head);
+                let report = self.set(commit, Some(at), dry_run);
+                if !dry_run {
+                    self.undo.push(before);
+                }
+                Response::Rollback(Box::new(report))
+            }
+            Request::Undo => {
+                let Some((at, head)) = self.undo.pop() else {
+                    return Err(ApiError::new(
+                        ErrorCode::Refused,
+                        "there is nothing to undo",
+                    ));
+                };
+                let mut report = self.set(head, at, false);
+                report.of = Some(OpKind::Rollback);
+                Response::Rollback(Box::new(report))
+            }
+            Request::Redo => {
+                return Err(ApiError::new(
+                    ErrorCode::Refused,
+                    "there is nothing to redo",
+                ));
+            }
+            Request::Freeze { frozen, .. } => {
+                self.frozen = frozen;
+                self.tell(Notice::Status(Box::new(self.status())));
+                Response::Done(String::new())
+            }
+            Request::Label { name, rev } => {
+                let at = rev
+                    .and_then(|r| r.strip_prefix("step:")?.parse().ok())
+                    .ok_or_else(|| none("such step"))?;
+                self.label(at, &name);
+                Response::Done(String::new())
+            }
+            _ => return Err(ApiError::new(ErrorCode::Unsupported, "not in this script")),
+        })
+    }
+}
+
+/// The world behind a lock, as a source.
+#[derive(Clone)]
+pub(super) struct Script(pub Arc<Mutex<World>>);
+
+impl Script {
+    pub(super) fn new(world: World) -> Self {
+        Self(Arc::new(Mutex::new(world)))
+    }
+
+    pub(super) fn with<T>(&self, f: impl FnOnce(&mut World) -> T) -> T {
+        f(&mut self.0.lock().unwrap())
+    }
+}
+
+impl Source for Script {
+    fn ask(&self, request: Request) -> Answer<'_> {
+        let result = self.with(|w| w.answer(request));
+        Box::pin(async move { result })
+    }
+
+    fn notices(&self) -> mpsc::UnboundedReceiver<Notice> {
+        let (send, receive) = mpsc::unbounded_channel();
+        self.with(|w| {
+            if w.live {
+                w.notices = Some(send);
+            }
+        });
+        receive
+    }
+
+    fn is_live(&self) -> bool {
+        self.with(|w| w.live)
+    }
+}
