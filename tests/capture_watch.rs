@@ -36,6 +36,8 @@ impl Watched {
         let (to, reports) = channel();
         let to = Mutex::new(to);
         let stamps = Arc::clone(&own);
+        let cookies = project.dir.path().join("cookies");
+        fs::create_dir(&cookies).unwrap();
         let watch = Watch::start(
             &project.recorder,
             Arc::new(move |path, seen: &Seen| {
@@ -46,6 +48,7 @@ impl Watched {
                     .is_some_and(|s| seen.is(s.0, s.1, s.2, s.3))
             }),
             Arc::new(move |path| to.lock().unwrap().send(path.clone()).unwrap()),
+            Some(&cookies),
         )
         .unwrap();
         Self {
@@ -209,5 +212,37 @@ fn a_watch_that_begins_late_finds_what_it_missed() {
     assert!(
         recorder.upgrade().is_none(),
         "the watch lets go of the recorder"
+    );
+}
+
+#[test]
+fn a_checkpoint_that_settles_first_misses_nothing() {
+    let project = project();
+    let watched = Watched::new(&project);
+    project.scan();
+    let hand = project.hand("agent");
+    for n in 0..20 {
+        fs::write(project.path("src/a"), format!("user {n}")).unwrap();
+        fs::create_dir(project.path(format!("dir{n}"))).unwrap();
+        fs::write(project.path(format!("dir{n}/f")), "user").unwrap();
+        hand.write("src/own", format!("{n}").as_bytes()).unwrap();
+        watched.note_own(&project, "src/own");
+        watched.watch.settle(&|f| f(), PATIENCE);
+        let made = project.cut();
+        let authors: Vec<String> = made
+            .commits
+            .iter()
+            .map(|c| project.store.commit(*c).unwrap().author.clone())
+            .collect();
+        assert_eq!(authors, ["outside", "agent"]);
+        let mut expected = walk(&project.root, &[]);
+        expected.retain(|path, _| !path.starts_with(b"node_modules"));
+        assert_same(&project.head_state(), &expected, "settled");
+    }
+    assert_eq!(
+        fs::read_dir(project.dir.path().join("cookies"))
+            .unwrap()
+            .count(),
+        0
     );
 }

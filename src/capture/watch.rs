@@ -150,13 +150,12 @@ impl Watch {
             next_cookie: AtomicU64::new(0),
         });
         let handler = Arc::downgrade(&shared);
-        let watcher = notify::recommended_watcher(move |event| {
+        let mut watcher = notify::recommended_watcher(move |event| {
             if let Some(shared) = handler.upgrade() {
                 shared.heard(event);
             }
         })
         .map_err(|e| Error::Watch(neutral(e.to_string().as_bytes())))?;
-        let mut watcher = watcher;
         if let Some(dir) = cookies {
             watcher
                 .watch(dir, RecursiveMode::NonRecursive)
@@ -226,12 +225,12 @@ impl Watch {
                     .as_ref()
                     .is_some_and(|s| (self.is_own)(path, &Seen::of(s)));
                 if let (false, Some(difference)) = (own, recorder.differs(path, now.as_ref())) {
-                    recorder.believe(path, difference);
-                    believed.push(path);
+                    believed.extend(recorder.believe(path, difference));
+                    believed.push(path.clone());
                 }
             }
         });
-        for path in believed {
+        for path in &believed {
             (self.on_outside)(path);
         }
     }
@@ -642,6 +641,7 @@ mod tests {
             &recorder,
             Arc::new(|_, _| false),
             Arc::new(move |path| to.lock().unwrap().send(path.clone()).unwrap()),
+            None,
         )
         .unwrap();
         recorder.start_scan(Arc::new(One));
