@@ -92,6 +92,8 @@ fn project() -> Project {
         fs::write(root.join("src/a"), "1").unwrap();
         fs::write(root.join("src/deep/b"), "1").unwrap();
         fs::create_dir_all(root.join("node_modules/x")).unwrap();
+        // A file so young that a second change could carry the same time is always looked into; these shall be older.
+        std::thread::sleep(Duration::from_millis(30));
     })
 }
 

@@ -50,17 +50,20 @@ impl Recorder {
         if path.is_root() || self.out(path) {
             return None;
         }
-        let (marked, former) = {
-            let state = self.state();
-            (state.dirty.is_marked(path), state.dirty.former_name(path))
-        };
-        let (known, parent_known) = {
+        let (marked, known, parent_known) = {
+            // The workspace first: names change in both together, at a swap.
             let workspace = self
                 .workspace
                 .read()
                 .unwrap_or_else(PoisonError::into_inner);
+            let state = self.state();
+            let former = state.dirty.former_name(path);
             let parent = former.parent().unwrap_or_default();
-            (workspace.get(&former).cloned(), workspace.is_dir(&parent))
+            (
+                state.dirty.is_marked(path),
+                workspace.get(&former).cloned(),
+                workspace.is_dir(&parent),
+            )
         };
         if let Some(s) = now
             && known.is_none()
@@ -104,13 +107,12 @@ impl Recorder {
         let mut outermost = None;
         let mut at = path.parent();
         while let Some(dir) = at {
-            let former = self.state().dirty.former_name(&dir);
-            let known = self
+            let workspace = self
                 .workspace
                 .read()
-                .unwrap_or_else(PoisonError::into_inner)
-                .is_dir(&former);
-            if known || self.state().dirty.is_marked(&dir) {
+                .unwrap_or_else(PoisonError::into_inner);
+            let state = self.state();
+            if workspace.is_dir(&state.dirty.former_name(&dir)) || state.dirty.is_marked(&dir) {
                 break;
             }
             at = dir.parent();
@@ -128,12 +130,12 @@ impl Recorder {
             Ok(Some(fd)) => disk::names_in(fd.as_fd()).unwrap_or_default(),
             _ => Vec::new(),
         };
-        let former = self.state().dirty.former_name(dir);
         {
             let workspace = self
                 .workspace
                 .read()
                 .unwrap_or_else(PoisonError::into_inner);
+            let former = self.state().dirty.former_name(dir);
             names.extend(workspace.children(&former).map(|(n, _)| n.to_vec()));
         }
         names.sort_unstable();
