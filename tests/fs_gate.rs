@@ -153,6 +153,7 @@ fn changes_know_who_made_them() {
         .unwrap();
     let pid = child.id();
     child.wait_with_output().unwrap();
+    wait_until("closed", || w.view.handles() == 0);
     let told = w.notes.take_with();
     let of = |line: &str| {
         let (_, who) = told.iter().find(|(l, _)| l == line).unwrap();

@@ -359,6 +359,7 @@ fn the_first_frame_comes_before_anything_is_known() {
     let mut stage = Stage::start("never", b"");
     let time = stage.shows("connecting");
     // The test program's own start is in this; 50 ms is the aim for the program.
+    println!("first frame after {time:?}");
     assert!(time < Duration::from_secs(5), "{time:?}");
     stage.press("q");
     assert!(stage.ends().success());

@@ -91,7 +91,8 @@ fn counts(report: &RollbackReport) -> String {
     if !report.kept.is_empty() {
         parts.push(format!("{} kept", report.kept.len()));
     }
-    if report.restored.is_empty() && report.removed.is_empty() && report.modes.is_empty() {
+    let nothing = [&report.restored, &report.removed, &report.modes];
+    if nothing.iter().all(|paths| paths.is_empty()) && report.kept.is_empty() {
         return "nothing differs".to_owned();
     }
     parts.join(", ")
@@ -173,7 +174,18 @@ pub async fn checkpoint(cx: &Context, args: &args::Checkpoint, out: &mut Out) ->
 
 /// `init`
 pub async fn init(cx: &Context, existed: bool, json: bool, out: &mut Out) -> Ended {
-    let commits = cut(cx, None).await?;
+    let mut commits = cut(cx, None).await?;
+    if commits.is_empty() {
+        // The first one is made when the tree has been read, not because it was asked for.
+        let newest = Request::Log {
+            before: None,
+            limit: 1,
+        };
+        commits = match cx.ask(newest).await? {
+            Response::Log(commits) => commits,
+            other => return Err(Fail::unexpected(&other)),
+        };
+    }
     print_commits(&commits, json, out)?;
     if !json {
         let root = neutral(cx.project.root.as_os_str().as_encoded_bytes());

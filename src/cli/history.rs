@@ -62,7 +62,7 @@ pub fn commit_line(commit: &CommitInfo, out: &Out) -> String {
             None => " ".repeat(10),
         },
     ];
-    if let Some(effect) = commit.effect {
+    if let Some(effect) = commit.effect.filter(|effect| effect.files > 0) {
         parts.push(effect_text(effect, out));
     }
     let message = one_line(&commit.message, 72);
@@ -186,7 +186,7 @@ pub fn row_line(row: &Row, out: &Out) -> String {
             text.push_str(&format!(" and {} more", row.commits - 1));
         }
         parts.push(text);
-        if let Some(effect) = row.effect {
+        if let Some(effect) = row.effect.filter(|effect| effect.files > 0) {
             parts.push(effect_text(effect, out));
         }
     }

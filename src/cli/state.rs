@@ -1,14 +1,18 @@
 //! How things stand: status, stop, verify, keys, and the screen.
 
 use std::io::{IsTerminal, stdin, stdout};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::args::Verb;
 use super::link::{self, Project, Want};
 use super::out::{Out, Tone, count, duration};
 use super::{Context, Ended, Fail, locate, runtime, start_log};
-use crate::engine::api::{ApiError, EngineStatus, ErrorCode, Notice, Request, Response};
+use crate::engine::api::{ApiError, EngineStatus, ErrorCode, Request, Response};
 use crate::model::{Time, neutral};
 use crate::ui;
 
@@ -166,28 +170,50 @@ fn print_status(s: &EngineStatus, now: Time, out: &mut Out) -> Result<(), Fail> 
     Ok(())
 }
 
+/// How long an engine may take to end once it was told to.
+const END: Duration = Duration::from_secs(15);
+
 /// `stop`
 pub async fn stop(cx: &Context, force: bool, out: &mut Out) -> Ended {
-    let mut notices = cx.source.notices();
-    let said = match cx.ask(Request::Stop { force }).await {
-        Ok(Response::Done(said)) => said,
-        Ok(other) => return Err(Fail::unexpected(&other)),
-        Err(Fail::Api(e)) if e.code == ErrorCode::Gone => String::new(),
-        Err(e) => return Err(e),
-    };
-    // It answers first and ends then; scripts want it gone. The channel closes with it.
-    let gone = async { while let Some(_notice) = notices.recv().await as Option<Notice> {} };
-    if tokio::time::timeout(Duration::from_secs(15), gone)
+    // Opened before it is told, so that no other process can be taken for it.
+    let process = ask_status(cx)
         .await
-        .is_err()
-    {
-        return Err(Fail::Message(
-            "the engine was told to end and has not done so within 15 s; see backtrail status"
-                .into(),
-        ));
+        .ok()
+        .and_then(|status| i32::try_from(status.pid).ok())
+        .and_then(Pid::from_raw)
+        .and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+    let mut notices = cx.source.notices();
+    match cx.ask(Request::Stop { force }).await {
+        Ok(Response::Done(_)) => {}
+        Ok(other) => return Err(Fail::unexpected(&other)),
+        Err(Fail::Api(e)) if e.code == ErrorCode::Gone => {}
+        Err(e) => return Err(e),
     }
-    out.line(if said.is_empty() { "stopped" } else { &said })?;
+    // It answers first and ends then; scripts want it gone, with its mount and its lock.
+    let gone = async {
+        while notices.recv().await.is_some() {}
+        match process {
+            Some(process) => tokio::task::spawn_blocking(move || ended(&process))
+                .await
+                .unwrap_or(false),
+            None => true,
+        }
+    };
+    if !tokio::time::timeout(END, gone).await.unwrap_or(false) {
+        return Err(Fail::Message(format!(
+            "the engine was told to end and has not done so within {} s; see backtrail status",
+            END.as_secs()
+        )));
+    }
+    out.line("stopped")?;
     Ok(0)
+}
+
+/// Waits for a process that is not our child.
+fn ended(process: &OwnedFd) -> bool {
+    let limit = Timespec::try_from(END).ok();
+    let mut fds = [PollFd::new(process, PollFlags::IN)];
+    matches!(poll(&mut fds, limit.as_ref()), Ok(n) if n > 0)
 }
 
 /// `verify`

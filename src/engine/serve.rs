@@ -44,17 +44,7 @@ pub fn serve(project: Project) -> Result<(), ApiError> {
             .with_writer(std::sync::Mutex::new(log))
             .try_init();
     }
-    let store =
-        Store::open_wait(&project.store_dir, Duration::from_secs(5)).map_err(|e| match e {
-            store::Error::Locked { .. } => ApiError::new(
-                ErrorCode::Refused,
-                format!(
-                    "another engine already serves {}: {e}",
-                    project.root.display()
-                ),
-            ),
-            other => Failure::from(other).into(),
-        })?;
+    let store = open_store(&project)?;
     let core = Core::new(project, store)?;
     let counter = Counter::start(&core).map_err(|e| {
         ApiError::new(
@@ -76,6 +66,30 @@ pub fn serve(project: Project) -> Result<(), ApiError> {
     let result = runtime.block_on(live(&core));
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
+}
+
+/// Opens the store, waiting for a command that has it open for a moment, but not behind another engine: that one may
+/// end meanwhile, and nobody would want this one then.
+fn open_store(project: &Project) -> Result<Store, ApiError> {
+    let patience = Instant::now();
+    loop {
+        match Store::open_wait(&project.store_dir, Duration::from_millis(50)) {
+            Ok(store) => return Ok(store),
+            Err(e @ store::Error::Locked { .. }) => {
+                let answers = std::os::unix::net::UnixStream::connect(project.socket()).is_ok();
+                if answers || patience.elapsed() > Duration::from_secs(5) {
+                    return Err(ApiError::new(
+                        ErrorCode::Refused,
+                        format!(
+                            "another engine already serves {}: {e}",
+                            project.root.display()
+                        ),
+                    ));
+                }
+            }
+            Err(e) => return Err(Failure::from(e).into()),
+        }
+    }
 }
 
 async fn live(core: &Arc<Core>) -> Result<(), ApiError> {

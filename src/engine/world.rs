@@ -5,7 +5,7 @@
 //! commit what is there; write the intent; write the files; move the refs; open the gate; make the kernel forget; let
 //! the agents go on. Where there is no cgroup the gate alone keeps others' changes apart.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -194,6 +194,15 @@ impl Core {
         let operation = self.moved(&branch, head, mv)?;
         self.journal.done(&intent)?;
         workspace.adopt(mv.target, to, &applied.touched)?;
+        // What stays although the plan names it is a change against the target, to be committed next.
+        for path in applied
+            .kept
+            .iter()
+            .map(|(p, _)| p)
+            .chain(&applied.displaced)
+        {
+            recorder.outside(path);
+        }
         let mut out = report(
             false,
             self.resolved(head, None)?,
@@ -201,6 +210,11 @@ impl Core {
             plan,
             Some(operation),
         );
+        // What could not be done was not done.
+        let left: HashSet<&RepoPath> = applied.kept.iter().map(|(p, _)| p).collect();
+        for done in [&mut out.restored, &mut out.removed, &mut out.modes] {
+            done.retain(|path| !left.contains(path));
+        }
         out.kept.extend(applied.kept.iter().cloned());
         out.of = mv.of;
         Ok((out, applied))

@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use fuser::{
@@ -18,7 +19,7 @@ use fuser::{
     ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 
-use super::attribution::Attribution;
+use super::attribution::{Attribution, unknown};
 use super::invalidate::{Queue, Task};
 use super::notify::Kernel;
 use super::submit::{Attempt, Caller};
@@ -121,6 +122,22 @@ impl Adapter {
             Ok(()) => reply.ok(),
             Err(e) => reply.error(e),
         }
+    }
+}
+
+/// Does what can take as long as a disk does, on a thread of its own: a few waiting for the disk must not hold up all.
+fn aside(reply: ReplyEmpty, work: impl FnOnce() -> Result<(), rustix::io::Errno> + Send + 'static) {
+    let spawned = thread::Builder::new()
+        .name("fuse-sync".to_owned())
+        .spawn(move || {
+            shield(|| match work() {
+                Ok(()) => reply.ok(),
+                Err(e) => reply.error(error(e)),
+            });
+        });
+    if let Err(e) = spawned {
+        // The reply was dropped with the work, which answers EIO: better than to claim that something is durable.
+        tracing::error!("no thread for a sync: {e}");
     }
 }
 
@@ -370,8 +387,8 @@ impl Filesystem for Adapter {
             );
         } else {
             shield(|| {
-                let c = self.caller(req);
-                let ctx = Ctx::new(c.who, c.uid, c.gid, None);
+                // Nobody is told who reads.
+                let ctx = Ctx::new(unknown(req.pid()), req.uid(), req.gid(), None);
                 answer(self.view.open(&ctx, ino.0, flags.0).map_err(|f| match f {
                     Fault::Os(e) => error(e),
                     Fault::Moved => Errno::EAGAIN,
@@ -480,7 +497,8 @@ impl Filesystem for Adapter {
         datasync: bool,
         reply: ReplyEmpty,
     ) {
-        shield(|| Self::empty_reply(reply)(self.view.fsync(fh.0, datasync).map_err(error)));
+        let view = Arc::clone(&self.view);
+        aside(reply, move || view.fsync(fh.0, datasync));
     }
 
     /// Left to the kernel, which then caches listings and checks them against the directory's time.
@@ -547,7 +565,8 @@ impl Filesystem for Adapter {
         datasync: bool,
         reply: ReplyEmpty,
     ) {
-        shield(|| Self::empty_reply(reply)(self.view.fsyncdir(ino.0, datasync).map_err(error)));
+        let view = Arc::clone(&self.view);
+        aside(reply, move || view.fsyncdir(ino.0, datasync));
     }
 
     fn statfs(&self, _req: &Request, ino: INodeNo, reply: ReplyStatfs) {

@@ -99,7 +99,8 @@ impl Attribution {
     }
 }
 
-fn unknown(pid: u32) -> Writer {
+/// A process of which nothing more is known.
+pub(crate) fn unknown(pid: u32) -> Writer {
     Writer {
         origin: Origin::Inside,
         pid,

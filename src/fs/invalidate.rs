@@ -104,6 +104,9 @@ fn work(view: &LiveView, kernel: &Kernel, tasks: &Receiver<Task>) {
                     // its times and count of links are dropped by themselves.
                     kernel.content(p)
                 });
+                if names.is_ok() {
+                    view.recheck(&path);
+                }
                 // Links, owner or mode of what was there may have changed with the name.
                 names.and_then(|()| node.map_or(Ok(()), |ino| kernel.attributes(ino)))
             }

@@ -201,9 +201,21 @@ impl LiveView {
         Ok((fd, found, path))
     }
 
-    /// A descriptor on the file of node `ino`: through `fh`, by one of its names, or through any handle open on it.
-    /// `ESTALE` when its name means another file now: the kernel then looks the name up again.
+    /// A descriptor on the file of node `ino`: through `fh`, by one of its names, or, when it has no name any more, through
+    /// any handle open on it. `ESTALE` when its name means another file now: the kernel then looks the name up again. A
+    /// handle must not stand in for the name there, or an open would yield the file that was replaced.
     pub(super) fn anchor(&self, ino: u64, fh: Option<u64>) -> Result<Anchor, Errno> {
+        self.anchor_by(ino, fh, false)
+    }
+
+    /// As [`Self::anchor`], but a handle may stand in for a name that means another file. For questions that the kernel
+    /// asks without saying whether a name or a descriptor is meant, and where failing would break whoever has the old file
+    /// open.
+    pub(super) fn anchor_to_ask(&self, ino: u64, fh: Option<u64>) -> Result<Anchor, Errno> {
+        self.anchor_by(ino, fh, true)
+    }
+
+    fn anchor_by(&self, ino: u64, fh: Option<u64>, any_handle: bool) -> Result<Anchor, Errno> {
         if let Some(h) = fh.and_then(|fh| self.handles.get(fh)) {
             return Ok(Anchor::Open(h));
         }
@@ -224,11 +236,36 @@ impl LiveView {
                 Err(e) => error = e,
             }
         }
+        if !paths.is_empty() && !any_handle {
+            return Err(error);
+        }
         handles
             .into_iter()
             .find_map(|fh| self.handles.get(fh))
             .map(Anchor::Open)
             .ok_or(error)
+    }
+
+    /// After the kernel was told to ask for `path` again: if another file than the known one lies there now, or none, the
+    /// known one has lost that name, and whoever has it open goes on without.
+    pub(super) fn recheck(&self, path: &RepoPath) {
+        let Some(parent) = path.parent() else { return };
+        let there = self
+            .root
+            .anchor(path)
+            .and_then(|fd| self.root.stat(fd.as_fd()));
+        let mut table = self.table();
+        let (Some(parent), Some(ino)) = (table.at(&parent), table.at(path)) else {
+            return;
+        };
+        let same = match there {
+            Ok(found) => table.get(ino).is_some_and(|n| n.id == found.id),
+            Err(Errno::NOENT) => false,
+            Err(_) => return,
+        };
+        if !same {
+            table.unname(parent, path.name());
+        }
     }
 
     /// Attributes with the view's own number in them.
@@ -350,3 +387,7 @@ impl LiveView {
         prepared
     }
 }
+
+#[cfg(test)]
+#[path = "live_tests.rs"]
+mod tests;

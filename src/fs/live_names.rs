@@ -177,21 +177,9 @@ impl LiveView {
                     self.report(&path, Touch::Create, &ctx.who, found.as_ref().ok());
                     (fd, found?, writes)
                 }
-                // Somebody made it behind the mount since the kernel looked: that is as if it had been opened.
-                Err(Errno::EXIST) if flags & EXCLUSIVE == 0 => {
-                    let there = self.root.stat_at(dir.as_fd(), name)?;
-                    if there.attr.kind != FileKind::File {
-                        return Err(Errno::EXIST.into());
-                    }
-                    let fd = fs::openat(&dir, name, wanted | OFlags::NONBLOCK, Mode::empty())?;
-                    if flags & TRUNCATE != 0 && writes {
-                        fs::ftruncate(&fd, 0)?;
-                        let found = self.root.stat(fd.as_fd())?;
-                        self.report(&path, Touch::Content, &ctx.who, Some(&found));
-                    }
-                    let found = self.root.stat(fd.as_fd())?;
-                    (fd, found, writes)
-                }
+                // Somebody made it behind the mount since the kernel looked: it looks again, and opens what is there (and
+                // truncates it, if asked to) as the changes that these are.
+                Err(Errno::EXIST) if flags & EXCLUSIVE == 0 => return Err(Errno::STALE.into()),
                 Err(e) => return Err(e.into()),
             }
         };
@@ -339,9 +327,8 @@ impl LiveView {
     }
 }
 
-/// O_EXCL and O_TRUNC as they come in a CREATE request.
+/// O_EXCL as it comes in a CREATE request.
 const EXCLUSIVE: i32 = OFlags::EXCL.bits().cast_signed();
-const TRUNCATE: i32 = OFlags::TRUNC.bits().cast_signed();
 
 fn link(at: (u64, &[u8])) -> Link {
     Link {

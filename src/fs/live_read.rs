@@ -33,7 +33,10 @@ impl LiveView {
     }
 
     pub(super) fn do_getattr(&self, ino: u64, fh: Option<u64>) -> Result<Attr, Errno> {
-        let found = match self.anchor(ino, fh).and_then(|a| self.root.stat(a.as_fd())) {
+        let found = match self
+            .anchor_to_ask(ino, fh)
+            .and_then(|a| self.root.stat(a.as_fd()))
+        {
             Ok(found) => found,
             Err(e) => return self.table().get(ino).and_then(|n| n.ghost).ok_or(e),
         };
@@ -43,7 +46,7 @@ impl LiveView {
     }
 
     pub(super) fn do_readlink(&self, ino: u64) -> Result<Vec<u8>, Errno> {
-        let anchor = self.anchor(ino, None)?;
+        let anchor = self.anchor_to_ask(ino, None)?;
         Ok(fs::readlinkat(anchor.as_fd(), "", Vec::new())?.into_bytes())
     }
 
@@ -187,8 +190,12 @@ impl LiveView {
         }
     }
 
-    pub(super) fn do_statfs(&self) -> Result<Space, Errno> {
-        let s = fs::fstatvfs(self.root.fd())?;
+    pub(super) fn do_statfs(&self, ino: u64) -> Result<Space, Errno> {
+        // Another file system may be mounted below.
+        let s = match self.anchor_to_ask(ino, None) {
+            Ok(anchor) => fs::fstatvfs(anchor.as_fd())?,
+            Err(_) => fs::fstatvfs(self.root.fd())?,
+        };
         let short = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
         Ok(Space {
             blocks: s.f_blocks,
@@ -203,7 +210,7 @@ impl LiveView {
     }
 
     pub(super) fn do_getxattr(&self, ino: u64, name: &[u8]) -> Result<Vec<u8>, Errno> {
-        let anchor = self.anchor(ino, None)?;
+        let anchor = self.anchor_to_ask(ino, None)?;
         let path = by_handle(anchor.as_fd());
         let mut value = Vec::with_capacity(256);
         match fs::getxattr(path.as_str(), name, spare_capacity(&mut value)) {
@@ -219,7 +226,7 @@ impl LiveView {
     }
 
     pub(super) fn do_listxattr(&self, ino: u64) -> Result<Vec<u8>, Errno> {
-        let anchor = self.anchor(ino, None)?;
+        let anchor = self.anchor_to_ask(ino, None)?;
         let mut list = Vec::with_capacity(XATTR_MAX);
         fs::listxattr(by_handle(anchor.as_fd()), spare_capacity(&mut list))?;
         Ok(list)

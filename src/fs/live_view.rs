@@ -59,8 +59,8 @@ impl View for LiveView {
     fn fsyncdir(&self, ino: u64, data_only: bool) -> Res<()> {
         self.do_fsyncdir(ino, data_only)
     }
-    fn statfs(&self, _ino: u64) -> Res<Space> {
-        self.do_statfs()
+    fn statfs(&self, ino: u64) -> Res<Space> {
+        self.do_statfs(ino)
     }
     fn getxattr(&self, ino: u64, name: &[u8]) -> Res<Vec<u8>> {
         self.do_getxattr(ino, name)

@@ -1,6 +1,6 @@
 //! `live`: what changes content and facts of files that are there.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{
     self, AtFlags, CWD, FallocateFlags, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags,
@@ -20,12 +20,33 @@ const COPY_MAX: u64 = 16 << 20;
 
 impl LiveView {
     pub(super) fn do_open(&self, ctx: &Ctx, ino: u64, flags: i32) -> Result<Opened, Fault> {
+        let (wanted, writes) = backing_flags(flags);
+        let (fd, found) = match self.open_by_name(ino, wanted) {
+            Some(opened) => opened,
+            None => self.open_by_anchor(ino, wanted)?,
+        };
+        Ok(self.opened(ctx, ino, fd, writes, &found))
+    }
+
+    /// The short way, two system calls: by its name, and then a look whether it is the right file. Without waiting, in
+    /// case that something else lies there by now. Anything unusual is left to the long way.
+    fn open_by_name(&self, ino: u64, wanted: OFlags) -> Option<(OwnedFd, Found)> {
+        let (path, id) = {
+            let table = self.table();
+            (table.path(ino).ok()?, table.get(ino)?.id)
+        };
+        let fd = self.root.open_file(&path, wanted).ok()?;
+        let found = self.root.stat(fd.as_fd()).ok()?;
+        (found.id == id && found.attr.kind == FileKind::File).then_some((fd, found))
+    }
+
+    /// The long way: find the file, look what it is, open exactly that.
+    fn open_by_anchor(&self, ino: u64, wanted: OFlags) -> Result<(OwnedFd, Found), Errno> {
         let anchor = self.anchor(ino, None)?;
         if self.root.stat(anchor.as_fd())?.attr.kind != FileKind::File {
             // Pipes, sockets and devices are opened by the kernel itself.
-            return Err(Errno::INVAL.into());
+            return Err(Errno::INVAL);
         }
-        let (wanted, writes) = backing_flags(flags);
         let fd = match reopen(anchor.as_fd(), wanted) {
             // Only the owner may ask for that; the caller was checked by the kernel.
             Err(Errno::PERM) if wanted.contains(OFlags::NOATIME) => {
@@ -34,7 +55,7 @@ impl LiveView {
             other => other?,
         };
         let found = self.root.stat(fd.as_fd())?;
-        Ok(self.opened(ctx, ino, fd, writes, &found))
+        Ok((fd, found))
     }
 
     /// Registers an open descriptor of `ino` and tells what the kernel may keep.
@@ -42,7 +63,7 @@ impl LiveView {
         &self,
         ctx: &Ctx,
         ino: u64,
-        fd: std::os::fd::OwnedFd,
+        fd: OwnedFd,
         writes: bool,
         found: &Found,
     ) -> Opened {
@@ -83,7 +104,7 @@ impl LiveView {
     }
 
     pub(super) fn do_release(&self, fh: u64) {
-        let Some(handle) = self.handles.remove(fh) else {
+        let Some(handle) = self.handles.get(fh) else {
             return;
         };
         let _space = self.steady();
@@ -106,6 +127,8 @@ impl LiveView {
                 self.observer.closed_for_write(&path);
             }
         }
+        // Last, so that whoever counts none open finds every closing reported.
+        self.handles.remove(fh);
     }
 
     pub(super) fn do_write(

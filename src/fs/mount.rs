@@ -12,6 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use fuser::{Session, SessionACL};
+use rustix::process::{Resource, getrlimit, setrlimit};
 
 use super::adapter::Adapter;
 use super::attribution::Attribution;
@@ -22,7 +23,7 @@ use super::mountpoint::{self, Point};
 use super::notify::Kernel;
 
 /// How long an unmount waits for the session to end. One that is still in use ends by itself later.
-const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How a view is mounted.
 #[derive(Debug, Clone)]
@@ -50,7 +51,6 @@ impl Default for MountOptions {
 pub struct Mounted {
     point: Option<Point>,
     queue: Arc<Queue>,
-    kernel: Arc<Kernel>,
     thread: thread::JoinHandle<()>,
     ended: Receiver<()>,
 }
@@ -68,6 +68,7 @@ impl Mounted {
     /// Mounts `view` at the directory `at`. Root mounts itself; an ordinary user through `fusermount3`.
     pub fn mount(view: Arc<LiveView>, at: &Path, options: MountOptions) -> Result<Self, Error> {
         view.check().map_err(Error::Root)?;
+        allow_many_descriptors();
         let allow_other = options
             .allow_other
             .unwrap_or_else(mountpoint::may_allow_other);
@@ -115,7 +116,6 @@ impl Mounted {
             Ok((queue, thread, ended)) => Ok(Self {
                 point: Some(point),
                 queue,
-                kernel,
                 thread,
                 ended,
             }),
@@ -152,25 +152,43 @@ impl Mounted {
     /// Takes the mount away. When it is in use it is detached: it vanishes at once for everybody new, goes on for those who
     /// use it, and ends with the last of them.
     pub fn unmount(mut self) -> Result<(), Error> {
+        self.take_away()?;
+        // Disconnected when the session ends; nothing is ever sent.
+        let _ = self.ended.recv_timeout(PATIENCE);
+        Ok(())
+    }
+
+    fn take_away(&mut self) -> Result<(), Error> {
         let Some(point) = self.point.take() else {
             return Ok(());
         };
-        point.unmount()?;
-        // Disconnected when the session ends; nothing is ever sent.
-        let _ = self.ended.recv_timeout(PATIENCE);
+        if self.is_alive() {
+            return point.unmount();
+        }
+        // The session is over and its device number may be another mount's by now: only a dead mount can be ours.
+        if mountpoint::is_dead(&point.at) {
+            return mountpoint::detach(&point.at);
+        }
         Ok(())
     }
 }
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        if let Some(point) = self.point.take()
-            && let Err(e) = point.unmount()
-        {
+        if let Err(e) = self.take_away() {
             tracing::warn!("{e}");
         }
-        if self.thread.is_finished() {
-            self.kernel.disconnect();
+    }
+}
+
+/// Every file that anybody inside has open is open here too; the usual soft limit of 1,024 is one process's share. What
+/// cannot be raised stays, and shows as EMFILE inside.
+fn allow_many_descriptors() {
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        limit.current = limit.maximum;
+        if let Err(e) = setrlimit(Resource::Nofile, limit) {
+            tracing::warn!("the limit of open files stays as it is: {e}");
         }
     }
 }

@@ -117,6 +117,12 @@ impl Root {
         )
     }
 
+    /// Opens what is expected to be a regular file at `path`. Does not wait if it is a pipe instead.
+    pub fn open_file(&self, path: &RepoPath, flags: OFlags) -> Result<OwnedFd, Errno> {
+        let careful = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+        self.open(path.as_bytes(), flags | careful)
+    }
+
     fn mask() -> StatxFlags {
         StatxFlags::BASIC_STATS | StatxFlags::BTIME
     }

@@ -125,6 +125,7 @@ pub(crate) enum Action {
     SearchPrev,
     CopyStep,
     CopyPath,
+    Palette,
     Help,
     Quit,
     Redraw,
@@ -221,6 +222,7 @@ actions! {
     SearchPrev "more.search-prev" More VIEWS, ["N"], "previous match", "To the previous match of the search.";
     CopyStep "more.copy-step" More VIEWS, ["yy"], "copy step", "Copy the step's number through the terminal.";
     CopyPath "more.copy-path" More VIEWS, ["yp"], "copy path", "Copy the selected path through the terminal.";
+    Palette "more.palette" More VIEWS, [":", "<c-p>"], "palette", "Find an action by its words, or a step by its number.";
     Help "more.help" More LISTS, ["?", "<f1>"], "help", "Show or close the keys.";
     Quit "more.quit" More &[Context::Timeline, Context::Detail, Context::Diff, Context::State, Context::Help], ["q"], "close", "Close the view; on the timeline, quit. An agent keeps running.";
     Redraw "more.redraw" More VIEWS, ["<c-l>"], "redraw", "Draw the whole screen again.";

@@ -18,6 +18,7 @@ use super::keys::Key;
 use super::lanes::Lanes;
 use super::light::Light;
 use super::msg::{Compared, DiffKey, LightKey};
+use super::palette::Palette;
 use super::rows::{self, Rows};
 use super::state_view::StateView;
 use super::theme::{Glyphs, Theme};
@@ -70,6 +71,8 @@ pub(crate) enum View {
 /// What lies over a view.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Overlay {
+    /// Every action by its words.
+    Palette(Palette),
     /// The keys.
     Help {
         /// First line shown.
@@ -222,13 +225,20 @@ impl App {
 
     /// Where the keys go.
     pub(crate) fn context(&self) -> Context {
-        match (&self.overlay, &self.view) {
-            (Some(Overlay::Help { .. }), _) => Context::Help,
-            (Some(Overlay::Rollback { .. }), _) => Context::Dialog,
-            (None, Some(View::Diff(_))) => Context::Diff,
-            (None, Some(View::State(_))) => Context::State,
-            (None, None) if self.pane == Pane::Timeline => Context::Timeline,
-            (None, None) => Context::Detail,
+        match &self.overlay {
+            Some(Overlay::Help { .. }) => Context::Help,
+            Some(Overlay::Rollback { .. }) => Context::Dialog,
+            Some(Overlay::Palette(_)) | None => self.view_context(),
+        }
+    }
+
+    /// Where the keys go when nothing lies over the view.
+    pub(crate) fn view_context(&self) -> Context {
+        match &self.view {
+            Some(View::Diff(_)) => Context::Diff,
+            Some(View::State(_)) => Context::State,
+            None if self.pane == Pane::Timeline => Context::Timeline,
+            None => Context::Detail,
         }
     }
 

@@ -101,7 +101,9 @@ impl Pen<'_> {
         let mut used = 0;
         for hunk in &diff.hunks {
             self.doc.hunks.push(self.doc.lines.len());
-            self.push(code::heading(self.look, hunk));
+            if code::has_heading(hunk) {
+                self.push(code::heading(self.look, hunk));
+            }
             for line in &hunk.lines {
                 if used >= limit {
                     let more = format!("{} d shows the rest", self.look.glyphs.ellipsis);

@@ -183,6 +183,11 @@ pub(crate) fn half(
     Line::from(spans).style(tint)
 }
 
+/// Whether a hunk needs a line above it: not when it is the beginning of its file, which says so itself.
+pub(crate) fn has_heading(hunk: &Hunk) -> bool {
+    !hunk.heading.is_empty() || hunk.before.start.max(hunk.after.start) > 0
+}
+
 /// The line above a hunk.
 pub(crate) fn heading(look: &Look, hunk: &Hunk) -> Line<'static> {
     let dim = look.theme.style(Token::Dim);

@@ -11,6 +11,7 @@ use crate::engine::api::{FileChange, StepDetail};
 use crate::model::{Ordinal, RepoPath, StepId};
 
 use super::app::diff_key;
+use super::code;
 use super::msg::{Compared, DiffKey};
 
 /// From this width of the body on, sides lie beside each other unless asked otherwise.
@@ -176,7 +177,9 @@ fn rows(diff: &TextDiff, split: bool) -> (Vec<BodyRow>, Vec<usize>) {
             out.push(BodyRow::Gap(gap));
         }
         starts.push(out.len());
-        out.push(BodyRow::Heading(h));
+        if code::has_heading(hunk) {
+            out.push(BodyRow::Heading(h));
+        }
         shown = hunk.after.end;
         if !split {
             out.extend((0..hunk.lines.len()).map(|i| BodyRow::Line(h, i)));

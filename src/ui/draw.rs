@@ -7,7 +7,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::action::{self, Action, Context};
-use super::app::{App, Link, Pane, Tone, View};
+use super::app::{App, Link, Overlay, Pane, Tone, View};
 use super::find::Query;
 use super::keys;
 use super::paint;
@@ -46,10 +46,10 @@ pub(crate) fn draw(app: &App, frame: &mut Frame<'_>) {
         Some(View::Diff(diff)) => diff_draw::draw(app, diff, buf, query.as_ref()),
         Some(View::State(state)) => state_draw::draw(app, state, buf, query.as_ref()),
     }
-    overlay::draw(app, buf, parts.body);
-    let cursor = footer(app, buf, parts.footer);
-    if let Some(x) = cursor {
-        frame.set_cursor_position((x, parts.footer.y));
+    let over = overlay::draw(app, buf, parts.body);
+    let cursor = footer(app, buf, parts.footer).map(|x| (x, parts.footer.y));
+    if let Some(cursor) = over.or(cursor) {
+        frame.set_cursor_position(cursor);
     }
 }
 
@@ -281,6 +281,7 @@ fn offers(context: Context) -> &'static [(&'static [Action], &'static str)] {
             (&[A::Search], "search"),
             (&[A::Last], "follow"),
             (&[A::Help], "help"),
+            (&[A::Palette], "palette"),
             (&[A::Quit], "quit"),
         ],
         Context::Detail => &[
@@ -349,6 +350,10 @@ fn footer(app: &App, buf: &mut Buffer, area: Rect) -> Option<u16> {
         ];
         paint::line(buf, area, &Line::from(spans), 0, look.glyphs.ellipsis);
         return Some(area.x + at.min(area.width.saturating_sub(1)));
+    }
+    // It says itself what its keys do.
+    if matches!(app.overlay, Some(Overlay::Palette(_))) {
+        return None;
     }
     if let Some(toast) = &app.toast {
         let (mark, token) = match toast.tone {

@@ -12,6 +12,7 @@ use super::diff_view::DiffView;
 use super::find;
 use super::keys::Key;
 use super::msg::{Effect, Timer};
+use super::palette::{self, Palette};
 use super::rows;
 use super::screen;
 use super::state_view::StateView;
@@ -37,6 +38,9 @@ pub(crate) fn key(app: &mut App, key: Key, out: &mut Vec<Effect>) {
     app.hint = false;
     if app.prompt.is_some() && !interrupt {
         return prompt_key(app, key, out);
+    }
+    if matches!(app.overlay, Some(Overlay::Palette(_))) && !interrupt {
+        return palette::key(app, key, out);
     }
     let context = app.context();
     let counts = !matches!(context, Context::Dialog | Context::Help);
@@ -90,6 +94,13 @@ pub(crate) fn prefix_timer(app: &mut App, stamp: u64, out: &mut Vec<Effect>) {
 
 /// Text was pasted: it belongs into a text field and nowhere else, or it would be a row of commands.
 pub(crate) fn paste(app: &mut App, text: &str) {
+    if let Some(Overlay::Palette(palette)) = &mut app.overlay {
+        let line = text.lines().next().unwrap_or_default();
+        palette
+            .query
+            .extend(line.chars().filter(|c| !c.is_control()).take(MAX_QUERY));
+        return;
+    }
     if let Some(prompt) = &mut app.prompt {
         let line = text.lines().next().unwrap_or_default();
         let room = MAX_QUERY.saturating_sub(prompt.chars().count());
@@ -235,6 +246,7 @@ pub(crate) fn act(
                 copy(app, text, out);
             }
         }
+        Action::Palette => app.overlay = Some(Overlay::Palette(Palette::default())),
         Action::Help => {
             app.overlay = match app.overlay {
                 Some(Overlay::Help { .. }) => None,

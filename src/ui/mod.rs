@@ -26,6 +26,7 @@ mod light;
 mod msg;
 mod overlay;
 mod paint;
+mod palette;
 mod query;
 mod rows;
 mod runner;

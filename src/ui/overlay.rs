@@ -6,16 +6,18 @@ use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 
 use super::action::{self, Action, Context, Group, TABLE};
-use super::app::{App, Overlay, Pane, View};
+use super::app::{App, Overlay};
 use super::draw::key_of;
 use super::keys;
 use super::paint;
+use super::palette;
 use super::text;
 use super::theme::Token;
 
-/// Draws what lies over the view.
-pub(crate) fn draw(app: &App, buf: &mut Buffer, body: Rect) {
+/// Draws what lies over the view. Returns where the text cursor is, if it is there.
+pub(crate) fn draw(app: &App, buf: &mut Buffer, body: Rect) -> Option<(u16, u16)> {
     match &app.overlay {
+        Some(Overlay::Palette(palette)) => return Some(palette::draw(app, palette, buf, body)),
         Some(Overlay::Help { scroll }) => help(app, buf, body, *scroll),
         Some(Overlay::Rollback { to, preview }) => {
             let question = match preview {
@@ -44,10 +46,17 @@ pub(crate) fn draw(app: &App, buf: &mut Buffer, body: Rect) {
         None if app.hint => follow(app, buf, body),
         None => {}
     }
+    None
 }
 
 /// Clears an area and frames it.
-fn popup(app: &App, buf: &mut Buffer, area: Rect, title: &str, bottom: &[Span<'static>]) -> Rect {
+pub(crate) fn popup(
+    app: &App,
+    buf: &mut Buffer,
+    area: Rect,
+    title: &str,
+    bottom: &[Span<'static>],
+) -> Rect {
     for y in area.top()..area.bottom() {
         for x in area.left()..area.right() {
             if let Some(cell) = buf.cell_mut((x, y)) {
@@ -143,16 +152,6 @@ fn follow(app: &App, buf: &mut Buffer, body: Rect) {
     }
 }
 
-/// The context under the help.
-fn under(app: &App) -> Context {
-    match (&app.view, app.pane) {
-        (Some(View::Diff(_)), _) => Context::Diff,
-        (Some(View::State(_)), _) => Context::State,
-        (None, Pane::Timeline) => Context::Timeline,
-        (None, _) => Context::Detail,
-    }
-}
-
 fn context_name(context: Context) -> &'static str {
     match context {
         Context::Timeline => "Timeline",
@@ -217,7 +216,7 @@ fn disabled(app: &App, context: Context) -> Vec<String> {
 fn help(app: &App, buf: &mut Buffer, body: Rect, scroll: usize) {
     let look = &app.look;
     let dim = look.theme.style(Token::Dim);
-    let context = under(app);
+    let context = app.view_context();
     let inner_width = usize::from(body.width.saturating_sub(4));
     let columns = (inner_width / 28).clamp(1, 3);
     let width = inner_width / columns;

@@ -128,7 +128,7 @@ fn node_line(app: &App, node: &Node, width: usize, selected: bool) -> Line<'stat
     let name = text::piece(&node.name, &mut 0);
     let name = text::clip(&format!("{name}{tail}"), room, look.glyphs.ellipsis).into_owned();
     let pad = room.saturating_sub(text::width(&name));
-    let style = if node.entry.is_none() {
+    let style = if node.gone {
         dim.add_modifier(Modifier::CROSSED_OUT)
     } else if node.dir {
         theme.style(Token::Kind)
@@ -148,13 +148,18 @@ fn file(app: &App, state: &StateView, buf: &mut Buffer, area: Rect, query: Optio
     let active = state.in_file;
     let Some(entry) = &state.shown else {
         let inner = paint::frame(buf, area, look, active, &[], &[]);
-        let gone = state.selected().is_some_and(|n| n.mark.is_some());
-        let words = if gone { "removed by this step" } else { "" };
-        return says(app, buf, inner, words);
+        return says(app, buf, inner, "");
     };
     let title = vec![
         Span::styled(text::path(&entry.path), title_style(active)),
         Span::styled(format!("  {}", facts(entry)), dim),
+        Span::styled(
+            match state.selected() {
+                Some(node) if node.gone && node.path == entry.path => "  removed by this step",
+                _ => "",
+            },
+            theme.style(Token::Removed),
+        ),
     ];
     let ready = match &state.content {
         Some((_, Content::Ready(bytes, starts))) if !is_binary(bytes) => Some((bytes, starts)),

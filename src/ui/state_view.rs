@@ -21,7 +21,9 @@ pub(crate) struct Node {
     pub entry: Option<EntryInfo>,
     pub open: bool,
     pub dir: bool,
-    /// What the step did to it, or to something in it.
+    /// The step removed it: this is what it was before.
+    pub gone: bool,
+    /// What the step did to it.
     pub mark: Option<ChangeOp>,
     /// Something below it changed.
     pub below: bool,
@@ -49,7 +51,7 @@ pub(crate) struct StateView {
     /// Directories of this revision that were asked for.
     asked: HashSet<RepoPath>,
     open: HashSet<RepoPath>,
-    changes: BTreeMap<RepoPath, ChangeOp>,
+    changes: BTreeMap<RepoPath, (ChangeOp, Option<EntryInfo>)>,
     /// Where the changes are from.
     taken: Option<Arc<StepDetail>>,
     pub nodes: Vec<Node>,
@@ -119,7 +121,7 @@ impl StateView {
         self.changes = detail
             .changes
             .iter()
-            .map(|c| (c.path.clone(), c.op))
+            .map(|c| (c.path.clone(), (c.op, c.before.clone())))
             .collect();
         if self.seek {
             for path in self.changes.keys().take(50) {
@@ -239,6 +241,7 @@ impl StateView {
             open: false,
             dir: false,
             mark: None,
+            gone: false,
             below: false,
             note: Some(text),
         };
@@ -251,12 +254,14 @@ impl StateView {
             .iter()
             .map(|e| self.node(e.path.clone(), Some(e.clone()), depth))
             .collect();
-        for (path, op) in &self.changes {
+        for (path, (op, before)) in &self.changes {
             let gone = *op == ChangeOp::Delete
                 && path.is_within(dir)
                 && !entries.iter().any(|e| path.is_within(&e.path));
             if gone {
-                let mut node = self.node(path.clone(), None, depth);
+                let mut node = self.node(path.clone(), before.clone(), depth);
+                node.gone = true;
+                node.dir = false;
                 let skip = if dir.is_root() {
                     0
                 } else {
@@ -289,7 +294,8 @@ impl StateView {
                 .take_while(|(p, _)| p.as_bytes().starts_with(path.as_bytes()))
                 .any(|(p, _)| *p != path && p.is_within(&path));
         Node {
-            mark: self.changes.get(&path).copied(),
+            mark: self.changes.get(&path).map(|(op, _)| *op),
+            gone: false,
             open: dir && self.open.contains(&path),
             below,
             dir,

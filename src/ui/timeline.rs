@@ -230,11 +230,8 @@ impl Columns {
                 ),
             ];
         }
-        let indent = if row.turn > 0 && self.width >= 48 {
-            "  "
-        } else {
-            ""
-        };
+        // Everything but turns is indented, in a turn or not: kinds are read down their column.
+        let indent = if self.width >= 48 { "  " } else { "" };
         let kind = words::kind(row);
         let head = format!("{indent}{kind:<KIND$} ");
         let rest = room.saturating_sub(text::width(&head));

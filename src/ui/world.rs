@@ -103,13 +103,7 @@ pub(crate) fn answer(
     match (tag, result) {
         (Tag::Rollback(to), Ok(Response::Rollback(report))) => {
             let text = format!("Rolled back to {to}: {}", told(&report));
-            toast(
-                app,
-                tone(&report),
-                text,
-                &[Action::Undo, Action::ViewDiff],
-                out,
-            );
+            toast(app, tone(&report), text, &[Action::Undo], out);
         }
         (Tag::Undo, Ok(Response::Rollback(report))) => {
             let text = format!("Undid {}: {}", of(&report), told(&report));
@@ -189,10 +183,13 @@ fn told(report: &RollbackReport) -> String {
         ));
     }
     if !report.removed.is_empty() {
-        parts.push(format!(
-            "{} removed",
-            text::grouped(report.removed.len() as u64)
-        ));
+        let n = report.removed.len() as u64;
+        let n = if parts.is_empty() {
+            text::plural(n, "file")
+        } else {
+            text::grouped(n)
+        };
+        parts.push(format!("{n} removed"));
     }
     if !report.modes.is_empty() {
         let n = text::plural(report.modes.len() as u64, "mode");

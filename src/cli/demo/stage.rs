@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,21 +23,31 @@ const NOTE: &[u8] = b"\nA lifetime of more than a year needs a reason in data/to
 
 /// `demo --stage DIR`
 pub fn run(place: &Place) -> Ended {
-    let agent = start_agent(place)?;
     let runtime = runtime(false)?;
+    // First the engine: two that are started at the same moment would wait for each other's store.
+    let cx = runtime.block_on(connect(place))?;
+    let agent = start_agent(place)?;
+    let word = place.top.join("person-may");
+    let person = runtime.spawn(person(cx.source.clone(), place.project(), word));
     let code = if watched() {
-        let person = runtime.spawn(person(Place {
-            top: place.top.clone(),
-        }));
-        let code = state::open_screen(&runtime, place.project());
-        person.abort();
-        drop(agent); // Whatever still runs is ended with the engine.
-        code
+        // The agent, if it still runs, is ended with the engine.
+        state::open_screen(&runtime, place.project())
     } else {
-        runtime.block_on(print(place, agent))
+        runtime.block_on(print(&cx, place, agent))
     };
+    person.abort();
     runtime.shutdown_background();
     code
+}
+
+async fn connect(place: &Place) -> Result<Context, Fail> {
+    let project = Project::at(&place.project())?;
+    let source = link::open(&project, Want::Engine).await?;
+    Ok(Context {
+        cwd: place.project(),
+        project,
+        source,
+    })
 }
 
 fn start_agent(place: &Place) -> Result<Child, Fail> {
@@ -61,21 +71,13 @@ fn start_agent(place: &Place) -> Result<Child, Fail> {
     Ok(child)
 }
 
-async fn source(place: &Place) -> Result<(Project, Arc<dyn Source>), Fail> {
-    let project = Project::at(&place.project())?;
-    let source = link::open(&project, Want::Engine).await?;
-    Ok((project, source))
-}
-
 /// Waits for the agent's word, changes a file on the real directory, and waits until that is recorded: the agent goes
 /// on only then, so that every demo has the same order of things.
-async fn person(place: Place) -> Result<(), Fail> {
-    let (_, source) = source(&place).await?;
-    let word = place.top.join("person-may");
+async fn person(source: Arc<dyn Source>, project: PathBuf, word: PathBuf) -> Result<(), Fail> {
     while !word.exists() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let readme = place.project().join("README.md");
+    let readme = project.join("README.md");
     let mut text = fs::read(&readme)?;
     text.extend_from_slice(NOTE);
     fs::write(&readme, text)?;
@@ -107,38 +109,27 @@ async fn rows(source: &dyn Source) -> Result<Vec<Row>, Fail> {
 }
 
 /// Without a screen: waits for the end and prints what happened.
-async fn print(place: &Place, mut agent: Child) -> Ended {
-    let other = Place {
-        top: place.top.clone(),
-    };
-    let person = tokio::spawn(person(other));
+async fn print(cx: &Context, place: &Place, mut agent: Child) -> Ended {
     let status = loop {
         if let Some(status) = agent.try_wait()? {
             break status;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     };
-    person.abort();
     if !status.success() {
         return Err(Fail::Message(format!(
             "the demo's agent failed ({status}):\n{}",
             last_lines(&place.top.join("agent.log"))
         )));
     }
-    let (project, source) = source(place).await?;
-    let cx = Context {
-        cwd: place.project(),
-        project,
-        source,
-    };
     let mut out = Out::stdout();
     out.line(&out.paint(
         Tone::Bold,
         "A recorded agent, really at work under `backtrail run`:",
     ))?;
-    history::steps(&cx, false, None, &mut out).await?;
+    history::steps(cx, false, None, &mut out).await?;
     let rows = rows(&*cx.source).await?;
-    let first = first_commit(&cx).await?;
+    let first = first_commit(cx).await?;
     let changes = match cx
         .ask(Request::Diff {
             a: first,

@@ -17,3 +17,4 @@ mod source;
 mod stage;
 mod story;
 mod through_a_terminal;
+mod world;

@@ -117,6 +117,25 @@ async fn search() {
 }
 
 #[tokio::test]
+async fn palette() {
+    assert_screen("palette", &after("9G:").await.screen());
+    assert_screen("palette_typed", &after("9G:roll").await.screen());
+    let mut stage = after("9G:next err<enter>").await;
+    assert_eq!(stage.focus(), 23);
+    stage.keys(":14<enter>").await;
+    assert_eq!(stage.focus(), 14);
+    // An action that wants a letter waits for it.
+    stage.keys(":label<enter>").await;
+    assert!(stage.app.hint);
+    stage.keys("qgg'q").await;
+    assert_eq!(stage.focus(), 14);
+    stage.keys(":freeze").await;
+    assert!(stage.screen().contains("Not now: no agent is running."));
+    stage.keys("<esc>").await;
+    assert!(stage.app.overlay.is_none());
+}
+
+#[tokio::test]
 async fn folds() {
     assert_screen("folded", &after("14Gzm").await.screen());
     assert_screen("folded_one", &after("14Gza").await.screen());
