@@ -450,7 +450,8 @@ fn a_file_that_grows_while_it_is_read_stays_dirty() {
     let big = vec![1u8; 8 << 20];
     project.hand("x").write("grows", &big).unwrap();
     let stop = AtomicBool::new(false);
-    let made = std::thread::scope(|scope| {
+    let written = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
         // Behind the mount, so that nothing holds it back.
         scope.spawn(|| {
             use std::io::Write;
@@ -460,15 +461,26 @@ fn a_file_that_grows_while_it_is_read_stays_dirty() {
                 .unwrap();
             while !stop.load(Ordering::Relaxed) {
                 file.write_all(b"more").unwrap();
+                written.fetch_add(1, Ordering::Relaxed);
             }
         });
         let _end = AtEnd(&stop);
-        project.cut()
+        let begin = std::time::Instant::now();
+        // The writer may be kept from running just then: until it is caught in the act.
+        loop {
+            let before = written.load(Ordering::Relaxed);
+            while written.load(Ordering::Relaxed) == before {
+                std::thread::yield_now();
+            }
+            project.recorder.outside(&p("grows"));
+            let made = project.cut();
+            assert_eq!(made.commits.len(), 1);
+            if project.recorder.dirty() == 1 {
+                break;
+            }
+            assert!(begin.elapsed().as_secs() < 30, "always held still");
+        }
     });
-    assert_eq!(made.commits.len(), 1);
-    let state = project.head_state();
-    assert!(state.contains_key(&b"grows"[..]));
-    assert_eq!(project.recorder.dirty(), 1, "looked at again next time");
     project.cut();
     assert_same(
         &project.head_state(),
@@ -781,4 +793,27 @@ fn a_missing_directory_is_a_clear_error() {
         .err()
         .unwrap();
     assert!(e.to_string().contains("none"), "{e}");
+}
+
+#[test]
+fn a_change_in_a_directory_that_nobody_reported_brings_it_along() {
+    let project = Project::new().scanned();
+    fs::create_dir_all(project.path("x/y")).unwrap();
+    fs::write(project.path("x/other"), "user").unwrap();
+    project.hand("agent").write("x/y/f", b"agent").unwrap();
+    project.cut();
+    assert_same(&project.head_state(), &walk(&project.root, &[]), "x");
+}
+
+#[test]
+fn a_change_of_mode_does_not_hide_an_edit_made_behind_it() {
+    let project = Project::with(|root| fs::write(root.join("a"), "one").unwrap()).scanned();
+    // Old enough for its stamp to be relied on.
+    std::thread::sleep(std::time::Duration::from_millis(30));
+    project.hand("x").append("a", b"").unwrap();
+    project.cut();
+    fs::write(project.path("a"), "two").unwrap();
+    project.hand("x").chmod("a", 0o600).unwrap();
+    project.cut();
+    assert_same(&project.head_state(), &walk(&project.root, &[]), "a");
 }

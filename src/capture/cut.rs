@@ -10,22 +10,22 @@ use std::sync::{Arc, PoisonError};
 use super::dirty::{Mark, Move, Read};
 use super::disk::Type;
 use super::error::{Error, Result};
-use super::group::{self, Attribution, Share, Touched};
+use super::found::{Content, Findings, Found, Seen};
+use super::group::Attribution;
 use super::ignore_rules::{Reach, Rules};
 use super::recorder::Recorder;
 use super::settings::{self, Settings};
 use super::subtree;
-use super::sweep::{Content, Findings, Found, Seen, Sweep};
+use super::sweep::Sweep;
 use super::workspace::{Node, Other, What, Workspace};
-use crate::diff;
-use crate::model::{
-    Cause, Commit, CommitId, Kind, Link, OpId, OpKind, RefChange, RefTarget, RepoPath, SessionId,
-    Step, Time, TreeId, Writer,
-};
-use crate::store::{self, NewCommit, NewOperation, Publication};
+use crate::model::{Cause, CommitId, Kind, Link, OpId, RepoPath, SessionId, Step, Writer};
+use crate::store;
 
 /// Writers of the rules that changed, by the directory in which the rule holds.
 type RuleWriters = BTreeMap<RepoPath, Vec<Arc<Writer>>>;
+
+/// Threads that read what changed, when it is much.
+const WORKERS: usize = 2;
 
 /// What a checkpoint is for, and how to reach those who write.
 pub struct Cut<'a> {
@@ -80,11 +80,11 @@ pub(super) struct How<'a> {
 
 /// What is found out besides the files themselves.
 #[derive(Default)]
-struct Notes {
-    problems: Vec<String>,
+pub(super) struct Notes {
+    pub problems: Vec<String>,
     /// Directories below which rules changed or names moved.
-    reconsider: BTreeSet<RepoPath>,
-    rule_writers: RuleWriters,
+    pub reconsider: BTreeSet<RepoPath>,
+    pub rule_writers: RuleWriters,
 }
 
 /// What the workspace keeps of a thing that was looked at.
@@ -111,7 +111,10 @@ pub(super) fn node_of(seen: &Seen) -> Node {
             block,
             rdev: stat.rdev,
         }),
-        (Content::Nothing, _) => What::Dir,
+        (Content::Nothing, _) => What::Dir {
+            dev: stamp.dev,
+            ino: stamp.ino,
+        },
     };
     let mode = if stat.kind == Type::Symlink {
         0o777
@@ -143,7 +146,7 @@ impl Recorder {
                 message: cut.message.clone(),
                 session: cut.session,
                 attribution: cut.attribution,
-                workers: 1,
+                workers: WORKERS,
             },
         )?;
         Ok(match before {
@@ -248,6 +251,7 @@ impl Recorder {
         notes: &mut Notes,
     ) -> Result<()> {
         let all_rules = self.refresh_rules(sweep, moves, notes);
+        self.want_unknown_around(sweep);
         sweep.run(how.workers)?;
         // What a changed rule does not leave out any more.
         let rules = self.rules();
@@ -281,6 +285,34 @@ impl Recorder {
             sweep.run(how.workers)?;
         }
         Ok(())
+    }
+
+    /// Something was changed in a directory that came to be behind the mount, and nobody has reported that yet: the
+    /// outermost such directory is looked at with all it holds.
+    fn want_unknown_around(&self, sweep: &Sweep) {
+        let mut unknown = BTreeMap::new();
+        {
+            let workspace = self
+                .workspace
+                .read()
+                .unwrap_or_else(PoisonError::into_inner);
+            for (path, writers) in sweep.marked() {
+                let mut at = path.parent();
+                let mut outermost = None;
+                while let Some(dir) = at
+                    && !workspace.is_dir(&dir)
+                {
+                    at = dir.parent();
+                    outermost = Some(dir);
+                }
+                if let Some(dir) = outermost {
+                    unknown.entry(dir).or_insert(writers);
+                }
+            }
+        }
+        for (dir, writers) in unknown {
+            sweep.want(&dir, Read::Check, true, &writers);
+        }
     }
 
     /// The other names of files that were found to have several.
@@ -493,180 +525,6 @@ impl Recorder {
                 state.left_out.insert(path, is_dir);
             }
         }
-    }
-
-    fn commit(
-        &self,
-        marks: &BTreeMap<RepoPath, Mark>,
-        notes: &Notes,
-        head: Option<(CommitId, TreeId)>,
-        base: TreeId,
-        tree: TreeId,
-        how: &How<'_>,
-    ) -> Result<Made> {
-        let changes = diff::tree::trees(&self.store, base, tree, &[])?;
-        let shares = self.shares(changes, marks, notes, how);
-        let time = Time::now();
-        let mut publication = Publication::default();
-        let mut made = Made::default();
-        let mut parent = head.map(|(id, _)| id);
-        let mut state_before = base;
-        let last = shares.len() - 1;
-        for (i, share) in shares.into_iter().enumerate() {
-            let state = if i == last {
-                tree
-            } else {
-                group::edit(&self.store, state_before, &share.changes)?
-            };
-            let new = self.new_commit(&share, parent, state, i == last, time, how);
-            let id = store::commit_id(&new.commit);
-            let link = |step, rule, confidence| Link {
-                step,
-                commit: id,
-                rule,
-                confidence,
-            };
-            if let Some((step, rule, sure)) = share.group.step {
-                made.links.push(link(step, rule, sure));
-            } else if let Some((step, rule, sure)) =
-                how.attribution.step_for(&share.group, id, &new, how.cause)
-            {
-                made.links.push(link(step.id, rule, sure));
-                made.steps.push(step);
-            }
-            publication.commits.push(new);
-            parent = Some(id);
-            state_before = state;
-        }
-        let Some(id) = parent else {
-            return Ok(made);
-        };
-        publication.steps.clone_from(&made.steps);
-        publication.links.clone_from(&made.links);
-        publication.operation = Some(self.operation(head, id, publication.commits.len(), time)?);
-        let published = self.store.publish(publication)?;
-        self.state().head = Some((id, tree));
-        made.commits = published.commits;
-        made.operation = published.operation;
-        Ok(made)
-    }
-
-    /// Whose changes these are; always at least one share.
-    fn shares(
-        &self,
-        changes: Vec<diff::tree::PathChange>,
-        marks: &BTreeMap<RepoPath, Mark>,
-        notes: &Notes,
-        how: &How<'_>,
-    ) -> Vec<Share> {
-        // The first state has one origin, and so has a commit that only carries a message.
-        if changes.is_empty() || how.cause == Cause::Initial {
-            let writers = match how.cause {
-                Cause::Initial => vec![Writer::outside()],
-                _ => Vec::new(),
-            };
-            return vec![Share {
-                group: how.attribution.group(&RepoPath::root(), &writers),
-                changes,
-                writers: Vec::new(),
-            }];
-        }
-        let touched = Touched {
-            marks,
-            rules: &notes.rule_writers,
-        };
-        group::split(changes, &touched, how.attribution)
-    }
-
-    fn new_commit(
-        &self,
-        share: &Share,
-        parent: Option<CommitId>,
-        tree: TreeId,
-        last: bool,
-        time: Time,
-        how: &How<'_>,
-    ) -> NewCommit {
-        let mut meta = BTreeMap::new();
-        if !share.writers.is_empty()
-            && let Ok(json) = serde_json::to_string(&share.writers)
-        {
-            meta.insert("writers".to_owned(), json);
-        }
-        let workspace = self
-            .workspace
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        let attrs = share
-            .changes
-            .iter()
-            .filter(|c| c.after.is_some())
-            .filter_map(|c| workspace.attr(&c.path))
-            .collect();
-        NewCommit {
-            commit: Commit {
-                parents: parent.into_iter().collect(),
-                tree,
-                git: None,
-                state: None,
-                author: share.group.author.clone(),
-                session: share.group.session.or(how.session),
-                time,
-                cause: how.cause,
-                message: match &how.message {
-                    Some(message) if last => message.clone(),
-                    _ => String::new(),
-                },
-                meta,
-                conflict: Vec::new(),
-            },
-            attrs,
-            paths: share
-                .changes
-                .iter()
-                .map(|c| (c.path.clone(), c.after.clone()))
-                .collect(),
-        }
-    }
-
-    /// The operation that moves the branch to `to`.
-    fn operation(
-        &self,
-        head: Option<(CommitId, TreeId)>,
-        to: CommitId,
-        commits: usize,
-        time: Time,
-    ) -> Result<NewOperation> {
-        let branch = self.branch();
-        let mut refs = vec![RefChange {
-            name: format!("branch/{branch}"),
-            before: head.map(|(id, _)| RefTarget::Commit(id)),
-            after: Some(RefTarget::Commit(to)),
-        }];
-        let at = self.store.get_ref("head")?;
-        let (kind, description) = if at.is_none() {
-            refs.push(RefChange {
-                name: "head".to_owned(),
-                before: None,
-                after: Some(RefTarget::Branch(branch.clone())),
-            });
-            (OpKind::Init, format!("began to record on {branch}"))
-        } else if commits == 1 {
-            (OpKind::Checkpoint, format!("checkpoint on {branch}"))
-        } else {
-            (
-                OpKind::Checkpoint,
-                format!("checkpoint on {branch}: {commits} commits"),
-            )
-        };
-        Ok(NewOperation {
-            kind,
-            description,
-            refs,
-            target: None,
-            workspace: None,
-            time,
-        })
     }
 }
 

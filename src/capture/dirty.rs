@@ -19,7 +19,7 @@ const SHARED: usize = 4096;
 /// How far the content that was stored last may be relied on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Read {
-    /// The content was not touched (mode, owner, times, name).
+    /// The content was not touched (mode, owner, name), unless its length or modification time say so.
     #[default]
     Trust,
     /// It was not touched unless the file's stamp says so.
@@ -287,8 +287,14 @@ impl Dirty {
         self.pulse()
     }
 
-    /// The name went away: whoever holds the file open writes to no path of the project any more.
+    /// The name went away, with all below: whoever holds a file open writes to no captured path any more.
     pub fn forget_open(&mut self, path: &RepoPath) {
+        if self.open.is_empty() {
+            return;
+        }
+        for below in keys_below(&self.open, path) {
+            self.open.remove(&below);
+        }
         self.open.remove(path);
     }
 

@@ -1,11 +1,13 @@
 //! From changes to commits, and from commits back to files.
 
 mod adopt;
+mod commit;
 mod cut;
 mod dirty;
 mod disk;
 mod error;
 pub mod failpoint;
+mod found;
 mod group;
 pub mod ignore_rules;
 pub mod journal;
@@ -16,6 +18,7 @@ pub mod restore;
 mod scan;
 pub mod settings;
 mod subtree;
+mod suspects;
 mod sweep;
 mod tracked;
 mod turn;

@@ -50,17 +50,20 @@ impl Recorder {
         if path.is_root() || self.out(path) {
             return None;
         }
-        let (marked, former) = {
-            let state = self.state();
-            (state.dirty.is_marked(path), state.dirty.former_name(path))
-        };
-        let (known, parent_known) = {
+        let (marked, known, parent_known) = {
+            // The workspace first: names change in both together, at a swap.
             let workspace = self
                 .workspace
                 .read()
                 .unwrap_or_else(PoisonError::into_inner);
+            let state = self.state();
+            let former = state.dirty.former_name(path);
             let parent = former.parent().unwrap_or_default();
-            (workspace.get(&former).cloned(), workspace.is_dir(&parent))
+            (
+                state.dirty.is_marked(path),
+                workspace.get(&former).cloned(),
+                workspace.is_dir(&parent),
+            )
         };
         if let Some(s) = now
             && known.is_none()
@@ -78,10 +81,10 @@ impl Recorder {
             (None, None) => None,
             // Its removal through the mount has been reported already.
             (None, Some(_)) => (!marked).then_some(plain),
-            (Some(s), Some(k)) if s.kind == Type::Dir && k.is_dir() => {
+            (Some(s), Some(k)) if s.kind == Type::Dir && k.is_this_dir(&s.stamp) => {
                 (u32::from(k.mode) != s.mode).then_some(plain)
             }
-            // Made through the mount, and not stored yet.
+            // Made or brought here through the mount, and not stored yet.
             (Some(s), _) if s.kind == Type::Dir => (!marked).then_some(Difference {
                 tree: true,
                 ..plain
@@ -94,32 +97,31 @@ impl Recorder {
         }
     }
 
-    /// Marks `path` as changed from outside.
-    pub(super) fn believe(&self, path: &RepoPath, difference: Difference) {
+    /// Marks `path` as changed from outside, and the outermost directory around it that is not known, if there is one.
+    pub(super) fn believe(&self, path: &RepoPath, difference: Difference) -> Option<RepoPath> {
         let outside = Writer::outside();
         self.mark(path, Read::Always, difference.tree, &outside);
         if !difference.astray {
-            return;
+            return None;
         }
-        // The outermost directory that is not known is marked with all it holds.
         let mut outermost = None;
         let mut at = path.parent();
         while let Some(dir) = at {
-            let former = self.state().dirty.former_name(&dir);
-            let known = self
+            let workspace = self
                 .workspace
                 .read()
-                .unwrap_or_else(PoisonError::into_inner)
-                .is_dir(&former);
-            if known || self.state().dirty.is_marked(&dir) {
+                .unwrap_or_else(PoisonError::into_inner);
+            let state = self.state();
+            if workspace.is_dir(&state.dirty.former_name(&dir)) || state.dirty.is_marked(&dir) {
                 break;
             }
             at = dir.parent();
             outermost = Some(dir);
         }
-        if let Some(dir) = outermost {
-            self.mark(&dir, Read::Always, true, &outside);
+        if let Some(dir) = &outermost {
+            self.mark(dir, Read::Always, true, &outside);
         }
+        outermost
     }
 
     /// The paths directly in `dir`, on disk or as far as is known.
@@ -128,12 +130,12 @@ impl Recorder {
             Ok(Some(fd)) => disk::names_in(fd.as_fd()).unwrap_or_default(),
             _ => Vec::new(),
         };
-        let former = self.state().dirty.former_name(dir);
         {
             let workspace = self
                 .workspace
                 .read()
                 .unwrap_or_else(PoisonError::into_inner);
+            let former = self.state().dirty.former_name(dir);
             names.extend(workspace.children(&former).map(|(n, _)| n.to_vec()));
         }
         names.sort_unstable();

@@ -18,9 +18,10 @@ use tokio::sync::Notify;
 
 use super::dirty::{Dirty, Move, Read};
 use super::disk::{Disk, Type};
+use super::found::{Known, Prior};
 use super::ignore_rules::{Reach, Rules};
 use super::observe::Observer;
-use super::sweep::{Ground, Known, ListHook, Prior, Sweep};
+use super::sweep::{Ground, ListHook, Sweep};
 use super::turn::Turns;
 use super::workspace::{What, Workspace};
 use crate::model::{CommitId, RefTarget, RepoPath, Touch, TreeId, Writer};
@@ -67,7 +68,7 @@ impl Known for RwLock<Workspace> {
         let workspace = self.read().unwrap_or_else(PoisonError::into_inner);
         let node = workspace.get(path)?;
         Some(match node.what {
-            What::Dir => Prior::Dir,
+            What::Dir { .. } => Prior::Dir,
             What::File { blob, size, .. } => Prior::File {
                 blob,
                 size,
@@ -316,7 +317,11 @@ impl Observer for Recorder {
         rules.forget(to);
         let first = match (from_out, to_out) {
             (true, true) => return,
-            (false, true) => self.state().dirty.mark(from, Read::Always, exchange, who),
+            (false, true) => {
+                let mut state = self.state();
+                state.dirty.forget_open(from);
+                state.dirty.mark(from, Read::Always, exchange, who)
+            }
             (true, false) => self.state().dirty.mark(to, Read::Always, true, who),
             (false, false) => {
                 let m = Move {

@@ -12,9 +12,10 @@ use std::time::Duration;
 use super::cut::{How, Made};
 use super::dirty::{Mark, Read};
 use super::error::Result;
+use super::found::{Known, Prior};
 use super::group::Attribution;
 use super::recorder::Recorder;
-use super::sweep::{Known, Prior, Sweep};
+use super::sweep::Sweep;
 use crate::model::{Cause, CommitId, Kind, RepoPath, Tree, TreeId, Writer};
 use crate::store::{self, Store};
 
@@ -186,7 +187,7 @@ impl Recorder {
     /// Waits for the end of the first scan; `false` if it has not been finished after `timeout`.
     #[must_use]
     pub fn wait_scan(&self, timeout: Duration) -> bool {
-        if matches!(self.state().scan, Stage::Running(_)) && !self.quiet_within(timeout) {
+        if self.scan_is_running() && !self.quiet_within(timeout) {
             return false;
         }
         matches!(self.state().scan, Stage::Done(_))

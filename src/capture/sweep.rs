@@ -11,110 +11,19 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::dirty::{Mark, Read};
-use super::disk::{self, Disk, ReadError, Stamp, Stat, Type};
+use super::disk::{self, Disk, ReadError, Stat, Type};
+use super::found::{Content, Findings, Found, Known, Prior, Seen};
 use super::ignore_rules::Rules;
 use super::subtree::keys_below;
-use crate::model::{BlobId, RepoPath, Touch, Writer};
+use crate::model::{RepoPath, Touch, Writer};
 use crate::store::{self, Store};
 
-/// What was known of a path before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Prior {
-    /// A directory.
-    Dir,
-    /// A file with this content.
-    File {
-        /// Its content.
-        blob: BlobId,
-        /// Its length.
-        size: u64,
-        /// What it looked like then, as far as that is known.
-        stamp: Option<Stamp>,
-        /// Its modification time, when that is all that is known.
-        mtime_ns: Option<i64>,
-    },
-    /// Something else.
-    Other,
-}
-
-impl Prior {
-    fn unchanged(&self, now: &Stamp) -> Option<BlobId> {
-        match self {
-            Self::File {
-                blob,
-                size,
-                stamp,
-                mtime_ns,
-            } => {
-                let same = match (stamp, mtime_ns) {
-                    (Some(stamp), _) => stamp == now,
-                    (None, Some(mtime)) => *mtime == now.mtime_ns && *size == now.size,
-                    (None, None) => false,
-                };
-                same.then_some(*blob)
-            }
-            _ => None,
-        }
-    }
-}
-
-/// Answers what was known of a path.
-pub trait Known: Send + Sync {
-    /// What was known of `path`; `None` if nothing was.
-    fn known(&self, path: &RepoPath) -> Option<Prior>;
-}
-
-/// What a path was.
-#[derive(Debug, Clone)]
-pub enum Found {
-    /// Nothing was there.
-    Absent,
-    /// The rules leave it out; whether it is a directory.
-    LeftOut(bool),
-    /// It was there and cannot be read.
-    Unreadable(String),
-    /// It was this.
-    There(Box<Seen>),
-}
-
-/// A thing that was looked at.
-#[derive(Debug, Clone)]
-pub struct Seen {
-    /// The look.
-    pub stat: Stat,
-    /// The stamp to compare with later.
-    pub stamp: Stamp,
-    /// What it holds.
-    pub content: Content,
-}
-
-/// What a thing holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Content {
-    /// A file's content; `still` is false if it changed while it was read, every time.
-    Blob {
-        /// Its identity.
-        blob: BlobId,
-        /// Its length.
-        size: u64,
-        /// Whether it held still.
-        still: bool,
-    },
-    /// A link's target.
-    Target(Vec<u8>),
-    /// Nothing of its own.
-    Nothing,
-}
-
-impl Found {
-    fn is_dir(&self) -> bool {
-        matches!(self, Self::There(s) if s.stat.kind == Type::Dir)
-    }
-}
+/// A thread more is worth so many paths.
+const SHARE: usize = 64;
 
 #[derive(Debug)]
 enum Slot {
@@ -122,9 +31,6 @@ enum Slot {
     Claimed,
     Done(Found),
 }
-
-/// What a directory's names were.
-pub type Names = BTreeMap<Box<[u8]>, Found>;
 
 #[derive(Default)]
 struct Inner {
@@ -236,19 +142,6 @@ pub struct Sweep {
     files: AtomicU64,
 }
 
-/// What a sweep found.
-#[derive(Default)]
-pub struct Findings {
-    /// The marks that were asked for.
-    pub marks: BTreeMap<RepoPath, Mark>,
-    /// What the names in each directory were.
-    pub names: BTreeMap<RepoPath, Names>,
-    /// Directories whose names are all there.
-    pub listed: HashSet<RepoPath>,
-    /// What went wrong, for people.
-    pub problems: Vec<String>,
-}
-
 impl Sweep {
     /// A sweep for `marks`, which hold as of now.
     #[must_use]
@@ -295,13 +188,10 @@ impl Sweep {
     /// Looks at all that is asked for and has not been looked at, with up to `workers` threads.
     pub fn run(&self, workers: usize) -> store::Result<()> {
         let paths: Vec<RepoPath> = self.lock().marks.keys().cloned().collect();
+        self.settle_all(&paths, workers);
         for path in &paths {
-            self.settle(path);
             let fresh = self.known.known(path) != Some(Prior::Dir);
             let mut inner = self.lock();
-            if let Some(e) = inner.failed.take() {
-                return Err(e);
-            }
             if inner.is_tree_root(path, fresh) {
                 inner.queue.push_back(path.clone());
             }
@@ -320,6 +210,25 @@ impl Sweep {
             Some(e) => Err(e),
             None => Ok(()),
         }
+    }
+
+    fn settle_all(&self, paths: &[RepoPath], workers: usize) {
+        let next = AtomicUsize::new(0);
+        let work = || {
+            while let Some(path) = paths.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if self.lock().failed.is_some() {
+                    return;
+                }
+                self.settle(path);
+            }
+        };
+        let extra = workers.min(paths.len() / SHARE).saturating_sub(1);
+        std::thread::scope(|scope| {
+            for _ in 0..extra {
+                scope.spawn(work);
+            }
+            work();
+        });
     }
 
     fn work(&self) {
@@ -548,12 +457,17 @@ impl Sweep {
             Some(mark) => mark.read,
             None => Read::Check,
         };
-        let reuse = match (read, self.known.known(path)) {
-            (Read::Always, _) | (_, None) => None,
-            (Read::Trust, Some(Prior::File { blob, size, .. })) if size == stat.stamp.size => {
-                Some((blob, stat.stamp.trusted()))
-            }
-            (_, Some(prior)) => prior.unchanged(&stat.stamp).map(|b| (b, stat.stamp)),
+        let prior = match read {
+            Read::Always => None,
+            Read::Check | Read::Trust => self.known.known(path),
+        };
+        let now = stat.stamp;
+        let reuse = match prior.and_then(|p| p.unchanged(&now)) {
+            Some(blob) => Some((blob, now)),
+            None if read == Read::Trust => prior
+                .and_then(|p| p.untouched(&now))
+                .map(|blob| (blob, now.trusted())),
+            None => None,
         };
         if let Some((blob, stamp)) = reuse {
             let content = Content::Blob {
@@ -594,6 +508,16 @@ impl Sweep {
             }
         }
         linked
+    }
+
+    /// The marked paths, with who marked them.
+    pub fn marked(&self) -> Vec<(RepoPath, Vec<Arc<Writer>>)> {
+        let inner = self.lock();
+        inner
+            .marks
+            .iter()
+            .map(|(path, mark)| (path.clone(), mark.writers.clone()))
+            .collect()
     }
 
     /// The marks of paths with one of these names.

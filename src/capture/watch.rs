@@ -8,35 +8,26 @@
 //! The watched paths go through the handle of the root: what is mounted over the project's path, or that it is moved,
 //! does not matter.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
 use notify::{ErrorKind, RecommendedWatcher, RecursiveMode, Watcher};
 
-use super::disk::{Stat, Type};
+use super::disk::Stat;
 use super::error::{Error, Result};
-use super::ignore_rules::Reach;
 use super::recorder::Recorder;
 use super::subtree::keys_below;
+use super::suspects::Worker;
 use crate::model::{RepoPath, neutral};
-
-/// How long after an event a path is looked at, and looked at again.
-const PAUSE: Duration = Duration::from_millis(25);
-/// A file changed within this time may be in the hands of the view right now.
-const FRESH: Duration = Duration::from_millis(60);
-/// So many looks must find a stranger's change before it is believed.
-const LOOKS: u32 = 2;
-/// The same for a file that keeps changing.
-const LOOKS_FRESH: u32 = 5;
 
 /// What the disk shows at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +45,7 @@ pub struct Seen {
 }
 
 impl Seen {
-    fn of(stat: &Stat) -> Self {
+    pub(super) fn of(stat: &Stat) -> Self {
         let s = stat.stamp;
         Self {
             dev: s.dev,
@@ -86,14 +77,14 @@ pub struct Watch {
     on_outside: OnOutside,
 }
 
-struct Shared {
-    recorder: Weak<Recorder>,
+pub(super) struct Shared {
+    pub recorder: Weak<Recorder>,
     watcher: Mutex<Option<RecommendedWatcher>>,
     /// The directories watched.
-    watched: Mutex<BTreeMap<RepoPath, ()>>,
+    pub watched: Mutex<BTreeMap<RepoPath, ()>>,
     base: PathBuf,
     full: AtomicBool,
-    stop: AtomicBool,
+    pub stop: AtomicBool,
     warning: Mutex<Option<String>>,
     to_worker: Sender<Message>,
     /// A directory of our own, watched with the others: an event in it comes after all that happened before.
@@ -101,7 +92,8 @@ struct Shared {
     next_cookie: AtomicU64,
 }
 
-enum Message {
+/// What the worker is told.
+pub(super) enum Message {
     /// Something happened at this path.
     Event(RepoPath),
     /// Everything that happened before this cookie was made has been heard.
@@ -115,7 +107,7 @@ enum Message {
     Stop,
 }
 
-fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
     m.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -150,13 +142,12 @@ impl Watch {
             next_cookie: AtomicU64::new(0),
         });
         let handler = Arc::downgrade(&shared);
-        let watcher = notify::recommended_watcher(move |event| {
+        let mut watcher = notify::recommended_watcher(move |event| {
             if let Some(shared) = handler.upgrade() {
                 shared.heard(event);
             }
         })
         .map_err(|e| Error::Watch(neutral(e.to_string().as_bytes())))?;
-        let mut watcher = watcher;
         if let Some(dir) = cookies {
             watcher
                 .watch(dir, RecursiveMode::NonRecursive)
@@ -168,14 +159,7 @@ impl Watch {
         let worker = std::thread::Builder::new()
             .name("watch".to_owned())
             .spawn(move || {
-                Worker {
-                    shared: own,
-                    is_own,
-                    on_outside,
-                    waiting: HashMap::new(),
-                    settling: Vec::new(),
-                }
-                .run(&messages);
+                Worker::new(own, is_own, on_outside).run(&messages);
             })
             .map_err(|source| Error::Thread {
                 what: "the watch",
@@ -226,12 +210,12 @@ impl Watch {
                     .as_ref()
                     .is_some_and(|s| (self.is_own)(path, &Seen::of(s)));
                 if let (false, Some(difference)) = (own, recorder.differs(path, now.as_ref())) {
-                    recorder.believe(path, difference);
-                    believed.push(path);
+                    believed.extend(recorder.believe(path, difference));
+                    believed.push(path.clone());
                 }
             }
         });
-        for path in believed {
+        for path in &believed {
             (self.on_outside)(path);
         }
     }
@@ -265,12 +249,12 @@ impl Drop for Watch {
 }
 
 impl Shared {
-    fn tell(&self, message: Message) {
+    pub fn tell(&self, message: Message) {
         // Without a worker nobody needs to know.
         let _ = self.to_worker.send(message);
     }
 
-    fn warn(&self, text: String) {
+    pub fn warn(&self, text: String) {
         lock(&self.warning).get_or_insert(text);
     }
 
@@ -344,7 +328,7 @@ impl Shared {
     }
 
     /// Watches `dir`; `true` if it was not watched before and is now.
-    fn watch(&self, dir: &RepoPath) -> bool {
+    pub fn watch(&self, dir: &RepoPath) -> bool {
         if self.full.load(Ordering::Acquire) || lock(&self.watched).contains_key(dir) {
             return false;
         }
@@ -370,224 +354,90 @@ impl Shared {
     }
 }
 
-/// A path that is being looked at.
-struct Suspect {
-    due: Instant,
-    looks: u32,
-}
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+    use crate::capture::recorder::{Attribution, Group, Settings};
+    use crate::model::{Cause, CommitId, LinkRule, Step, Writer};
+    use crate::store::{NewCommit, Store};
+    use notify::Event;
+    use notify::event::Flag;
+    use std::sync::mpsc::Receiver;
 
-struct Worker {
-    shared: Arc<Shared>,
-    is_own: IsOwn,
-    on_outside: OnOutside,
-    waiting: HashMap<RepoPath, Suspect>,
-    /// Who waits for which cookie.
-    settling: Vec<(PathBuf, Sender<Vec<RepoPath>>)>,
-}
+    struct One;
 
-impl Worker {
-    fn run(mut self, messages: &Receiver<Message>) {
-        loop {
-            let now = Instant::now();
-            let next = self.waiting.values().map(|s| s.due).min();
-            let message = match next {
-                None => messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                Some(due) => messages.recv_timeout(due.saturating_duration_since(now)),
-            };
-            match message {
-                Ok(message) => {
-                    if self.take(message) {
-                        return;
-                    }
-                    // A burst comes in one go.
-                    while let Ok(more) = messages.try_recv() {
-                        if self.take(more) {
-                            return;
-                        }
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
+    impl Attribution for One {
+        fn group(&self, _: &RepoPath, _: &[Writer]) -> Group {
+            Group {
+                outside: true,
+                author: String::new(),
+                session: None,
+                step: None,
             }
-            let Some(recorder) = self.shared.recorder.upgrade() else {
-                return;
-            };
-            self.look(&recorder);
+        }
+
+        fn step_for(
+            &self,
+            _: &Group,
+            _: CommitId,
+            _: &NewCommit,
+            _: Cause,
+        ) -> Option<(Step, LinkRule, u8)> {
+            None
         }
     }
 
-    /// `true` to end.
-    fn take(&mut self, message: Message) -> bool {
-        match message {
-            Message::Event(path) => self.suspect(path),
-            Message::Settle(cookie, who) => self.settling.push((cookie, who)),
-            Message::Cookie(cookie) => {
-                let suspects: Vec<RepoPath> = self.waiting.keys().cloned().collect();
-                self.settling.retain(|(wanted, who)| {
-                    let come = *wanted == cookie;
-                    if come {
-                        // One who no longer waits needs no answer.
-                        let _ = who.send(suspects.clone());
-                    }
-                    !come
-                });
-            }
-            Message::Stop => return true,
-            Message::Lost => {
-                if let Some(recorder) = self.shared.recorder.upgrade() {
-                    let watched: Vec<RepoPath> =
-                        lock(&self.shared.watched).keys().cloned().collect();
-                    for dir in watched {
-                        self.compare(&recorder, &dir);
-                    }
-                }
-            }
-            Message::Attach => self.attach(),
-        }
-        self.shared.stop.load(Ordering::Acquire)
+    fn watched() -> (tempfile::TempDir, Arc<Recorder>, Watch, Receiver<RepoPath>) {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("root");
+        std::fs::create_dir_all(root.join("d")).unwrap();
+        std::fs::write(root.join("d/f"), "1").unwrap();
+        let store = Arc::new(Store::open(&dir.path().join("store")).unwrap());
+        let recorder = Recorder::open(store, &root, Settings::default()).unwrap();
+        let (to, reports) = mpsc::channel();
+        let to = Mutex::new(to);
+        let watch = Watch::start(
+            &recorder,
+            Arc::new(|_, _| false),
+            Arc::new(move |path| to.lock().unwrap().send(path.clone()).unwrap()),
+            None,
+        )
+        .unwrap();
+        recorder.start_scan(Arc::new(One));
+        assert!(recorder.wait_scan(Duration::from_secs(60)));
+        (dir, recorder, watch, reports)
     }
 
-    fn suspect(&mut self, path: RepoPath) {
-        self.waiting.entry(path).or_insert_with(|| Suspect {
-            due: Instant::now() + PAUSE,
-            looks: 0,
-        });
+    #[test]
+    fn lost_events_lead_to_a_look_at_what_is_watched() {
+        let (dir, _recorder, watch, reports) = watched();
+        *lock(&watch.shared.watcher) = None;
+        std::fs::write(dir.path().join("root/d/f"), "changed").unwrap();
+        std::fs::write(dir.path().join("root/new"), "new").unwrap();
+        watch
+            .shared
+            .heard(Ok(Event::new(EventKind::Other).set_flag(Flag::Rescan)));
+        let wait = Duration::from_secs(20);
+        let mut seen = [
+            reports.recv_timeout(wait).unwrap(),
+            reports.recv_timeout(wait).unwrap(),
+        ];
+        seen.sort_unstable();
+        assert_eq!(seen, ["d/f", "new"].map(|p| RepoPath::try_from(p).unwrap()));
     }
 
-    /// All in `dir` that is not as known is looked at.
-    fn compare(&mut self, recorder: &Recorder, dir: &RepoPath) {
-        for path in recorder.inhabitants(dir) {
-            let now = recorder.stat(&path);
-            if recorder.differs(&path, now.as_ref()).is_some() {
-                self.suspect(path);
-            }
-        }
+    #[test]
+    fn the_limit_of_watches_is_a_warning_and_no_more_are_tried() {
+        let (dir, _recorder, watch, _reports) = watched();
+        assert_eq!(watch.directories(), 2);
+        assert!(watch.warning().is_none());
+        watch
+            .shared
+            .heard(Err(notify::Error::new(ErrorKind::MaxFilesWatch)));
+        let warning = watch.warning().unwrap();
+        assert!(warning.contains("max_user_watches"), "{warning}");
+        std::fs::create_dir(dir.path().join("root/more")).unwrap();
+        assert!(!watch.shared.watch(&RepoPath::try_from("more").unwrap()));
     }
-
-    /// Watches what the first scan listed before the hook was there.
-    fn attach(&mut self) {
-        let Some(recorder) = self.shared.recorder.upgrade() else {
-            return;
-        };
-        if recorder.scan_is_running() {
-            let (again, waiting) = (Arc::clone(&self.shared), Arc::downgrade(&recorder));
-            drop(recorder);
-            let waits = std::thread::Builder::new()
-                .name("watch later".to_owned())
-                .spawn(move || {
-                    while !again.stop.load(Ordering::Acquire)
-                        && let Some(recorder) = waiting.upgrade()
-                    {
-                        if recorder.wait_scan(Duration::from_millis(200))
-                            || !recorder.scan_is_running()
-                        {
-                            again.tell(Message::Attach);
-                            return;
-                        }
-                    }
-                });
-            if let Err(e) = waits {
-                self.shared
-                    .warn(format!("changes made outside may be missed: {e}"));
-            }
-            return;
-        }
-        for dir in recorder.known_dirs() {
-            if self.shared.stop.load(Ordering::Acquire) {
-                return;
-            }
-            if self.shared.watch(&dir) {
-                self.compare(&recorder, &dir);
-            }
-        }
-    }
-
-    /// Looks at the paths whose time has come.
-    fn look(&mut self, recorder: &Recorder) {
-        let now = Instant::now();
-        let due: Vec<RepoPath> = self
-            .waiting
-            .iter()
-            .filter(|(_, s)| s.due <= now)
-            .map(|(p, _)| p.clone())
-            .collect();
-        if due.is_empty() {
-            return;
-        }
-        // While a checkpoint stores what was changed, the recorder knows less than it will in a moment.
-        if !recorder.scan_is_running() && !recorder.quiet_within(PAUSE) {
-            for path in due {
-                if let Some(s) = self.waiting.get_mut(&path) {
-                    s.due = Instant::now() + PAUSE;
-                }
-            }
-            return;
-        }
-        for path in due {
-            let looks = self.waiting.remove(&path).map_or(0, |s| s.looks) + 1;
-            self.look_at(recorder, path, looks);
-        }
-    }
-
-    fn look_at(&mut self, recorder: &Recorder, path: RepoPath, looks: u32) {
-        let now = recorder.stat(&path);
-        if let Some(stat) = &now
-            && stat.kind == Type::Dir
-        {
-            self.enter(recorder, &path);
-        }
-        if now
-            .as_ref()
-            .is_some_and(|s| (self.is_own)(&path, &Seen::of(s)))
-        {
-            return;
-        }
-        let Some(difference) = recorder.differs(&path, now.as_ref()) else {
-            return;
-        };
-        let needed = if now.as_ref().is_some_and(is_fresh) {
-            LOOKS_FRESH
-        } else {
-            LOOKS
-        };
-        if looks < needed {
-            self.waiting.insert(
-                path,
-                Suspect {
-                    due: Instant::now() + PAUSE,
-                    looks,
-                },
-            );
-            return;
-        }
-        recorder.believe(&path, difference);
-        (self.on_outside)(&path);
-    }
-
-    /// A directory that is not watched yet is, with all directories below it, and what they hold is looked at.
-    fn enter(&mut self, recorder: &Recorder, dir: &RepoPath) {
-        let mut dirs = vec![dir.clone()];
-        while let Some(dir) = dirs.pop() {
-            if recorder.reach(&dir) == Reach::Out || !self.shared.watch(&dir) {
-                continue;
-            }
-            for path in recorder.inhabitants(&dir) {
-                match recorder.stat(&path) {
-                    Some(s) if s.kind == Type::Dir => {
-                        dirs.push(path.clone());
-                        self.suspect(path);
-                    }
-                    _ => self.suspect(path),
-                }
-            }
-        }
-    }
-}
-
-fn is_fresh(stat: &Stat) -> bool {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX));
-    let age = now.saturating_sub(stat.stamp.ctime_ns);
-    age < i64::try_from(FRESH.as_nanos()).unwrap_or(i64::MAX)
 }

@@ -31,7 +31,12 @@ pub struct Node {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
     /// A directory; what it holds is kept apart.
-    Dir,
+    Dir {
+        /// Device.
+        dev: u64,
+        /// Inode.
+        ino: u64,
+    },
     /// A regular file: its content and what it looked like when that was read.
     File {
         /// Identity of the content.
@@ -64,14 +69,20 @@ impl Node {
     /// Whether it is a directory.
     #[must_use]
     pub fn is_dir(&self) -> bool {
-        matches!(self.what, What::Dir)
+        matches!(self.what, What::Dir { .. })
+    }
+
+    /// Whether it is the directory that looks like this, and not another one of the same name.
+    #[must_use]
+    pub fn is_this_dir(&self, now: &Stamp) -> bool {
+        matches!(self.what, What::Dir { dev, ino } if (dev, ino) == (now.dev, now.ino))
     }
 
     /// What it looked like when it was stored; `None` for directories.
     #[must_use]
     pub fn stamp(&self) -> Option<Stamp> {
         match &self.what {
-            What::Dir => None,
+            What::Dir { .. } => None,
             What::File {
                 size,
                 dev,
@@ -94,7 +105,7 @@ impl Node {
     fn same_entry(&self, other: &Self) -> bool {
         self.mode == other.mode
             && match (&self.what, &other.what) {
-                (What::Dir, What::Dir) => true,
+                (What::Dir { .. }, What::Dir { .. }) => true,
                 (
                     What::File {
                         blob: a, size: x, ..
@@ -350,7 +361,7 @@ impl Workspace {
                 size: *size,
             },
             What::Other(o) => o.kind.clone(),
-            What::Dir => {
+            What::Dir { .. } => {
                 let tree = dir
                     .join(name)
                     .ok()

@@ -197,12 +197,28 @@ impl Hand<'_> {
         }
     }
 
+    /// Whether a link stands where the path needs a directory, or, with `itself`, is the path.
+    pub fn through_link(&self, path: &[u8], itself: bool) -> bool {
+        let path = p(path);
+        let mut at = if itself { Some(path) } else { path.parent() };
+        while let Some(dir) = at {
+            if self.project.path(dir.as_bytes()).is_symlink() && !dir.is_root() {
+                return true;
+            }
+            at = dir.parent();
+        }
+        false
+    }
+
     fn one(
         &self,
         path: &[u8],
         touch: Touch,
         act: impl FnOnce(&Path) -> std::io::Result<()>,
     ) -> std::io::Result<()> {
+        if self.through_link(path, touch == Touch::Content) {
+            return Err(std::io::ErrorKind::InvalidInput.into());
+        }
         let (repo, real) = (p(path), self.project.path(path));
         self.act(
             &[(&repo, touch)],
@@ -216,7 +232,7 @@ impl Hand<'_> {
 
     pub fn write(&self, path: impl AsRef<[u8]>, content: &[u8]) -> std::io::Result<()> {
         let path = path.as_ref();
-        if !self.project.path(path).exists() {
+        if self.project.path(path).symlink_metadata().is_err() {
             self.one(path, Touch::Create, |real| fs::write(real, b""))?;
         }
         self.one(path, Touch::Content, |real| fs::write(real, content))
@@ -260,6 +276,9 @@ impl Hand<'_> {
     }
 
     pub fn link(&self, from: impl AsRef<[u8]>, path: impl AsRef<[u8]>) -> std::io::Result<()> {
+        if self.through_link(from.as_ref(), true) {
+            return Err(std::io::ErrorKind::InvalidInput.into());
+        }
         let from = self.project.path(from);
         self.one(path.as_ref(), Touch::Create, |real| {
             fs::hard_link(from, real)
@@ -275,6 +294,9 @@ impl Hand<'_> {
     ) -> std::io::Result<()> {
         use rustix::fs::{CWD, RenameFlags, renameat_with};
         let (from, to) = (from.as_ref(), to.as_ref());
+        if self.through_link(from, false) || self.through_link(to, false) {
+            return Err(std::io::ErrorKind::InvalidInput.into());
+        }
         let (a, b) = (p(from), p(to));
         let (real_a, real_b) = (self.project.path(from), self.project.path(to));
         let flags = if exchange {
@@ -305,6 +327,9 @@ impl Hand<'_> {
     /// As `rm -r` does it: what is inside first.
     pub fn remove_all(&self, path: &[u8]) -> std::io::Result<()> {
         let real = self.project.path(path);
+        if self.through_link(path, false) {
+            return Err(std::io::ErrorKind::InvalidInput.into());
+        }
         if !real.symlink_metadata()?.is_dir() {
             return self.unlink(path);
         }

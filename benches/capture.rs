@@ -1,0 +1,216 @@
+//! What a checkpoint costs in a small and in a large tree, side by side in one run.
+//!
+//! `cargo bench --bench capture`. Each figure is the median of many rounds; `store alone` is what the store takes to
+//! make one commit durable on this disk, without any capture: the floor.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    missing_docs,
+    reason = "a measurement, run by hand"
+)]
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use backtrail::capture::observe::Observer;
+use backtrail::capture::recorder::{Attribution, Cut, Group, Made, Recorder, Settings};
+use backtrail::model::{
+    Cause, Commit, CommitId, LinkRule, Origin, RepoPath, Step, Time, Touch, Writer,
+};
+use backtrail::store::{NewCommit, Publication, Store};
+
+const ROUNDS: usize = 41;
+const CHANGED: usize = 10;
+
+struct One;
+
+impl Attribution for One {
+    fn group(&self, _: &RepoPath, _: &[Writer]) -> Group {
+        Group {
+            outside: false,
+            author: "bench".to_owned(),
+            session: None,
+            step: None,
+        }
+    }
+
+    fn step_for(
+        &self,
+        _: &Group,
+        _: CommitId,
+        _: &NewCommit,
+        _: Cause,
+    ) -> Option<(Step, LinkRule, u8)> {
+        None
+    }
+}
+
+fn fill(root: &Path, files: usize) -> Vec<RepoPath> {
+    let mut paths = Vec::new();
+    for n in 0..files {
+        let dir = format!("p{}/d{}", n / 1000, n / 20 % 50);
+        if n % 20 == 0 {
+            fs::create_dir_all(root.join(&dir)).unwrap();
+        }
+        let path = format!("{dir}/file{n}.rs");
+        fs::write(root.join(&path), format!("// file {n}\n").repeat(20)).unwrap();
+        paths.push(RepoPath::new(path.into_bytes()).unwrap());
+    }
+    paths
+}
+
+fn cut(recorder: &Recorder) -> Made {
+    recorder
+        .cut(Cut {
+            cause: Cause::PostTool,
+            message: None,
+            swap: &|f| f(),
+            flush: &|_| {},
+            attribution: &One,
+            session: None,
+        })
+        .unwrap()
+}
+
+fn median(mut all: Vec<Duration>) -> Duration {
+    all.sort_unstable();
+    all[all.len() / 2]
+}
+
+/// Resident memory of this process.
+fn resident() -> usize {
+    let text = fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: usize = text.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * 4096
+}
+
+struct Figures {
+    fill: Duration,
+    scan: Duration,
+    again: Duration,
+    ten: Duration,
+    none: Duration,
+    dir_moved: Duration,
+    floor: Duration,
+    memory: isize,
+}
+
+fn measure(files: usize) -> Figures {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("project");
+    fs::create_dir(&root).unwrap();
+    let begin = Instant::now();
+    let paths = fill(&root, files);
+    let fill = begin.elapsed();
+    let store = Arc::new(Store::open(&dir.path().join("store")).unwrap());
+    let start = |store: &Arc<Store>| {
+        let begin = Instant::now();
+        let r = Recorder::open(Arc::clone(store), &root, Settings::default()).unwrap();
+        r.start_scan(Arc::new(One));
+        assert!(r.wait_scan(Duration::from_secs(600)));
+        (r, begin.elapsed())
+    };
+    let (first, scan) = start(&store);
+    drop(first);
+    let before = resident();
+    let (recorder, again) = start(&store);
+    let memory = resident() as isize - before as isize;
+    let who = Writer {
+        origin: Origin::Inside,
+        pid: 1,
+        comm: "bench".to_owned(),
+        cgroup: String::new(),
+    };
+    let mut ten = Vec::new();
+    let mut none = Vec::new();
+    let mut floor = Vec::new();
+    for round in 0..ROUNDS {
+        for i in 0..CHANGED {
+            let path = &paths[(i * 7919 + round * 31) % paths.len()];
+            recorder.before(path, Touch::Content);
+            fs::write(root.join(path.as_path()), format!("round {round} {i}")).unwrap();
+            recorder.changed(path, Touch::Content, &who);
+        }
+        let begin = Instant::now();
+        let made = cut(&recorder);
+        ten.push(begin.elapsed());
+        assert_eq!(made.commits.len(), 1);
+        let begin = Instant::now();
+        assert!(cut(&recorder).commits.is_empty());
+        none.push(begin.elapsed());
+        let (head, tree) = recorder.head().unwrap();
+        let begin = Instant::now();
+        store
+            .publish(Publication {
+                commits: vec![NewCommit {
+                    commit: Commit {
+                        parents: vec![head],
+                        tree,
+                        git: None,
+                        state: None,
+                        author: String::new(),
+                        session: None,
+                        time: Time::now(),
+                        cause: Cause::Manual,
+                        message: String::new(),
+                        meta: Default::default(),
+                        conflict: Vec::new(),
+                    },
+                    attrs: Vec::new(),
+                    paths: Vec::new(),
+                }],
+                ..Publication::default()
+            })
+            .unwrap();
+        floor.push(begin.elapsed());
+    }
+    let mut dir_moved = Vec::new();
+    let (a, b) = ("p0/d0", "p0/d-moved");
+    for round in 0..ROUNDS {
+        let (from, to) = if round % 2 == 0 { (a, b) } else { (b, a) };
+        let path = |p: &str| RepoPath::new(p.as_bytes()).unwrap();
+        recorder.before(&path(from), Touch::Remove);
+        recorder.before(&path(to), Touch::Create);
+        fs::rename(root.join(from), root.join(to)).unwrap();
+        recorder.renamed(&path(from), &path(to), false, &who);
+        let begin = Instant::now();
+        assert_eq!(cut(&recorder).commits.len(), 1);
+        dir_moved.push(begin.elapsed());
+    }
+    Figures {
+        fill,
+        scan,
+        again,
+        ten: median(ten),
+        none: median(none),
+        dir_moved: median(dir_moved),
+        floor: median(floor),
+        memory,
+    }
+}
+
+fn main() {
+    let small = measure(1_000);
+    let large = measure(100_000);
+    let ms = |d: Duration| d.as_secs_f64() * 1000.0;
+    let row = |what: &str, pick: &dyn Fn(&Figures) -> f64| {
+        println!("{what:<44}{:>12.3}{:>14.3}", pick(&small), pick(&large));
+    };
+    println!("{:<44}{:>12}{:>14}", "", "1,000 files", "100,000 files");
+    row("making the files, ms", &|f| ms(f.fill));
+    row("first scan, ms", &|f| ms(f.scan));
+    row("start with nothing changed, ms", &|f| ms(f.again));
+    row("checkpoint of 10 changed files, ms", &|f| ms(f.ten));
+    row("  of that the store's commit alone, ms", &|f| ms(f.floor));
+    row("checkpoint of nothing, ms", &|f| ms(f.none));
+    row("checkpoint of a moved directory (20), ms", &|f| {
+        ms(f.dir_moved)
+    });
+    println!(
+        "memory of the known tree, bytes a file: about {}",
+        large.memory / 100_000
+    );
+}
