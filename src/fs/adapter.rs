@@ -5,33 +5,28 @@
 use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread;
 use std::time::{Duration, SystemTime};
 
 use fuser::{
-    BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation,
-    INodeNo, InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr,
-    ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl,
-    ReplyLseek, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
+    BsdFileFlags, CopyFileRangeFlags, Errno, FileHandle, Filesystem, Generation, INodeNo,
+    InitFlags, IoctlFlags, KernelConfig, LockOwner, OpenFlags, RenameFlags, ReplyAttr, ReplyCreate,
+    ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty, ReplyEntry, ReplyIoctl, ReplyLseek,
+    ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 
-use super::attribution::{Attribution, unknown};
-use super::invalidate::{Queue, Task};
-use super::notify::Kernel;
-use super::submit::{Attempt, Caller};
-use super::translate::{
-    attr_out, entry_out, error, kind_out, negative, opened_flags, set_time, special,
-};
-use super::view::{CopyRange, Ctx, Fault, Opened, RenameKind, SetAttr, Target, View, WriteAt};
+use super::answer::{Adapter, aside, name_in, node, settle_open, shield, xattr_reply};
+use super::attribution::unknown;
+use super::invalidate::Task;
+use super::translate::{attr_out, entry_out, error, kind_out, negative, set_time, special};
+use super::view::{CopyRange, Ctx, Fault, Opened, RenameKind, SetAttr, Target, WriteAt};
 use crate::model::Touch;
 
 /// For how long the kernel believes a name or attributes without asking. Changes behind the mount are pushed to it as
 /// they are noticed; this bounds what is missed, and costs one request a second for what is in constant use.
-const TTL: Duration = Duration::from_secs(1);
+pub(crate) const TTL: Duration = Duration::from_secs(1);
 
 /// Largest write in one request. Also bounds how long one write can hold up a swap of epochs.
 const MAX_WRITE: u32 = 1 << 20;
@@ -56,109 +51,6 @@ const CAPABILITIES: [InitFlags; 7] = [
     InitFlags::FUSE_CACHE_SYMLINKS,
     InitFlags::FUSE_MAX_PAGES,
 ];
-
-/// Serves one view to one session.
-pub(crate) struct Adapter {
-    pub view: Arc<dyn View>,
-    pub attribution: Attribution,
-    pub kernel: Arc<Kernel>,
-    pub queue: Arc<Queue>,
-}
-
-/// A panic in here must not end the thread that serves everybody; the reply it drops answers EIO.
-fn shield(f: impl FnOnce()) {
-    if catch_unwind(AssertUnwindSafe(f)).is_err() {
-        tracing::error!("a file system request panicked; it was answered with EIO");
-    }
-}
-
-impl Adapter {
-    fn caller(&self, req: &Request) -> Caller {
-        Caller {
-            who: self.attribution.of(req.pid()),
-            uid: req.uid(),
-            gid: req.gid(),
-        }
-    }
-
-    /// Passes a change through preparation and the gate; `done` answers it.
-    fn change<T: 'static>(
-        &self,
-        req: &Request,
-        targets: Vec<(Target, Touch)>,
-        op: impl FnMut(&dyn View, &Ctx) -> Result<T, Fault> + Send + 'static,
-        done: impl FnOnce(Result<T, Errno>) + Send + 'static,
-    ) {
-        shield(|| self.attempt(req, targets, op, done).run());
-    }
-
-    fn attempt<T: 'static>(
-        &self,
-        req: &Request,
-        targets: Vec<(Target, Touch)>,
-        op: impl FnMut(&dyn View, &Ctx) -> Result<T, Fault> + Send + 'static,
-        done: impl FnOnce(Result<T, Errno>) + Send + 'static,
-    ) -> Attempt<T> {
-        Attempt {
-            view: Arc::clone(&self.view),
-            caller: self.caller(req),
-            targets,
-            write_back: false,
-            tries: 0,
-            op: Box::new(op),
-            done: Box::new(move |r| done(r.map_err(error))),
-        }
-    }
-
-    fn entry_reply(reply: ReplyEntry) -> impl FnOnce(Result<super::view::Entry, Errno>) + Send {
-        move |r| match r {
-            Ok(e) => reply.entry(&TTL, &entry_out(&e), Generation(e.generation)),
-            Err(e) => reply.error(e),
-        }
-    }
-
-    fn empty_reply(reply: ReplyEmpty) -> impl FnOnce(Result<(), Errno>) + Send {
-        move |r| match r {
-            Ok(()) => reply.ok(),
-            Err(e) => reply.error(e),
-        }
-    }
-}
-
-/// Does what can take as long as a disk does, on a thread of its own: a few waiting for the disk must not hold up all.
-fn aside(reply: ReplyEmpty, work: impl FnOnce() -> Result<(), rustix::io::Errno> + Send + 'static) {
-    let spawned = thread::Builder::new()
-        .name("fuse-sync".to_owned())
-        .spawn(move || {
-            shield(|| match work() {
-                Ok(()) => reply.ok(),
-                Err(e) => reply.error(error(e)),
-            });
-        });
-    if let Err(e) = spawned {
-        // The reply was dropped with the work, which answers EIO: better than to claim that something is durable.
-        tracing::error!("no thread for a sync: {e}");
-    }
-}
-
-/// Flags for a file that was opened; what the kernel believes of it is corrected first, so that the caller's first read
-/// already asks.
-fn settle_open(kernel: &Kernel, ino: u64, opened: &Opened) -> FopenFlags {
-    if opened.refresh
-        && let Err(e) = kernel.attributes(ino)
-    {
-        tracing::debug!("attributes not refreshed: {e}");
-    }
-    opened_flags(opened)
-}
-
-fn node(ino: INodeNo, touch: Touch) -> Vec<(Target, Touch)> {
-    vec![(Target::Node(ino.0), touch)]
-}
-
-fn name_in(parent: INodeNo, name: &[u8], touch: Touch) -> Vec<(Target, Touch)> {
-    vec![(Target::Name(parent.0, name.to_vec()), touch)]
-}
 
 impl Filesystem for Adapter {
     fn init(&mut self, _req: &Request, config: &mut KernelConfig) -> io::Result<()> {
@@ -722,21 +614,5 @@ impl Filesystem for Adapter {
                 Err(e) => reply.error(e),
             },
         );
-    }
-}
-
-fn xattr_reply(reply: ReplyXattr, size: u32, value: Result<Vec<u8>, rustix::io::Errno>) {
-    match value {
-        Err(e) => reply.error(error(e)),
-        Ok(v) => {
-            let len = u32::try_from(v.len()).unwrap_or(u32::MAX);
-            if size == 0 {
-                reply.size(len);
-            } else if len > size {
-                reply.error(Errno::ERANGE);
-            } else {
-                reply.data(&v);
-            }
-        }
     }
 }

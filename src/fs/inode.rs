@@ -155,18 +155,23 @@ impl Table {
 
     /// `found` was met as `name` in `parent`: its number and generation. Counts a look-up by the kernel if `counted`.
     pub fn meet(&mut self, parent: u64, name: &[u8], found: &Found, counted: bool) -> (u64, u64) {
-        let ino = match self.by_backing.get(&found.id) {
-            Some(ino) => *ino,
-            None => self.add(found.id),
+        let known = self.child(parent, name).filter(|i| {
+            self.nodes
+                .get(i)
+                .is_some_and(|n| n.id == found.id && n.ghost.is_none())
+        });
+        let ino = match (known, self.by_backing.get(&found.id)) {
+            (Some(ino), _) => ino,
+            // The root bound below itself: the protocol knows no second name of the root.
+            (None, Some(&ROOT)) | (None, None) => self.add(found.id),
+            (None, Some(ino)) => *ino,
         };
-        if ino != ROOT {
-            let link = Link {
-                parent,
-                name: name.into(),
-            };
-            let single = found.attr.nlink <= 1 || found.attr.kind == super::attr::FileKind::Dir;
-            self.name_it(ino, link, single);
-        }
+        let link = Link {
+            parent,
+            name: name.into(),
+        };
+        let single = found.attr.nlink <= 1 || found.attr.kind == super::attr::FileKind::Dir;
+        self.name_it(ino, link, single);
         let mut generation = 0;
         if let Some(node) = self.nodes.get_mut(&ino) {
             if counted {
@@ -194,7 +199,7 @@ impl Table {
         };
         self.next_generation += 1;
         self.nodes.insert(ino, Node::new(id, self.next_generation));
-        self.by_backing.insert(id, ino);
+        self.by_backing.entry(id).or_insert(ino);
         ino
     }
 

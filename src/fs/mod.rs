@@ -6,6 +6,7 @@
 //! keep what the design rests on.
 
 mod adapter;
+mod answer;
 mod attr;
 mod attribution;
 mod dirs;

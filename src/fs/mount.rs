@@ -14,7 +14,7 @@ use std::time::Duration;
 use fuser::{Session, SessionACL};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-use super::adapter::Adapter;
+use super::answer::Adapter;
 use super::attribution::Attribution;
 use super::error::Error;
 use super::invalidate::{Invalidate, Queue};

@@ -13,7 +13,7 @@ use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
 
 use backtrail::capture::observe::Observer;
-use backtrail::fs::{Gate, Invalidate, LiveView, MountOptions, Mounted};
+use backtrail::fs::{Error, Gate, Invalidate, LiveView, MountOptions, Mounted};
 use backtrail::model::{RepoPath, Touch, Writer};
 use rustix::fs::{Mode, OFlags};
 
@@ -153,7 +153,19 @@ pub fn world_in(dir: tempfile::TempDir) -> Option<World> {
         Arc::clone(&gate),
         hidden,
     );
-    let mounted = Mounted::mount(Arc::clone(&view), &live, MountOptions::default()).unwrap();
+    let mounted = match Mounted::mount(Arc::clone(&view), &live, MountOptions::default()) {
+        Ok(m) => m,
+        Err(
+            e @ (Error::NoDevice
+            | Error::DeviceDenied(_)
+            | Error::NoFusermount
+            | Error::Refused { .. }),
+        ) => {
+            eprintln!("skipped: {e}");
+            return None;
+        }
+        Err(e) => panic!("{e}"),
+    };
     Some(World {
         dir,
         real,
