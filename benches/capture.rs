@@ -12,6 +12,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,8 @@ use backtrail::store::{NewCommit, Publication, Store};
 
 const ROUNDS: usize = 41;
 const CHANGED: usize = 10;
+/// Says that the process is one that measures its memory.
+const MEMORY: &str = "memory-of";
 
 struct One;
 
@@ -81,9 +84,9 @@ fn median(mut all: Vec<Duration>) -> Duration {
 }
 
 /// Resident memory of this process.
-fn resident() -> usize {
+fn resident() -> u64 {
     let text = fs::read_to_string("/proc/self/statm").unwrap();
-    let pages: usize = text.split(' ').nth(1).unwrap().parse().unwrap();
+    let pages: u64 = text.split(' ').nth(1).unwrap().parse().unwrap();
     pages * 4096
 }
 
@@ -92,10 +95,42 @@ struct Figures {
     scan: Duration,
     again: Duration,
     ten: Duration,
+    spread: Duration,
     none: Duration,
     dir_moved: Duration,
     floor: Duration,
-    memory: isize,
+    /// Of a process that only knows the tree, bytes a file.
+    memory: u64,
+}
+
+/// What a process of its own needs for the tree, beyond what it needs for an empty one.
+fn memory(root: &Path, store: &Path, files: usize) -> u64 {
+    let need = |root: &Path, store: &Path| -> u64 {
+        let out = Command::new(std::env::current_exe().unwrap())
+            .arg(MEMORY)
+            .args([root, store])
+            .output()
+            .unwrap();
+        String::from_utf8(out.stdout)
+            .unwrap()
+            .trim()
+            .parse()
+            .unwrap()
+    };
+    let empty = tempfile::tempdir().unwrap();
+    let nothing = empty.path().join("project");
+    fs::create_dir(&nothing).unwrap();
+    let floor = need(&nothing, &empty.path().join("store"));
+    need(root, store).saturating_sub(floor) / files as u64
+}
+
+/// In that process.
+fn say_memory(root: &Path, store: &Path) {
+    let store = Arc::new(Store::open(store).unwrap());
+    let r = Recorder::open(store, root, Settings::default()).unwrap();
+    r.start_scan(Arc::new(One));
+    assert!(r.wait_scan(Duration::from_secs(600)));
+    println!("{}", resident());
 }
 
 fn measure(files: usize) -> Figures {
@@ -115,9 +150,7 @@ fn measure(files: usize) -> Figures {
     };
     let (first, scan) = start(&store);
     drop(first);
-    let before = resident();
     let (recorder, again) = start(&store);
-    let memory = resident() as isize - before as isize;
     let who = Writer {
         origin: Origin::Inside,
         pid: 1,
@@ -125,19 +158,28 @@ fn measure(files: usize) -> Figures {
         cgroup: String::new(),
     };
     let mut ten = Vec::new();
+    let mut spread = Vec::new();
     let mut none = Vec::new();
     let mut floor = Vec::new();
     for round in 0..ROUNDS {
-        for i in 0..CHANGED {
-            let path = &paths[(i * 7919 + round * 31) % paths.len()];
-            recorder.before(path, Touch::Content);
-            fs::write(root.join(path.as_path()), format!("round {round} {i}")).unwrap();
-            recorder.changed(path, Touch::Content, &who);
+        // The same ten places in either tree, and ten places all over it (in as many directories, if there are).
+        let places = [("near", 1_000, &mut ten), ("far", paths.len(), &mut spread)];
+        for (word, among, figures) in places {
+            for i in 0..CHANGED {
+                let path = &paths[(i * 7919 + round * 31) % among];
+                recorder.before(path, Touch::Content);
+                fs::write(
+                    root.join(path.as_path()),
+                    format!("round {round} {i} {word}"),
+                )
+                .unwrap();
+                recorder.changed(path, Touch::Content, &who);
+            }
+            let begin = Instant::now();
+            let made = cut(&recorder);
+            figures.push(begin.elapsed());
+            assert_eq!(made.commits.len(), 1);
         }
-        let begin = Instant::now();
-        let made = cut(&recorder);
-        ten.push(begin.elapsed());
-        assert_eq!(made.commits.len(), 1);
         let begin = Instant::now();
         assert!(cut(&recorder).commits.is_empty());
         none.push(begin.elapsed());
@@ -180,19 +222,29 @@ fn measure(files: usize) -> Figures {
         assert_eq!(cut(&recorder).commits.len(), 1);
         dir_moved.push(begin.elapsed());
     }
+    drop(recorder);
+    drop(store);
     Figures {
+        memory: memory(&root, &dir.path().join("store"), files),
         fill,
         scan,
         again,
         ten: median(ten),
+        spread: median(spread),
         none: median(none),
         dir_moved: median(dir_moved),
         floor: median(floor),
-        memory,
     }
 }
 
 fn main() {
+    let args: Vec<std::ffi::OsString> = std::env::args_os().skip(1).collect();
+    if let [word, root, store] = args.as_slice()
+        && word == MEMORY
+    {
+        say_memory(Path::new(root), Path::new(store));
+        return;
+    }
     let small = measure(1_000);
     let large = measure(100_000);
     let ms = |d: Duration| d.as_secs_f64() * 1000.0;
@@ -204,13 +256,11 @@ fn main() {
     row("first scan, ms", &|f| ms(f.scan));
     row("start with nothing changed, ms", &|f| ms(f.again));
     row("checkpoint of 10 changed files, ms", &|f| ms(f.ten));
+    row("  the same all over the tree, ms", &|f| ms(f.spread));
     row("  of that the store's commit alone, ms", &|f| ms(f.floor));
     row("checkpoint of nothing, ms", &|f| ms(f.none));
     row("checkpoint of a moved directory (20), ms", &|f| {
         ms(f.dir_moved)
     });
-    println!(
-        "memory of the known tree, bytes a file: about {}",
-        large.memory / 100_000
-    );
+    row("memory at its peak, bytes a file", &|f| f.memory as f64);
 }

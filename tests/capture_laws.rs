@@ -8,10 +8,11 @@
 
 mod capture_common;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use backtrail::model::{RepoPath, TreeId};
+use backtrail::model::{CommitId, RepoPath, TreeId};
 use backtrail::store::Store;
 use capture_common::*;
 use proptest::prelude::*;
@@ -108,6 +109,30 @@ fn replayed(store: &Store, tree: TreeId) {
     }
 }
 
+/// The leaves that differ between two trees.
+fn leaves(store: &Store, a: TreeId, b: TreeId) -> BTreeSet<RepoPath> {
+    backtrail::diff::tree::trees(store, a, b, &[])
+        .unwrap()
+        .into_iter()
+        .filter(backtrail::diff::tree::PathChange::has_leaf)
+        .map(|c| c.path)
+        .collect()
+}
+
+/// The commits of one checkpoint share its changes out: together they are all of them, and no path is in two.
+fn shared_out(store: &Store, before: TreeId, commits: &[CommitId]) {
+    let mut at = before;
+    let mut all = BTreeSet::new();
+    for id in commits {
+        let tree = store.commit(*id).unwrap().tree;
+        for path in leaves(store, at, tree) {
+            assert!(all.insert(path.clone()), "{path} is in two commits");
+        }
+        at = tree;
+    }
+    assert_eq!(all, leaves(store, before, at));
+}
+
 fn remove(path: &Path) {
     if fs::remove_file(path).is_err() {
         let _ = fs::remove_dir_all(path);
@@ -178,6 +203,7 @@ proptest! {
                     prop_assert_eq!(project.commits() - before, made.commits.len() as u64);
                     prop_assert_eq!(made.commits.is_empty(), tree == project.head_tree());
                     replayed(&project.store, project.head_tree());
+                    shared_out(&project.store, tree, &made.commits);
                     prop_assert!(project.cut().commits.is_empty());
                 }
                 Op::Restart(n) => {

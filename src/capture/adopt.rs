@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 
-use super::cut::{Cut, Made, node_of};
+use super::apply::node_of;
+use super::cut::{Cut, Made};
 use super::disk::{Stamp, Stat, Type};
 use super::error::Result;
 use super::found::{Content, Seen};

@@ -8,17 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 
 use super::dirty::{Mark, Move, Read};
-use super::disk::Type;
 use super::error::{Error, Result};
-use super::found::{Content, Findings, Found, Seen};
+use super::found::Findings;
 use super::group::Attribution;
-use super::ignore_rules::{Reach, Rules};
+use super::ignore_rules::Rules;
 use super::recorder::Recorder;
 use super::settings::{self, Settings};
 use super::subtree;
 use super::sweep::Sweep;
-use super::workspace::{Node, Other, What, Workspace};
-use crate::model::{Cause, CommitId, Kind, Link, OpId, RepoPath, SessionId, Step, Writer};
+use crate::model::{Cause, CommitId, Link, OpId, RepoPath, SessionId, Step, Writer};
 use crate::store;
 
 /// Writers of the rules that changed, by the directory in which the rule holds.
@@ -85,48 +83,6 @@ pub(super) struct Notes {
     /// Directories below which rules changed or names moved.
     pub reconsider: BTreeSet<RepoPath>,
     pub rule_writers: RuleWriters,
-}
-
-/// What the workspace keeps of a thing that was looked at.
-pub(super) fn node_of(seen: &Seen) -> Node {
-    let (stat, stamp) = (&seen.stat, seen.stamp);
-    let other = |kind| What::Other(Box::new(Other { kind, stamp }));
-    let what = match (&seen.content, stat.kind) {
-        (Content::Blob { blob, size, .. }, _) => What::File {
-            blob: *blob,
-            size: *size,
-            dev: stamp.dev,
-            ino: stamp.ino,
-            mtime_ns: stamp.mtime_ns,
-            ctime_ns: if stamp.size == *size {
-                stamp.ctime_ns
-            } else {
-                i64::MIN
-            },
-        },
-        (Content::Target(target), _) => other(Kind::Symlink(target.clone())),
-        (Content::Nothing, Type::Fifo) => other(Kind::Fifo),
-        (Content::Nothing, Type::Socket) => other(Kind::Socket),
-        (Content::Nothing, Type::Device { block }) => other(Kind::Device {
-            block,
-            rdev: stat.rdev,
-        }),
-        (Content::Nothing, _) => What::Dir {
-            dev: stamp.dev,
-            ino: stamp.ino,
-        },
-    };
-    let mode = if stat.kind == Type::Symlink {
-        0o777
-    } else {
-        stat.mode as u16
-    };
-    Node {
-        what,
-        mode,
-        uid: stat.uid,
-        gid: stat.gid,
-    }
 }
 
 impl Recorder {
@@ -444,96 +400,4 @@ impl Recorder {
         }
         Ok(made)
     }
-
-    /// Brings what was found into the workspace. The paths that did not hold still while they were read.
-    fn apply(
-        &self,
-        workspace: &mut Workspace,
-        findings: Findings,
-        notes: &mut Notes,
-    ) -> Vec<RepoPath> {
-        notes.problems.extend(findings.problems);
-        let mut restless = Vec::new();
-        let mut state = self.state();
-        for (dir, names) in findings.names {
-            if findings.listed.contains(&dir) {
-                workspace.retain(&dir, |name| names.contains_key(name));
-            }
-            for (name, found) in names {
-                let Ok(path) = dir.join(&name) else { continue };
-                match found {
-                    Found::Absent => {
-                        workspace.remove(&path);
-                        state.dirty.link(&path, None);
-                        state.dirty.unlink_below(&path);
-                        forget_left_out(&mut state.left_out, &path);
-                    }
-                    Found::LeftOut(is_dir) => {
-                        workspace.remove(&path);
-                        state.left_out.insert(path, is_dir);
-                    }
-                    Found::Unreadable(why) => notes.problems.push(why),
-                    Found::There(seen) => {
-                        if let Content::Blob { still, .. } = seen.content {
-                            let several = seen.stat.nlink > 1;
-                            let inode = several.then_some((seen.stamp.dev, seen.stamp.ino));
-                            state.dirty.link(&path, inode);
-                            if !still {
-                                restless.push(path.clone());
-                            }
-                        }
-                        workspace.set(&path, node_of(&seen));
-                        if !state.left_out.is_empty() {
-                            state.left_out.remove(&path);
-                        }
-                    }
-                }
-            }
-        }
-        restless
-    }
-
-    /// Forgets what the changed rules leave out now.
-    fn drop_left_out(&self, workspace: &mut Workspace, notes: &Notes) {
-        let rules = self.rules();
-        let limit = rules.settings().ignored_file_limit;
-        let plain = rules.settings().exclude.is_empty();
-        let mut out = Vec::new();
-        for top in &notes.reconsider {
-            for dir in workspace.dirs_within(top) {
-                let reach = rules.reach(&dir);
-                if reach == Reach::Out {
-                    out.push((dir, true));
-                    continue;
-                }
-                for (name, node) in workspace.children(&dir) {
-                    let size = node.stamp().map_or(0, |s| s.size);
-                    if node.is_dir() || (reach == Reach::Whole && plain && size <= limit) {
-                        continue;
-                    }
-                    if let Ok(path) = dir.join(name)
-                        && !rules.captures(&path, false, size)
-                    {
-                        out.push((path, false));
-                    }
-                }
-            }
-        }
-        let mut state = self.state();
-        for (path, is_dir) in out {
-            if workspace.remove(&path).is_some() {
-                state.left_out.insert(path, is_dir);
-            }
-        }
-    }
-}
-
-fn forget_left_out(left_out: &mut BTreeMap<RepoPath, bool>, path: &RepoPath) {
-    if left_out.is_empty() {
-        return;
-    }
-    for below in subtree::keys_below(left_out, path) {
-        left_out.remove(&below);
-    }
-    left_out.remove(path);
 }

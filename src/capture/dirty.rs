@@ -325,6 +325,12 @@ impl Dirty {
         Some(names.iter().map(|n| self.former_name(n)).collect())
     }
 
+    /// Whether any file is known to have several names.
+    #[must_use]
+    pub fn has_links(&self) -> bool {
+        !self.links.inode.is_empty()
+    }
+
     /// `path` is one name of `inode`, which has several; `None`: it is the only one. A name at the last swap.
     pub fn link(&mut self, path: &RepoPath, inode: Option<(u64, u64)>) {
         if inode.is_none() && self.links.inode.is_empty() {
@@ -378,5 +384,102 @@ impl Links {
         for (path, inode) in values {
             self.set(renamed(&path, &m.from, &m.to, m.exchange), Some(inode));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn p(s: &str) -> RepoPath {
+        RepoPath::try_from(s).unwrap()
+    }
+
+    fn who(comm: &str) -> Writer {
+        Writer {
+            comm: comm.to_owned(),
+            ..Writer::outside()
+        }
+    }
+
+    fn rename_in(dirty: &mut Dirty, from: &str, to: &str, exchange: bool) {
+        let m = Move {
+            from: p(from),
+            to: p(to),
+            exchange,
+        };
+        dirty.rename(m, false, &who("mv"));
+    }
+
+    #[test]
+    fn marks_follow_renames_and_names_can_be_traced_back() {
+        let mut d = Dirty::default();
+        assert!(d.mark(&p("a/x"), Read::Always, false, &who("w")));
+        assert!(!d.mark(&p("a/x"), Read::Trust, false, &who("w")));
+        rename_in(&mut d, "a", "b", false);
+        rename_in(&mut d, "b/x", "c", false);
+        rename_in(&mut d, "c", "e", true);
+        assert_eq!(d.former_name(&p("e")), p("a/x"));
+        assert_eq!(d.former_name(&p("c")), p("e"));
+        assert_eq!(d.present_name(&p("a/x")), p("e"));
+        assert!(d.is_marked(&p("b/anything")), "all below a moved directory");
+        assert!(!d.is_marked(&p("z")));
+        let epoch = d.swap();
+        let mark = &epoch.marks[&p("e")];
+        assert_eq!(mark.read, Read::Always);
+        assert_eq!(mark.writers.len(), 2);
+        assert_eq!(epoch.moves.len(), 3);
+        assert!(d.burst().is_none() && d.len() == 0);
+    }
+
+    #[test]
+    fn what_is_given_back_has_its_present_name() {
+        let mut d = Dirty::default();
+        d.mark(&p("a/x"), Read::Check, true, &who("w"));
+        let epoch = d.swap();
+        rename_in(&mut d, "a", "b", false);
+        d.mark(&p("b/x"), Read::Trust, false, &who("v"));
+        d.give_back(epoch.marks);
+        let again = d.swap().marks;
+        let mark = &again[&p("b/x")];
+        assert_eq!((mark.read, mark.tree), (Read::Check, true));
+        assert_eq!(mark.writers.len(), 2);
+    }
+
+    #[test]
+    fn open_files_are_checked_until_they_are_closed() {
+        let mut d = Dirty::default();
+        d.opened(&p("f"), &who("db"));
+        d.opened(&p("f"), &who("db"));
+        assert_eq!(d.len(), 0, "opening changes nothing");
+        assert_eq!(d.swap().marks[&p("f")].read, Read::Check);
+        rename_in(&mut d, "f", "g", false);
+        d.closed(&p("g"));
+        d.swap();
+        assert_eq!(d.open(), [p("g")]);
+        d.closed(&p("g"));
+        assert_eq!(d.swap().marks[&p("g")].read, Read::Check);
+        assert!(d.swap().marks.is_empty() && d.open().is_empty());
+        assert!(!d.closed(&p("g")), "once more is no harm");
+        d.opened(&p("d/f"), &who("db"));
+        d.forget_open(&p("d"));
+        assert!(d.open().is_empty());
+    }
+
+    #[test]
+    fn names_of_one_file_are_marked_together() {
+        let mut d = Dirty::default();
+        d.link(&p("a"), Some((1, 2)));
+        d.link(&p("d/b"), Some((1, 2)));
+        rename_in(&mut d, "d", "e", false);
+        d.swap();
+        d.mark(&p("a"), Read::Always, false, &who("w"));
+        assert!(d.is_marked(&p("e/b")));
+        assert_eq!(d.names_of((1, 2)).unwrap(), [p("a"), p("e/b")]);
+        d.unlink_below(&p("e"));
+        assert!(d.siblings(&p("a")).is_empty());
+        d.link(&p("a"), None);
+        assert!(!d.has_links());
     }
 }

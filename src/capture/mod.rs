@@ -1,6 +1,7 @@
 //! From changes to commits, and from commits back to files.
 
 mod adopt;
+mod apply;
 mod commit;
 mod cut;
 mod dirty;

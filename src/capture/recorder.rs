@@ -59,7 +59,7 @@ pub struct Recorder {
     pub(super) state: Mutex<State>,
     pub(super) turns: Turns,
     pub(super) changed: Arc<Notify>,
-    /// The state before any change of this process, for the first scan.
+    /// Set once the first scan has been begun.
     pub(super) started: OnceLock<()>,
 }
 

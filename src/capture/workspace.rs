@@ -223,6 +223,31 @@ impl Workspace {
         true
     }
 
+    /// Takes note of all that the known directory `dir` holds, sorted by name, where nothing was known in it. Packs
+    /// closer than one by one.
+    pub fn fill(&mut self, dir: &RepoPath, nodes: Vec<(Box<[u8]>, Node)>) {
+        let below: Vec<RepoPath> = nodes
+            .iter()
+            .filter(|(_, node)| node.is_dir())
+            .filter_map(|(name, _)| dir.join(name).ok())
+            .collect();
+        let Some(known) = self.dirs.get_mut(dir) else {
+            return;
+        };
+        known.children = nodes.into_iter().collect();
+        self.touch(dir);
+        for path in below {
+            self.dirs.insert(path.clone(), Dir::default());
+            self.touch(&path);
+        }
+    }
+
+    /// Whether nothing is known in the directory `dir`.
+    #[must_use]
+    pub fn is_blank(&self, dir: &RepoPath) -> bool {
+        self.dirs.get(dir).is_some_and(|d| d.children.is_empty())
+    }
+
     fn drop_dirs(&mut self, dir: &RepoPath) {
         for d in self.dirs_within(dir) {
             self.dirs.remove(&d);
@@ -404,5 +429,120 @@ impl Workspace {
             }
         }
         found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn p(s: &str) -> RepoPath {
+        RepoPath::try_from(s).unwrap()
+    }
+
+    fn file(n: u8) -> Node {
+        Node {
+            what: What::File {
+                blob: BlobId([n; 32]),
+                size: 1,
+                dev: 1,
+                ino: u64::from(n),
+                mtime_ns: 0,
+                ctime_ns: 0,
+            },
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+        }
+    }
+
+    fn dir() -> Node {
+        Node {
+            what: What::Dir { dev: 1, ino: 1 },
+            mode: 0o755,
+            uid: 0,
+            gid: 0,
+        }
+    }
+
+    fn sample() -> (tempfile::TempDir, Store, Workspace) {
+        let at = tempfile::tempdir().unwrap();
+        let store = Store::open(at.path()).unwrap();
+        let mut w = Workspace::default();
+        for d in ["a", "a/b", "c"] {
+            assert!(w.set(&p(d), dir()));
+        }
+        for (n, f) in ["a/b/x", "a/y", "c/z"].into_iter().enumerate() {
+            assert!(w.set(&p(f), file(n as u8)));
+        }
+        w.seal(&store).unwrap();
+        w.settled();
+        (at, store, w)
+    }
+
+    #[test]
+    fn only_changed_directories_are_stored_again() {
+        let (_at, store, mut w) = sample();
+        let first = w.seal(&store).unwrap();
+        assert!(w.sealed.is_empty(), "nothing to do");
+        // Looked at again, and found the same but for times.
+        let mut again = file(0);
+        if let What::File { mtime_ns, .. } = &mut again.what {
+            *mtime_ns = 5;
+        }
+        w.set(&p("a/b/x"), again);
+        assert_eq!(w.seal(&store).unwrap(), first);
+        assert!(w.sealed.is_empty());
+        w.set(&p("a/b/x"), file(9));
+        assert_ne!(w.seal(&store).unwrap(), first);
+        assert_eq!(w.sealed, [p("a/b"), p("a"), RepoPath::root()]);
+        w.doubt(&[p("a/b/x")]);
+        assert_eq!(
+            w.get(&p("a/b/x")).unwrap().stamp().unwrap().ctime_ns,
+            i64::MIN
+        );
+        w.seal(&store).unwrap();
+        assert_eq!(w.sealed.len(), 3, "stored again");
+    }
+
+    #[test]
+    fn a_moved_subtree_keeps_its_trees() {
+        let (_at, store, mut w) = sample();
+        let first = w.seal(&store).unwrap();
+        w.rename(&p("a"), &p("c/moved"), false);
+        assert!(w.get(&p("a")).is_none() && !w.is_dir(&p("a/b")));
+        assert!(w.get(&p("c/moved/b/x")).is_some());
+        w.seal(&store).unwrap();
+        assert_eq!(w.sealed, [p("c"), RepoPath::root()]);
+        w.rename(&p("c/moved"), &p("a"), false);
+        assert_eq!(w.seal(&store).unwrap(), first);
+        w.rename(&p("a"), &p("c"), true);
+        assert!(w.get(&p("c/b/x")).is_some() && w.get(&p("a/z")).is_some());
+        w.rename(&p("a"), &p("c"), true);
+        assert_eq!(w.seal(&store).unwrap(), first);
+        // Nothing is known at the old name: nothing is known at the new one.
+        w.rename(&p("none"), &p("a"), false);
+        assert!(!w.is_dir(&p("a")) && !w.is_dir(&p("a/b")));
+    }
+
+    #[test]
+    fn what_takes_a_directorys_place_drops_what_it_held() {
+        let (_at, store, mut w) = sample();
+        w.set(&p("a"), file(7));
+        assert!(!w.set(&p("a/y"), file(1)), "no directory any more");
+        assert_eq!(w.dirs_within(&RepoPath::root()), [RepoPath::root(), p("c")]);
+        w.set(&p("a"), dir());
+        assert!(w.is_blank(&p("a")));
+        w.fill(
+            &p("a"),
+            vec![(b"sub"[..].into(), dir()), (b"z"[..].into(), file(3))],
+        );
+        assert!(w.is_dir(&p("a/sub")));
+        w.retain(&p("a"), |name| name == b"z");
+        assert!(!w.is_dir(&p("a/sub")));
+        let tree = store.tree(w.seal(&store).unwrap()).unwrap();
+        assert_eq!(tree.entries.len(), 2);
+        assert_eq!(w.names_of(&BTreeSet::from([(1, 3)])), [p("a/z")]);
     }
 }
