@@ -259,6 +259,8 @@ async fn bursts(core: Arc<Core>, recorder: Arc<Recorder>) {
                 tokio::time::sleep(LONGEST_BURST).await;
             }
         }
+        // Also when nothing had really changed.
+        core.tell_status();
     }
 }
 

@@ -139,8 +139,9 @@ impl Core {
         // One that failed half-way is finished first; its intent says how.
         self.recover()?;
         let recorder = self.scanned()?;
-        // Most of what is there is committed before anything stands still, so that the stillness is short.
-        self.cut(Cause::Safety, None, None)?;
+        // Most of what is there is committed before anything stands still, so that the stillness is short. News of the
+        // real directory are waited for once, below.
+        self.cut(Cause::Quiet, None, None)?;
         // The turn before the gate: a checkpoint under way may wait for requests that a closed gate would park.
         let mut report = recorder.exclusive(|workspace| {
             let mut frozen = Frozen::ask(&self.sessions);

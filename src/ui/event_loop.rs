@@ -1,7 +1,7 @@
 //! The loop: waits for whatever comes first, lets [`update`] take it, draws when there is something new.
 //!
-//! Nothing is polled. A burst of messages is taken as one; frames are at least 16 ms apart; when nothing happens, nothing
-//! wakes.
+//! Nothing is polled. A burst of messages is taken as one; frames are at least 16 ms apart (one that a key asks for 4 ms);
+//! when nothing happens, nothing wakes.
 
 use std::io;
 use std::sync::Arc;
@@ -29,6 +29,9 @@ use super::{Error, Options};
 
 /// Shortest time between frames.
 const FRAME: Duration = Duration::from_millis(16);
+
+/// The same for a frame that a key asks for: news may have been drawn just before it.
+const KEY_FRAME: Duration = Duration::from_millis(4);
 
 /// Messages taken before a frame is drawn in between.
 const BURST: usize = 512;
@@ -149,6 +152,11 @@ pub(crate) async fn run(
             },
         };
         dirty = true;
+        let least = if matches!(msg, Msg::Key(_)) {
+            KEY_FRAME
+        } else {
+            FRAME
+        };
         for msg in burst(msg, &mut messages) {
             for effect in update(&mut app, msg) {
                 match runner.run(effect) {
@@ -164,8 +172,8 @@ pub(crate) async fn run(
                 }
             }
         }
-        // The first key after a pause must not wait for a frame's time to pass.
-        if last_frame.elapsed() >= FRAME {
+        // A person waits for what a key does, not for a frame's time to pass.
+        if last_frame.elapsed() >= least {
             guard.draw(&mut app)?;
             last_frame = Instant::now();
             dirty = false;
