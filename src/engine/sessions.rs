@@ -236,6 +236,8 @@ impl Core {
             time: start,
         });
         self.store.put_step(&step).map_err(Failure::from)?;
+        // A session that is cut off in its first second has still been there.
+        self.store.sync().map_err(Failure::from)?;
         self.tell_row(&step);
         let dir = self.project.agent_dir(&id.short());
         super::project::private_dir(&dir)?;
