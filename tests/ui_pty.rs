@@ -68,6 +68,7 @@ fn recording(broken: bool) -> Recording {
             from_line: None,
             effect: None,
             labels: Vec::new(),
+            talk: Default::default(),
         })
         .collect();
     Recording {

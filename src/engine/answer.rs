@@ -188,6 +188,7 @@ impl Core {
             from_line,
             effect,
             labels,
+            talk: step.talk,
         })
     }
 

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{
     BlobId, CallKind, Cause, CommitId, EmitEvent, Link, LinkRule, OpId, OpKind, Ordinal, RefTarget,
-    RepoPath, Session, SessionId, Status, StepId, StepKind, Time, TreeId, Writer,
+    RepoPath, Session, SessionId, Source, Status, StepId, StepKind, Talk, Time, Tokens, TreeId,
+    Writer,
 };
 
 /// Number of the protocol's meaning. Both sides must have the same.
@@ -267,6 +268,26 @@ pub enum Request {
     Sessions,
     /// Re-hashes the store. -> `Verify`
     Verify,
+    /// Every change of a file that is known, in order. -> `Effects`
+    Effects,
+    /// The records of the trace that a step was read from, as they are. -> `Raw`
+    Raw {
+        /// Which step.
+        id: StepId,
+    },
+    /// The recordings that agents keep on this machine, newest first. -> `Recordings`
+    Recordings {
+        /// Without so many of the newest.
+        #[serde(default)]
+        skip: usize,
+        /// At most so many.
+        limit: usize,
+    },
+    /// What is in one recording. -> `Recording`
+    Recording {
+        /// Its main file, as `Recordings` gave it.
+        path: String,
+    },
 }
 
 /// What the engine answers.
@@ -315,6 +336,184 @@ pub enum Response {
         /// What is wrong, a line each; empty when all is well.
         faults: Vec<String>,
     },
+    /// See [`Request::Effects`].
+    Effects(Vec<EffectInfo>),
+    /// See [`Request::Raw`].
+    Raw(Vec<RawRecord>),
+    /// See [`Request::Recordings`].
+    Recordings {
+        /// How many there are in all.
+        total: usize,
+        /// This page.
+        items: Vec<RecordingInfo>,
+    },
+    /// See [`Request::Recording`].
+    Recording(Box<RecordingInfo>),
+}
+
+/// One change of one file, as `backtrail effects` prints it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EffectInfo {
+    /// The step it belongs to.
+    pub step: Option<Ordinal>,
+    /// The tool call, by the agent's id.
+    pub tool_call_id: Option<String>,
+    /// Relative to the session's working directory (absolute when it lies outside of that).
+    pub path: String,
+    /// `create`, `modify`, `delete`, `rename` or `mode`.
+    pub op: String,
+    /// `transcript` (told by the trace), `outside` (inferred: no record explains it) or `filesystem` (captured).
+    pub evidence: String,
+    /// The content before.
+    pub before: Known,
+    /// The content after.
+    pub after: Known,
+}
+
+/// A file's content at one moment, as far as it is known. As JSON: an object, `null`, or `"unknown"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    /// This content.
+    Content {
+        /// Our id of it.
+        blake3: BlobId,
+        /// Git's blob id of it (SHA-1).
+        git_sha1: [u8; 20],
+        /// Length in bytes.
+        size: u64,
+    },
+    /// There is no file.
+    Absent,
+    /// There is a file; its content is not known.
+    Unknown,
+}
+
+impl Serialize for Known {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeMap as _;
+        match self {
+            Self::Absent => s.serialize_none(),
+            Self::Unknown => s.serialize_str("unknown"),
+            Self::Content {
+                blake3,
+                git_sha1,
+                size,
+            } => {
+                let mut hex = String::with_capacity(40);
+                for byte in git_sha1 {
+                    hex.push_str(&format!("{byte:02x}"));
+                }
+                let mut map = s.serialize_map(Some(3))?;
+                map.serialize_entry("blake3", blake3)?;
+                map.serialize_entry("git_sha1", &hex)?;
+                map.serialize_entry("size", size)?;
+                map.end()
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Known {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Form {
+            Content {
+                blake3: BlobId,
+                git_sha1: String,
+                size: u64,
+            },
+            Word(String),
+            Absent(()),
+        }
+        use serde::de::Error as _;
+        Ok(match Form::deserialize(d)? {
+            Form::Absent(()) => Self::Absent,
+            Form::Word(word) if word == "unknown" => Self::Unknown,
+            Form::Word(word) => return Err(D::Error::custom(format!("not a content: {word:?}"))),
+            Form::Content {
+                blake3,
+                git_sha1,
+                size,
+            } => {
+                let bad = || D::Error::custom("git_sha1 is not 40 hexadecimal digits");
+                let mut bytes = [0; 20];
+                if git_sha1.len() != 40 {
+                    return Err(bad());
+                }
+                for (i, byte) in bytes.iter_mut().enumerate() {
+                    let digits = git_sha1.get(2 * i..2 * i + 2).ok_or_else(bad)?;
+                    *byte = u8::from_str_radix(digits, 16).map_err(|_| bad())?;
+                }
+                Self::Content {
+                    blake3,
+                    git_sha1: bytes,
+                    size,
+                }
+            }
+        })
+    }
+}
+
+/// A record of a trace as it lies in its file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RawRecord {
+    /// Where.
+    pub source: Source,
+    /// Its bytes.
+    #[serde(with = "base64_bytes")]
+    pub bytes: Vec<u8>,
+}
+
+/// A recording on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordingInfo {
+    /// Its main file.
+    pub path: String,
+    /// The format, by its short name.
+    pub format: String,
+    /// When it was last written.
+    pub modified: Time,
+    /// Length of the main file in bytes.
+    pub size: u64,
+    /// What is in it, once it has been looked into.
+    #[serde(default)]
+    pub summary: Option<RecordingSummary>,
+}
+
+/// What is in a recording.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct RecordingSummary {
+    /// The agent's working directory.
+    pub project: String,
+    /// The agent's name.
+    pub agent: String,
+    /// Its version.
+    pub version: String,
+    /// The model.
+    pub model: String,
+    /// The git branch at the start.
+    pub branch: String,
+    /// The first and the last time in it.
+    pub start: Option<Time>,
+    /// See `start`.
+    pub end: Option<Time>,
+    /// Records read.
+    pub records: u64,
+    /// Steps.
+    pub steps: u64,
+    /// Prompts of the person.
+    pub turns: u64,
+    /// Tokens of all answers.
+    pub tokens: Tokens,
+    /// Files that it tells changes of.
+    pub files: u64,
+    /// The last thing that the person asked, first line.
+    pub last_prompt: String,
+    /// A title or summary.
+    pub title: String,
+    /// The agent's ids of the sessions in it.
+    pub sessions: Vec<String>,
 }
 
 /// What the engine tells subscribers.
@@ -507,6 +706,9 @@ pub struct Row {
     pub effect: Option<Effect>,
     /// Labels on it or on its commits.
     pub labels: Vec<String>,
+    /// Its place in the conversation.
+    #[serde(default, skip_serializing_if = "Talk::is_plain")]
+    pub talk: Talk,
 }
 
 /// A page of rows.
@@ -687,6 +889,9 @@ pub fn rule_words(rule: LinkRule) -> &'static str {
         LinkRule::Time => "the time fits; several calls were open",
         LinkRule::Unclaimed => "no call claims it",
         LinkRule::Asked => "asked for",
+        LinkRule::Told => "the trace tells the change",
+        LinkRule::Content => "the trace tells the content that was captured",
+        LinkRule::Inferred => "no record explains it: a later one shows other content",
     }
 }
 

@@ -449,6 +449,15 @@ impl Core {
                 ))
             }
             Request::Sessions => Response::Sessions(self.store.sessions().map_err(Failure::from)?),
+            Request::Effects
+            | Request::Raw { .. }
+            | Request::Recordings { .. }
+            | Request::Recording { .. } => {
+                return Err(ApiError::new(
+                    ErrorCode::Unsupported,
+                    "only a recording answers that",
+                ));
+            }
             Request::Verify => {
                 let report = self.store.verify().map_err(Failure::from)?;
                 Response::Verify {

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::capture::recorder::{Attribution, Group};
 use crate::model::{
     CallKind, Cause, CommitId, LinkRule, Ordinal, Origin, RepoPath, SessionId, Status, Step,
-    StepId, StepKind, Time, Writer,
+    StepId, StepKind, Talk, Time, Writer,
 };
 use crate::store::{self, NewCommit, Store};
 use crate::trace::calls::{OpenCall, Running, claim};
@@ -98,6 +98,8 @@ impl Timeline {
             output: None,
             paths: Vec::new(),
             state: None,
+            talk: Talk::default(),
+            sources: Vec::new(),
         }
     }
 

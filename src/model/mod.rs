@@ -19,6 +19,8 @@ pub use event::{EmitBody, EmitEvent};
 pub use id::{BlobId, CommitId, IdError, OpId, SessionId, StepId, TreeId};
 pub use op::{OpKind, Operation, RefChange, RefTarget};
 pub use path::{PathError, RepoPath, neutral};
-pub use step::{CallKind, Link, LinkRule, Ordinal, Session, Status, Step, StepKind};
+pub use step::{
+    CallKind, Link, LinkRule, Ordinal, Session, Source, Status, Step, StepKind, Talk, Tokens,
+};
 pub use time::Time;
 pub use tree::{Entry, Kind, Tree};

@@ -173,6 +173,70 @@ pub struct Step {
     /// For a marker that set the workspace (rollback, undo, switch): the state it went to.
     #[serde(default)]
     pub state: Option<CommitId>,
+    /// Its place in the conversation.
+    #[serde(default, skip_serializing_if = "Talk::is_plain")]
+    pub talk: Talk,
+    /// The records of the trace that it was read from: what began it, then its result.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sources: Vec<Source>,
+}
+
+/// A step's place in the conversation: whose answer it is part of, which agent speaks, whether it still counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Talk {
+    /// The model's answer it is part of, counted from 1 in its session; 0 for none.
+    #[serde(default)]
+    pub answer: u32,
+    /// Who speaks: 0 the main agent, else the subagent of that number in its session.
+    #[serde(default)]
+    pub thread: u32,
+    /// How many agents stand above it: 0 for the main agent.
+    #[serde(default)]
+    pub depth: u8,
+    /// For a call that started a subagent: its number.
+    #[serde(default)]
+    pub child: Option<u32>,
+    /// On a branch of the conversation that was left by a rewind or a retry.
+    #[serde(default)]
+    pub dead: bool,
+    /// What the answer cost, on its first step only.
+    #[serde(default)]
+    pub tokens: Option<Tokens>,
+}
+
+impl Talk {
+    /// Whether it says nothing.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Tokens; what a trace does not tell is 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Tokens {
+    /// Fresh input, without what came from the cache.
+    pub input: u64,
+    /// Output, with reasoning.
+    pub output: u64,
+    /// Read from the cache.
+    pub cache_read: u64,
+    /// Written to the cache.
+    pub cache_write: u64,
+}
+
+/// A record of a trace that a step was read from.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Source {
+    /// The file, as it was called when it was read (what is not UTF-8 is escaped).
+    pub file: String,
+    /// The whole file's content, where it is kept in the store (`import`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blob: Option<BlobId>,
+    /// First byte.
+    pub offset: u64,
+    /// Length in bytes.
+    pub len: u64,
 }
 
 /// Which rule tied a change to a step.
@@ -192,6 +256,12 @@ pub enum LinkRule {
     Unclaimed,
     /// The step itself asked for the commit (rollback, manual checkpoint, ...).
     Asked,
+    /// The trace itself tells the change (an edit's text, a patch).
+    Told,
+    /// The content that the trace tells is the content that was captured.
+    Content,
+    /// Nothing in the trace explains it: a later record shows other content than the last one left.
+    Inferred,
 }
 
 /// A link from a step to a commit, with its evidence. Better evidence may replace it.

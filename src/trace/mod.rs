@@ -1,4 +1,13 @@
-//! Reasoning of agents: the events of `emit`, and which change belongs to which call.
+//! Traces: what agents say of their runs, read into one neutral model.
+//!
+//! * [`event`] is what a reader gives, [`format`] what a reader is and the list of all of them.
+//! * One file a format; [`records`] cuts a source into records for them.
+//! * [`assemble`] makes the steps of the events, [`index`] keeps them compactly.
+//! * [`rebuild`] makes file states of what the records say about files.
+//! * [`emit`] and [`calls`]: reasoning told live, and which open call made a change.
 
 pub mod calls;
 pub mod emit;
+pub mod event;
+pub mod format;
+pub mod patch;

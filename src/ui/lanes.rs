@@ -300,6 +300,7 @@ mod tests {
             from_line: from.map(|(line, _)| line),
             effect: None,
             labels: Vec::new(),
+            talk: Default::default(),
         }
     }
 

@@ -324,6 +324,7 @@ mod tests {
             from_line: None,
             effect: None,
             labels: Vec::new(),
+            talk: Default::default(),
         }
     }
 

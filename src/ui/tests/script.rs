@@ -297,6 +297,7 @@ impl World {
             from_line,
             effect,
             labels: Vec::new(),
+            talk: Default::default(),
         };
         let body = (!body.is_empty()).then(|| self.text(body));
         let output = output.map(|o| self.text(o));
