@@ -11,3 +11,4 @@ pub mod emit;
 pub mod event;
 pub mod format;
 pub mod patch;
+pub mod records;
