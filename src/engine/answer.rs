@@ -389,6 +389,10 @@ impl Answers<'_> {
     }
 
     fn lines(&self, change: &FileChange) -> Result<Option<(u32, u32)>, Failure> {
+        let sides = [&change.before, &change.after];
+        if sides.into_iter().flatten().any(|e| e.kind == "unknown") {
+            return Ok(None);
+        }
         let content = |e: &Option<EntryInfo>| match e.as_ref().and_then(|e| e.blob) {
             Some(blob) => self.store.blob(blob),
             None => Ok(Vec::new()),
