@@ -6,9 +6,11 @@
 //! * [`rebuild`] makes file states of what the records say about files.
 //! * [`emit`] and [`calls`]: reasoning told live, and which open call made a change.
 
+pub mod assemble;
 pub mod calls;
 pub mod emit;
 pub mod event;
 pub mod format;
+pub mod index;
 pub mod patch;
 pub mod records;
