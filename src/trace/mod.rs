@@ -12,4 +12,5 @@ pub mod emit;
 pub mod event;
 pub mod format;
 pub mod patch;
+pub mod records;
 pub mod unified;
