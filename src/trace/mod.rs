@@ -9,6 +9,7 @@
 
 pub mod assemble;
 pub mod calls;
+pub mod claude;
 pub mod emit;
 pub mod event;
 pub mod format;
