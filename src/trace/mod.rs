@@ -7,10 +7,12 @@
 //! * [`patch`] and [`unified`]: patches in both notations, applied and taken back.
 //! * [`emit`] and [`calls`]: reasoning told live, and which open call made a change.
 
+pub mod assemble;
 pub mod calls;
 pub mod emit;
 pub mod event;
 pub mod format;
+pub mod index;
 pub mod patch;
 pub mod records;
 pub mod unified;
