@@ -2,6 +2,7 @@
 //!
 //! * [`event`] is what a reader gives, [`format`] what a reader is and the list of all of them.
 //! * One file a format; [`records`] cuts a source into records for them.
+//! * [`lenient`]: types that take any JSON value, for readers.
 //! * [`assemble`] makes the steps of the events, [`index`] keeps them compactly.
 //! * [`rebuild`] makes file states of what the records say about files.
 //! * [`patch`] and [`unified`]: patches in both notations, applied and taken back.
@@ -15,6 +16,7 @@ pub mod emit;
 pub mod event;
 pub mod format;
 pub mod index;
+pub mod lenient;
 pub mod link;
 pub mod patch;
 pub mod records;
