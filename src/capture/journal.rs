@@ -300,6 +300,7 @@ mod tests {
             Just(Kind::Fifo),
             Just(Kind::Socket),
             (any::<bool>(), any::<u64>()).prop_map(|(block, rdev)| Kind::Device { block, rdev }),
+            any::<u32>().prop_map(|version| Kind::Unknown { version }),
         ];
         (0..0o10000_u32, kind).prop_map(move |(mode, kind)| Entry {
             name: name.clone(),

@@ -36,6 +36,12 @@ pub async fn cat(cx: &Context, what: &OsStr, out: &mut Out) -> Ended {
         }
         // A link's content is its target, as it is for git.
         (None, Some(target)) => out.raw(target.as_bytes())?,
+        (None, None) if entry.kind == "unknown" => {
+            return Err(Fail::Message(format!(
+                "{path} is there in {}, but the recording does not tell its content",
+                neutral(rev.as_bytes())
+            )));
+        }
         (None, None) => {
             return Err(Fail::Message(format!(
                 "{path} is a {} in {}, it has no content",

@@ -189,8 +189,16 @@ pub fn print_stat(changes: &[FileChange], out: &mut Out) -> Result<(), Fail> {
 /// All changes as a patch.
 async fn print_patch(cx: &Context, changes: &[FileChange], out: &mut Out) -> Result<(), Fail> {
     for change in changes {
+        if [&change.before, &change.after]
+            .into_iter()
+            .flatten()
+            .any(|e| e.kind == "unknown")
+        {
+            // Neither gone nor empty: no lines can be shown.
+            let text = format!("# content not known: {}", change.path);
+            out.line(&out.paint(Tone::Dim, &text))?;
         // A thing of another kind goes and comes.
-        if change.op == ChangeOp::Kind && change.before.is_some() && change.after.is_some() {
+        } else if change.op == ChangeOp::Kind && change.before.is_some() && change.after.is_some() {
             for (before, after) in [(change.before.clone(), None), (None, change.after.clone())] {
                 let half = FileChange {
                     before,

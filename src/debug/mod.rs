@@ -1,3 +1,4 @@
 //! Questions over store and trace.
 
+pub mod history;
 pub mod rev;

@@ -2,12 +2,15 @@
 //!
 //! `@` (the branch's latest commit), a commit id or a prefix of at least four digits, a branch, a label, `step:N`, `10m ago`
 //! (or `10m-ago`), `HH:MM[:SS]` today, an RFC 3339 time; each followed by any number of `~N` and `^` (first parents).
+//! `call:ID` is the state after the tool call that its agent calls ID, `call:ID^` the state before it.
 //! A name wins over an id prefix: a label `face` hides commits that begin with those digits, never the other way round.
 
 use std::time::Duration;
 
 use crate::model::{CommitId, Ordinal, RefTarget, Step, Time};
 use crate::store::{self, Store};
+
+use super::history::History;
 
 /// Why a revision names nothing.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +27,14 @@ pub enum Error {
         /// What was typed.
         prefix: String,
         /// Some that match.
+        candidates: Vec<String>,
+    },
+    /// Several agents have a call of that id.
+    #[error("{call:?} is the id of several calls: {}; name the step", candidates.join(", "))]
+    ManyCalls {
+        /// What was typed.
+        call: String,
+        /// Their steps, as revisions.
         candidates: Vec<String>,
     },
     /// `~N` goes beyond the first commit.
@@ -70,11 +81,19 @@ pub fn head(store: &Store) -> Result<Option<CommitId>, store::Error> {
 }
 
 /// Finds what `text` names; `now` is the moment that `10m ago` counts from.
-pub fn resolve(store: &Store, text: &str, now: Time) -> Result<Named, Error> {
+pub fn resolve(
+    store: &Store,
+    history: &dyn History,
+    text: &str,
+    now: Time,
+) -> Result<Named, Error> {
     let text = text.trim();
+    if let Some(call) = text.strip_prefix("call:") {
+        return of_call(store, history, call, text);
+    }
     let base_end = text.find(['~', '^']).unwrap_or(text.len());
     let (base, suffix) = text.split_at(base_end);
-    let mut named = resolve_base(store, base, text, now)?;
+    let mut named = resolve_base(store, history, base, text, now)?;
     let back = parse_suffix(suffix).ok_or_else(|| Error::NotFound(text.to_owned()))?;
     for _ in 0..back {
         let commit = store.commit(named.commit)?;
@@ -115,7 +134,13 @@ fn parse_suffix(mut s: &str) -> Option<u64> {
     s.is_empty().then_some(back)
 }
 
-fn resolve_base(store: &Store, base: &str, whole: &str, now: Time) -> Result<Named, Error> {
+fn resolve_base(
+    store: &Store,
+    history: &dyn History,
+    base: &str,
+    whole: &str,
+    now: Time,
+) -> Result<Named, Error> {
     let not_found = || Error::NotFound(whole.to_owned());
     if base == "@" || base.eq_ignore_ascii_case("head") || (base.is_empty() && !whole.is_empty()) {
         let commit = head(store)?.ok_or(Error::Empty)?;
@@ -126,8 +151,8 @@ fn resolve_base(store: &Store, base: &str, whole: &str, now: Time) -> Result<Nam
     }
     if let Some(n) = base.strip_prefix("step:") {
         let ordinal: Ordinal = n.parse().map_err(|_| not_found())?;
-        let step = store.step_by_ordinal(ordinal)?.ok_or_else(not_found)?;
-        return state_at(store, &step)?
+        let step = history.step_by_ordinal(ordinal)?.ok_or_else(not_found)?;
+        return state_at(store, history, &step)?
             .map(|commit| Named {
                 commit,
                 step: Some(ordinal),
@@ -142,8 +167,8 @@ fn resolve_base(store: &Store, base: &str, whole: &str, now: Time) -> Result<Nam
         match store.get_ref(&name)? {
             Some(RefTarget::Commit(commit)) => return Ok(Named { commit, step: None }),
             Some(RefTarget::Step(id)) => {
-                let step = store.step(id)?.ok_or_else(not_found)?;
-                return state_at(store, &step)?
+                let step = history.step(id)?.ok_or_else(not_found)?;
+                return state_at(store, history, &step)?
                     .map(|commit| Named {
                         commit,
                         step: Some(step.ordinal),
@@ -177,14 +202,64 @@ fn resolve_base(store: &Store, base: &str, whole: &str, now: Time) -> Result<Nam
     Err(not_found())
 }
 
+/// The state after the call with that id, with `^` before it.
+fn of_call(store: &Store, history: &dyn History, call: &str, whole: &str) -> Result<Named, Error> {
+    let (call, before) = match call.strip_suffix('^') {
+        Some(call) => (call, true),
+        None => (call, false),
+    };
+    let steps = history.steps_of_call(call)?;
+    let step = match steps.as_slice() {
+        [] => return Err(Error::NotFound(whole.to_owned())),
+        [one] => one,
+        several => {
+            return Err(Error::ManyCalls {
+                call: call.to_owned(),
+                candidates: several
+                    .iter()
+                    .map(|s| format!("step:{}", s.ordinal))
+                    .collect(),
+            });
+        }
+    };
+    if !before {
+        return state_at(store, history, step)?
+            .map(|commit| Named {
+                commit,
+                step: Some(step.ordinal),
+            })
+            .ok_or(Error::NoState(step.ordinal));
+    }
+    // What the call itself made goes back to what it found; another call may have been at work in between.
+    let commit = match store.links_of_step(step.id)?.first() {
+        Some(link) => store.commit(link.commit)?.parents.first().copied(),
+        None => state_before(store, history, step.ordinal)?,
+    };
+    commit
+        .map(|commit| Named { commit, step: None })
+        .ok_or(Error::NoState(step.ordinal))
+}
+
 /// The state after `step`: its last commit, else the state it moved to, else that of the nearest step before it.
-pub fn state_at(store: &Store, step: &Step) -> Result<Option<CommitId>, store::Error> {
+pub fn state_at(
+    store: &Store,
+    history: &dyn History,
+    step: &Step,
+) -> Result<Option<CommitId>, store::Error> {
     if let Some(own) = own_state(store, step)? {
         return Ok(Some(own));
     }
-    let mut before = step.ordinal;
+    state_before(store, history, step.ordinal)
+}
+
+/// The state before the step of that number: that of the nearest step before it that has one.
+fn state_before(
+    store: &Store,
+    history: &dyn History,
+    mut before: Ordinal,
+) -> Result<Option<CommitId>, store::Error> {
     loop {
-        let page = store.steps_before(Some(before), 256)?;
+        let page = history.steps_before(Some(before), 256)?;
         for earlier in &page {
             if let Some(state) = own_state(store, earlier)? {
                 return Ok(Some(state));

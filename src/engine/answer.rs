@@ -2,19 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use crate::debug::history::{History, Which};
 use crate::debug::rev;
 use crate::diff::{text, tree};
 use crate::model::{
     BlobId, Cause, CommitId, Entry, Kind, Link, Ordinal, RefTarget, RepoPath, Step, StepId,
     StepKind, Time, TreeId, neutral,
 };
-use crate::store::{self, CommitNode};
+use crate::store::{self, CommitNode, Store};
 
 use super::api::{
     ApiError, BlobPart, ChangeOp, Changes, CommitDetail, CommitInfo, Effect, EntryInfo, ErrorCode,
-    FileChange, Notice, OpInfo, Resolved, Role, Row, Rows, StepDetail, TextPart,
+    FileChange, OpInfo, Resolved, Row, Rows, StepDetail, TextPart,
 };
-use super::core::{Core, Failure};
+use super::core::Failure;
 
 /// First part of a text that comes with a step, in bytes.
 const TEXT: usize = 64 << 10;
@@ -33,7 +34,16 @@ struct Names {
     branch: String,
 }
 
-impl Core {
+/// Whoever answers: a store with the steps that belong to it.
+#[derive(Clone, Copy)]
+pub struct Answers<'a> {
+    /// Commits, trees, contents and links.
+    pub store: &'a Store,
+    /// Steps and their texts.
+    pub history: &'a dyn History,
+}
+
+impl Answers<'_> {
     fn names(&self) -> Result<Names, store::Error> {
         let mut of_commit: HashMap<CommitId, Vec<String>> = HashMap::new();
         let mut of_step: HashMap<StepId, Vec<String>> = HashMap::new();
@@ -47,15 +57,11 @@ impl Core {
         Ok(Names {
             of_commit,
             of_step,
-            branch: rev::branch(&self.store)?,
+            branch: rev::branch(self.store)?,
         })
     }
 
-    pub(super) fn log(
-        &self,
-        before: Option<u64>,
-        limit: usize,
-    ) -> Result<Vec<CommitInfo>, Failure> {
+    pub fn log(&self, before: Option<u64>, limit: usize) -> Result<Vec<CommitInfo>, Failure> {
         let names = self.names()?;
         self.store
             .commits(before, limit.min(ROWS))?
@@ -64,7 +70,7 @@ impl Core {
             .collect()
     }
 
-    pub(super) fn commit_infos(&self, ids: &[CommitId]) -> Result<Vec<CommitInfo>, Failure> {
+    pub fn commit_infos(&self, ids: &[CommitId]) -> Result<Vec<CommitInfo>, Failure> {
         let names = self.names()?;
         ids.iter()
             .map(|id| self.info(self.store.commit_node(*id)?, &names))
@@ -74,7 +80,7 @@ impl Core {
     fn info(&self, node: CommitNode, names: &Names) -> Result<CommitInfo, Failure> {
         let commit = &node.commit;
         let step = match self.store.link_of_commit(node.id)? {
-            Some(link) => self.store.step(link.step)?.map(|s| s.ordinal),
+            Some(link) => self.history.step(link.step)?.map(|s| s.ordinal),
             None => None,
         };
         Ok(CommitInfo {
@@ -102,9 +108,9 @@ impl Core {
         }))
     }
 
-    pub(super) fn rows(&self, after: Option<Ordinal>, limit: usize) -> Result<Rows, Failure> {
+    pub fn rows(&self, after: Option<Ordinal>, limit: usize) -> Result<Rows, Failure> {
         let names = self.names()?;
-        let steps = self.store.steps_after(after, limit.min(ROWS))?;
+        let steps = self.history.steps_after(after, limit.min(ROWS))?;
         let mut line = match steps.first() {
             Some(first) => self.line_before(first)?,
             None => 0,
@@ -117,19 +123,19 @@ impl Core {
         }
         Ok(Rows {
             rows,
-            total: self.store.step_count()?,
+            total: self.history.step_count()?,
         })
     }
 
     /// The row of one step, for a notice.
-    pub(super) fn row_now(&self, step: &Step) -> Result<Row, Failure> {
+    pub fn row_now(&self, step: &Step) -> Result<Row, Failure> {
         let line = self.line_before(step)?;
         self.row(step, line, &self.names()?)
     }
 
     /// The line of the graph on which the workspace was when `step` came.
     fn line_before(&self, step: &Step) -> Result<u32, store::Error> {
-        match rev::state_at(&self.store, step)? {
+        match rev::state_at(self.store, self.history, step)? {
             Some(id) => Ok(self.store.commit_node(id)?.line),
             None => Ok(0),
         }
@@ -192,8 +198,8 @@ impl Core {
         })
     }
 
-    pub(super) fn step_detail(&self, id: StepId) -> Result<StepDetail, Failure> {
-        let step = self.store.step(id)?.ok_or_else(|| {
+    pub fn step_detail(&self, id: StepId) -> Result<StepDetail, Failure> {
+        let step = self.history.step(id)?.ok_or_else(|| {
             ApiError::new(ErrorCode::NotFound, format!("no step has the id {id}"))
         })?;
         let links = self.store.links_of_step(id)?;
@@ -208,8 +214,8 @@ impl Core {
         let (thought, prompt) = self.reasons(&step)?;
         Ok(StepDetail {
             row: self.row_now(&step)?,
-            body: step.body.map(|b| self.text_part(b)).transpose()?,
-            output: step.output.map(|b| self.text_part(b)).transpose()?,
+            body: self.text_part(&step, Which::Body)?,
+            output: self.text_part(&step, Which::Output)?,
             commits: infos.into_iter().zip(links).collect(),
             changes,
             thought,
@@ -235,7 +241,7 @@ impl Core {
         let mut before = step.ordinal;
         // Turns are short beside this; a runaway one shows no prompt rather than holding up the engine.
         for _ in 0..20 {
-            let page = self.store.steps_before(Some(before), 256)?;
+            let page = self.history.steps_before(Some(before), 256)?;
             for earlier in page.iter().filter(|s| s.session == step.session) {
                 match earlier.kind {
                     StepKind::Thought if thought.is_none() && earlier.turn == step.turn => {
@@ -257,32 +263,28 @@ impl Core {
     }
 
     fn reason(&self, step: &Step) -> Result<Reason, Failure> {
-        let text = match step.body {
-            Some(blob) => self.text_part(blob)?.text,
+        let text = match self.text_part(step, Which::Body)? {
+            Some(part) => part.text,
             None => step.title.clone(),
         };
         Ok((step.ordinal, text))
     }
 
-    fn text_part(&self, blob: BlobId) -> Result<TextPart, Failure> {
-        let bytes = self.store.blob_range(blob, 0, TEXT)?;
-        Ok(TextPart {
-            blob,
-            len: self.store.blob_len(blob)?,
-            text: String::from_utf8_lossy(&bytes).into_owned(),
-        })
+    fn text_part(&self, step: &Step, which: Which) -> Result<Option<TextPart>, Failure> {
+        let text = self.history.text(step, which, TEXT)?;
+        Ok(text.map(|text| TextPart {
+            blob: text.blob,
+            len: text.len,
+            text: String::from_utf8_lossy(&text.bytes).into_owned(),
+        }))
     }
 
-    pub(super) fn resolve(&self, text: &str) -> Result<Resolved, Failure> {
-        let named = rev::resolve(&self.store, text, Time::now())?;
+    pub fn resolve(&self, text: &str) -> Result<Resolved, Failure> {
+        let named = rev::resolve(self.store, self.history, text, Time::now())?;
         self.resolved(named.commit, named.step)
     }
 
-    pub(super) fn resolved(
-        &self,
-        commit: CommitId,
-        step: Option<Ordinal>,
-    ) -> Result<Resolved, Failure> {
+    pub fn resolved(&self, commit: CommitId, step: Option<Ordinal>) -> Result<Resolved, Failure> {
         let step = match step {
             Some(s) => Some(s),
             None => self.workspace_step(Some(commit))?,
@@ -295,21 +297,18 @@ impl Core {
     }
 
     /// The step that `commit` is tied to.
-    pub(super) fn workspace_step(
-        &self,
-        commit: Option<CommitId>,
-    ) -> Result<Option<Ordinal>, Failure> {
+    pub fn workspace_step(&self, commit: Option<CommitId>) -> Result<Option<Ordinal>, Failure> {
         let Some(commit) = commit else {
             return Ok(None);
         };
         Ok(match self.store.link_of_commit(commit)? {
-            Some(link) => self.store.step(link.step)?.map(|s| s.ordinal),
+            Some(link) => self.history.step(link.step)?.map(|s| s.ordinal),
             None => None,
         })
     }
 
-    pub(super) fn show(&self, text: &str) -> Result<CommitDetail, Failure> {
-        let named = rev::resolve(&self.store, text, Time::now())?;
+    pub fn show(&self, text: &str) -> Result<CommitDetail, Failure> {
+        let named = rev::resolve(self.store, self.history, text, Time::now())?;
         let link: Option<Link> = self.store.link_of_commit(named.commit)?;
         let commit = self.store.commit(named.commit)?;
         let infos = self.commit_infos(&[named.commit])?;
@@ -325,38 +324,23 @@ impl Core {
         })
     }
 
-    pub(super) fn diff(
-        &self,
-        a: &str,
-        b: Option<&str>,
-        paths: &[RepoPath],
-        role: Role,
-    ) -> Result<Changes, Failure> {
+    /// What differs between two revisions.
+    pub fn diff(&self, a: &str, b: &str, paths: &[RepoPath]) -> Result<Changes, Failure> {
         let a = self.resolve(a)?;
-        let b = match b {
-            Some(b) => self.resolve(b)?,
-            None => {
-                // The workspace as it is now: what is not yet committed is, as it would be in half a second anyway.
-                // An agent may not cut checkpoints, so it sees the last one.
-                if role == Role::Person {
-                    self.cut(Cause::Safety, None, None)?;
-                }
-                self.resolve("@")?
-            }
-        };
+        let b = self.resolve(b)?;
         let changes = self.changes(a.tree, b.tree, paths)?;
         Ok(Changes { a, b, changes })
     }
 
     /// What differs between two trees, renames of equal content found, lines counted where that is quick.
-    pub(super) fn changes(
+    pub fn changes(
         &self,
         a: TreeId,
         b: TreeId,
         within: &[RepoPath],
     ) -> Result<Vec<FileChange>, Failure> {
         let mut out = Vec::new();
-        let raw = tree::trees(&self.store, a, b, within)?;
+        let raw = tree::trees(self.store, a, b, within)?;
         // A directory that comes or goes is said by the files in it, if there are any.
         let parents: BTreeSet<RepoPath> = raw.iter().filter_map(|c| c.path.parent()).collect();
         for change in raw {
@@ -405,6 +389,10 @@ impl Core {
     }
 
     fn lines(&self, change: &FileChange) -> Result<Option<(u32, u32)>, Failure> {
+        let sides = [&change.before, &change.after];
+        if sides.into_iter().flatten().any(|e| e.kind == "unknown") {
+            return Ok(None);
+        }
         let content = |e: &Option<EntryInfo>| match e.as_ref().and_then(|e| e.blob) {
             Some(blob) => self.store.blob(blob),
             None => Ok(Vec::new()),
@@ -415,7 +403,7 @@ impl Core {
         ))
     }
 
-    pub(super) fn list(&self, text: &str, path: &RepoPath) -> Result<Vec<EntryInfo>, Failure> {
+    pub fn list(&self, text: &str, path: &RepoPath) -> Result<Vec<EntryInfo>, Failure> {
         let root = self.resolve(text)?.tree;
         let dir = if path.is_root() {
             root
@@ -436,7 +424,7 @@ impl Core {
             .collect())
     }
 
-    pub(super) fn entry(&self, text: &str, path: &RepoPath) -> Result<Option<EntryInfo>, Failure> {
+    pub fn entry(&self, text: &str, path: &RepoPath) -> Result<Option<EntryInfo>, Failure> {
         let root = self.resolve(text)?.tree;
         Ok(self.find(root, path)?.map(|e| entry_info(path, &e)))
     }
@@ -455,19 +443,13 @@ impl Core {
         Ok(found)
     }
 
-    pub(super) fn blob(&self, id: BlobId, offset: u64, len: u64) -> Result<BlobPart, Failure> {
+    pub fn blob(&self, id: BlobId, offset: u64, len: u64) -> Result<BlobPart, Failure> {
         let len = usize::try_from(len.min(PART)).unwrap_or(usize::MAX);
-        Ok(BlobPart {
-            len: self.store.blob_len(id)?,
-            bytes: self.store.blob_range(id, offset, len)?,
-        })
+        let (len, bytes) = self.history.part(id, offset, len)?;
+        Ok(BlobPart { len, bytes })
     }
 
-    pub(super) fn operations(
-        &self,
-        before: Option<u64>,
-        limit: usize,
-    ) -> Result<Vec<OpInfo>, Failure> {
+    pub fn operations(&self, before: Option<u64>, limit: usize) -> Result<Vec<OpInfo>, Failure> {
         Ok(self
             .store
             .operations(before, limit.min(ROWS))?
@@ -480,18 +462,6 @@ impl Core {
                 description: op.description,
             })
             .collect())
-    }
-
-    pub(super) fn tell_operation(&self, seq: u64, id: crate::model::OpId) {
-        if let Ok((_, op)) = self.store.operation(id) {
-            self.tell(Notice::Operation(OpInfo {
-                seq,
-                id,
-                time: op.time,
-                kind: op.kind,
-                description: op.description,
-            }));
-        }
     }
 }
 

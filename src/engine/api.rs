@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::model::Known;
 use crate::model::{
     BlobId, CallKind, Cause, CommitId, EmitEvent, Link, LinkRule, OpId, OpKind, Ordinal, RefTarget,
     RepoPath, Session, SessionId, Source, Status, StepId, StepKind, Talk, Time, Tokens, TreeId,
@@ -370,91 +371,6 @@ pub struct EffectInfo {
     pub after: Known,
 }
 
-/// A file's content at one moment, as far as it is known. As JSON: an object, `null`, or `"unknown"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Known {
-    /// This content.
-    Content {
-        /// Our id of it.
-        blake3: BlobId,
-        /// Git's blob id of it (SHA-1).
-        git_sha1: [u8; 20],
-        /// Length in bytes.
-        size: u64,
-    },
-    /// There is no file.
-    Absent,
-    /// There is a file; its content is not known.
-    Unknown,
-}
-
-impl Serialize for Known {
-    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        use serde::ser::SerializeMap as _;
-        match self {
-            Self::Absent => s.serialize_none(),
-            Self::Unknown => s.serialize_str("unknown"),
-            Self::Content {
-                blake3,
-                git_sha1,
-                size,
-            } => {
-                let mut hex = String::with_capacity(40);
-                for byte in git_sha1 {
-                    hex.push_str(&format!("{byte:02x}"));
-                }
-                let mut map = s.serialize_map(Some(3))?;
-                map.serialize_entry("blake3", blake3)?;
-                map.serialize_entry("git_sha1", &hex)?;
-                map.serialize_entry("size", size)?;
-                map.end()
-            }
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Known {
-    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Form {
-            Content {
-                blake3: BlobId,
-                git_sha1: String,
-                size: u64,
-            },
-            Word(String),
-            Absent(()),
-        }
-        use serde::de::Error as _;
-        Ok(match Form::deserialize(d)? {
-            Form::Absent(()) => Self::Absent,
-            Form::Word(word) if word == "unknown" => Self::Unknown,
-            Form::Word(word) => return Err(D::Error::custom(format!("not a content: {word:?}"))),
-            Form::Content {
-                blake3,
-                git_sha1,
-                size,
-            } => {
-                let bad = || D::Error::custom("git_sha1 is not 40 hexadecimal digits");
-                let mut bytes = [0; 20];
-                if git_sha1.len() != 40 {
-                    return Err(bad());
-                }
-                for (i, byte) in bytes.iter_mut().enumerate() {
-                    let digits = git_sha1.get(2 * i..2 * i + 2).ok_or_else(bad)?;
-                    *byte = u8::from_str_radix(digits, 16).map_err(|_| bad())?;
-                }
-                Self::Content {
-                    blake3,
-                    git_sha1: bytes,
-                    size,
-                }
-            }
-        })
-    }
-}
-
 /// A record of a trace as it lies in its file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RawRecord {
@@ -814,7 +730,7 @@ pub enum ChangeOp {
 pub struct EntryInfo {
     /// The whole path.
     pub path: RepoPath,
-    /// `file`, `dir`, `link`, `fifo`, `socket`, `device`.
+    /// `file`, `dir`, `link`, `fifo`, `socket`, `device`, or `unknown` for a file whose content is not known.
     pub kind: String,
     /// Permission bits.
     pub mode: u32,

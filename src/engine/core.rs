@@ -12,10 +12,13 @@ use crate::capture::watch::Watch;
 use crate::capture::{self};
 use crate::debug::rev;
 use crate::fs::{Gate, Invalidate, LiveView};
-use crate::model::{Cause, RepoPath, SessionId, Step, Time};
+use crate::model::{Cause, OpId, RepoPath, SessionId, Step, Time};
 use crate::store::{self, Store};
 
-use super::api::{ApiError, EngineStatus, ErrorCode, Notice, Request, Response, Role, ScanStatus};
+use super::answer::Answers;
+use super::api::{
+    ApiError, Changes, EngineStatus, ErrorCode, Notice, OpInfo, Request, Response, Role, ScanStatus,
+};
 use super::project::Project;
 use super::sessions::Sessions;
 use super::stats::Counter;
@@ -147,6 +150,44 @@ impl Core {
         }))
     }
 
+    /// Answers from the store.
+    pub(super) fn answers(&self) -> Answers<'_> {
+        Answers {
+            store: &self.store,
+            history: &*self.store,
+        }
+    }
+
+    /// What differs between two revisions, or one and the workspace as it is now.
+    fn diff(
+        &self,
+        a: &str,
+        b: Option<&str>,
+        paths: &[RepoPath],
+        role: Role,
+    ) -> Result<Changes, Failure> {
+        // What is not yet committed is, as it would be in half a second anyway. An agent may not cut checkpoints, so it
+        // sees the last one. First what was typed: a mistake must not make a commit.
+        let answers = self.answers();
+        if b.is_none() && role == Role::Person {
+            answers.resolve(a)?;
+            self.cut(Cause::Safety, None, None)?;
+        }
+        answers.diff(a, b.unwrap_or("@"), paths)
+    }
+
+    pub(super) fn tell_operation(&self, seq: u64, id: OpId) {
+        if let Ok((_, op)) = self.store.operation(id) {
+            self.tell(Notice::Operation(OpInfo {
+                seq,
+                id,
+                time: op.time,
+                kind: op.kind,
+                description: op.description,
+            }));
+        }
+    }
+
     /// The recorder, made and set scanning at the first call.
     pub fn recorder(&self) -> Result<Arc<Recorder>, ApiError> {
         if let Some(r) = self.recorder.get() {
@@ -245,7 +286,7 @@ impl Core {
         if self.notices.receiver_count() == 0 {
             return;
         }
-        match self.row_now(step) {
+        match self.answers().row_now(step) {
             Ok(row) => self.tell(Notice::Row(Box::new(row))),
             Err(e) => self.warn(format!("step {} cannot be shown: {e}", step.ordinal)),
         }
@@ -364,7 +405,7 @@ impl Core {
             since: self.since,
             branch: rev::branch(&self.store).map_err(Failure::from)?,
             head,
-            workspace: self.workspace_step(head)?,
+            workspace: self.answers().workspace_step(head)?,
             dirty: recorder.map_or(0, |r| r.dirty()),
             scan: scan.map_or(ScanStatus::default(), |s| ScanStatus {
                 files: s.files,
@@ -396,20 +437,22 @@ impl Core {
             // The connection that asks sets itself up; there is nothing to do here.
             Request::Subscribe => Response::Done(String::new()),
             Request::Stop { .. } => Response::Done("the engine ends".to_owned()),
-            Request::Log { before, limit } => Response::Log(self.log(before, limit)?),
-            Request::Rows { after, limit } => Response::Rows(self.rows(after, limit)?),
-            Request::Step { id } => Response::Step(Box::new(self.step_detail(id)?)),
-            Request::Resolve { rev } => Response::Resolved(self.resolve(&rev)?),
-            Request::Show { rev } => Response::Commit(Box::new(self.show(&rev)?)),
+            Request::Log { before, limit } => Response::Log(self.answers().log(before, limit)?),
+            Request::Rows { after, limit } => Response::Rows(self.answers().rows(after, limit)?),
+            Request::Step { id } => Response::Step(Box::new(self.answers().step_detail(id)?)),
+            Request::Resolve { rev } => Response::Resolved(self.answers().resolve(&rev)?),
+            Request::Show { rev } => Response::Commit(Box::new(self.answers().show(&rev)?)),
             Request::Diff { a, b, paths } => {
                 Response::Changes(self.diff(&a, b.as_deref(), &paths, role)?)
             }
-            Request::List { rev, path } => Response::Listing(self.list(&rev, &path)?),
-            Request::Entry { rev, path } => Response::Entry(self.entry(&rev, &path)?),
-            Request::Blob { id, offset, len } => Response::Blob(self.blob(id, offset, len)?),
+            Request::List { rev, path } => Response::Listing(self.answers().list(&rev, &path)?),
+            Request::Entry { rev, path } => Response::Entry(self.answers().entry(&rev, &path)?),
+            Request::Blob { id, offset, len } => {
+                Response::Blob(self.answers().blob(id, offset, len)?)
+            }
             Request::Checkpoint { message } => {
                 let made = self.cut(Cause::Manual, message, session)?;
-                Response::Checkpoint(self.commit_infos(&made.commits)?)
+                Response::Checkpoint(self.answers().commit_infos(&made.commits)?)
             }
             Request::Rollback {
                 rev,
@@ -427,7 +470,7 @@ impl Core {
             Request::Label { name, rev } => Response::Done(self.label(&name, rev.as_deref())?),
             Request::Refs => Response::Refs(self.store.refs().map_err(Failure::from)?),
             Request::Operations { before, limit } => {
-                Response::Operations(self.operations(before, limit)?)
+                Response::Operations(self.answers().operations(before, limit)?)
             }
             Request::Emit { events } => {
                 self.emit(events, session)?;

@@ -87,11 +87,11 @@ impl Core {
     ) -> Result<RollbackReport, Failure> {
         let _one = self.world();
         // Named before anything is cut: `@~1` and `10m ago` mean what the person saw.
-        let named = rev::resolve(&self.store, text, Time::now())?;
+        let named = rev::resolve(&self.store, &*self.store, text, Time::now())?;
         if dry_run {
             return self.preview(named.commit, named.step);
         }
-        let target = self.resolved(named.commit, named.step)?;
+        let target = self.answers().resolved(named.commit, named.step)?;
         let to = target
             .step
             .map_or_else(|| named.commit.short(), |s| format!("step {s}"));
@@ -117,9 +117,15 @@ impl Core {
         self.cut(Cause::Safety, None, None)?;
         let recorder = self.scanned()?;
         let (head, tree) = recorder.head().ok_or(rev::Error::Empty)?;
-        let target = self.resolved(commit, step)?;
+        let target = self.answers().resolved(commit, step)?;
         let plan = self.plan(&recorder, tree, target.tree)?;
-        Ok(report(true, self.resolved(head, None)?, target, plan, None))
+        Ok(report(
+            true,
+            self.answers().resolved(head, None)?,
+            target,
+            plan,
+            None,
+        ))
     }
 
     fn plan(
@@ -241,8 +247,8 @@ impl Core {
         }
         let mut out = report(
             false,
-            self.resolved(head, None)?,
-            self.resolved(mv.target, None)?,
+            self.answers().resolved(head, None)?,
+            self.answers().resolved(mv.target, None)?,
             plan,
             Some(operation),
         );
@@ -552,7 +558,7 @@ impl Core {
             }
             None => (None, format!("removed the label {name}")),
             Some(text) => {
-                let named = rev::resolve(&self.store, text, Time::now());
+                let named = rev::resolve(&self.store, &*self.store, text, Time::now());
                 let step = text
                     .trim()
                     .strip_prefix("step:")

@@ -7,6 +7,7 @@ mod change;
 mod commit;
 mod event;
 mod id;
+mod known;
 mod op;
 mod path;
 mod step;
@@ -17,6 +18,7 @@ pub use change::{Origin, Touch, Writer};
 pub use commit::{Attr, Cause, Commit};
 pub use event::{EmitBody, EmitEvent};
 pub use id::{BlobId, CommitId, IdError, OpId, SessionId, StepId, TreeId};
+pub use known::{Known, git_sha1};
 pub use op::{OpKind, Operation, RefChange, RefTarget};
 pub use path::{PathError, RepoPath, neutral};
 pub use step::{

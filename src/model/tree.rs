@@ -27,10 +27,16 @@ pub enum Kind {
         /// Device number.
         rdev: u64,
     },
+    /// A file of which only this is known, that it is there: a recording did not tell its content. Never captured.
+    Unknown {
+        /// Which of the contents that are not known: it differs where the content surely does not stay the same, so that
+        /// a change from one to the next is a change.
+        version: u32,
+    },
 }
 
 impl Kind {
-    /// One word for people: `file`, `dir`, `link`, `fifo`, `socket`, `device`.
+    /// One word for people: `file`, `dir`, `link`, `fifo`, `socket`, `device`, `unknown`.
     #[must_use]
     pub fn word(&self) -> &'static str {
         match self {
@@ -40,6 +46,7 @@ impl Kind {
             Self::Fifo => "fifo",
             Self::Socket => "socket",
             Self::Device { .. } => "device",
+            Self::Unknown { .. } => "unknown",
         }
     }
 

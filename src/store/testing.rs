@@ -33,6 +33,7 @@ pub(crate) fn entry() -> impl Strategy<Value = Entry> {
         Just(Kind::Fifo),
         Just(Kind::Socket),
         (any::<bool>(), any::<u64>()).prop_map(|(block, rdev)| Kind::Device { block, rdev }),
+        any::<u32>().prop_map(|version| Kind::Unknown { version }),
     ];
     (name(), 0..=0o7777u32, kind).prop_map(|(name, mode, kind)| Entry { name, mode, kind })
 }

@@ -10,6 +10,7 @@
 //!         5 socket
 //!         6 char device   rdev:u64
 //!         7 block device  rdev:u64
+//!         8 a file whose content is not known   version:u32
 //! ```
 //!
 //! Integers are little-endian. A tree's id is blake3 in key-derivation mode with the context
@@ -68,6 +69,10 @@ pub(crate) fn encode_entry(out: &mut Out, e: &Entry) {
             out.u8(if *block { 7 } else { 6 });
             out.u64(*rdev);
         }
+        Kind::Unknown { version } => {
+            out.u8(8);
+            out.u32(*version);
+        }
     }
 }
 
@@ -104,6 +109,7 @@ pub(crate) fn decode_entry(r: &mut In<'_>) -> Result<Entry, Bad> {
                 block: k == 7,
                 rdev: r.u64()?,
             },
+            8 => Kind::Unknown { version: r.u32()? },
             _ => return Err(Bad("an entry of unknown kind")),
         },
     };

@@ -40,7 +40,7 @@ pub struct Record<'a> {
     /// Where they lie.
     pub span: Span,
     /// What the format's splitter called it; empty for lines.
-    pub tag: &'static str,
+    pub tag: &'a str,
 }
 
 /// What a format says once for many records. Readers may set it and use it for times and names, never for texts.

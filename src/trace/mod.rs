@@ -4,10 +4,15 @@
 //! * One file a format; [`records`] cuts a source into records for them.
 //! * [`assemble`] makes the steps of the events, [`index`] keeps them compactly.
 //! * [`rebuild`] makes file states of what the records say about files.
+//! * [`patch`] and [`unified`]: patches in both notations, applied and taken back.
 //! * [`emit`] and [`calls`]: reasoning told live, and which open call made a change.
 
+pub mod assemble;
 pub mod calls;
 pub mod emit;
 pub mod event;
 pub mod format;
+pub mod index;
 pub mod patch;
+pub mod records;
+pub mod unified;

@@ -356,6 +356,10 @@ impl App {
 
     /// How the comparison of a change stands; `None` when it was not asked for.
     pub(crate) fn compared(&self, change: &FileChange) -> Option<&Compared> {
+        // The key holds contents only: what is not known would look like what is not there.
+        if super::code::is_unknown(change) {
+            return None;
+        }
         self.shelf.diffs.peek(&diff_key(change))
     }
 

@@ -248,7 +248,9 @@ pub(crate) fn notes(look: &Look, change: &FileChange) -> Vec<String> {
         out.push(format!("renamed from {}", text::path(from)));
     }
     if let (Some(before), Some(after)) = (&change.before, &change.after) {
-        if before.kind != after.kind {
+        if is_unknown(change) {
+            // Said below, once.
+        } else if before.kind != after.kind {
             out.push(format!("{} {arrow} {}", before.kind, after.kind));
         } else if before.mode != after.mode {
             out.push(format!(
@@ -270,7 +272,9 @@ pub(crate) fn notes(look: &Look, change: &FileChange) -> Vec<String> {
         _ => {}
     }
     let only = change.after.as_ref().or(change.before.as_ref());
-    if let Some(entry) = only
+    if is_unknown(change) {
+        out.push(UNKNOWN.to_owned());
+    } else if let Some(entry) = only
         && entry.kind != "file"
         && entry.kind != "link"
         && change.op != ChangeOp::Kind
@@ -285,11 +289,23 @@ pub(crate) fn notes(look: &Look, change: &FileChange) -> Vec<String> {
     out
 }
 
+/// What stands for a content that no record tells.
+pub(crate) const UNKNOWN: &str = "content not known";
+
+/// Whether one side's content is not known, so that nothing can be compared.
+pub(crate) fn is_unknown(change: &FileChange) -> bool {
+    [&change.before, &change.after]
+        .into_iter()
+        .flatten()
+        .any(|e| e.kind == "unknown")
+}
+
 /// The kind of an entry in words.
 pub(crate) fn kind_word(kind: &str) -> String {
     match kind {
         "dir" => "directory".to_owned(),
         "fifo" => "named pipe".to_owned(),
+        "unknown" => UNKNOWN.to_owned(),
         other => text::one_line(other),
     }
 }

@@ -111,6 +111,7 @@ fn node_line(app: &App, node: &Node, width: usize, selected: bool) -> Line<'stat
         "link" => "@",
         "fifo" => "|",
         "socket" => "=",
+        "unknown" => "?",
         _ => "",
     };
     let letter = match node.mark {

@@ -9,6 +9,7 @@ use crate::engine::api::{
 use crate::model::{OpKind, Ordinal};
 
 use super::app::{App, Link, Overlay, Toast, Tone, View, diff_key};
+use super::code;
 use super::input;
 use super::msg::{Compared, Effect, Msg, Slot, Tag, Timer};
 use super::rows::ZERO;
@@ -379,7 +380,7 @@ fn sync_view(app: &mut App, out: &mut Vec<Effect>) {
 /// Whether a change's sides are contents to be compared.
 fn comparable(change: &FileChange) -> bool {
     let (before, after) = diff_key(change);
-    before != after
+    before != after && !code::is_unknown(change)
 }
 
 fn is_large(change: &FileChange) -> bool {

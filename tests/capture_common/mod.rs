@@ -409,6 +409,7 @@ pub fn unfold(store: &Store, tree: TreeId) -> State {
                 Kind::Fifo => format!("fifo {:o}", e.mode),
                 Kind::Socket => format!("socket {:o}", e.mode),
                 Kind::Device { .. } => "device".to_owned(),
+                Kind::Unknown { .. } => "never captured".to_owned(),
                 Kind::File { blob, size } => {
                     let content = store.blob(*blob).unwrap();
                     assert_eq!(content.len() as u64, *size);

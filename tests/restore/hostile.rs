@@ -189,7 +189,7 @@ fn links_at_the_paths_themselves_are_not_followed() {
 }
 
 #[test]
-fn sockets_and_devices_are_left_with_a_word() {
+fn what_cannot_be_restored_is_left_with_a_word() {
     let lab = Lab::in_memory();
     let entry = |name: &str, kind: Kind| Entry {
         name: name.into(),
@@ -206,9 +206,11 @@ fn sockets_and_devices_are_left_with_a_word() {
         .put_tree(&Tree::new(vec![
             entry("null", null),
             entry("sock", Kind::Socket),
+            entry("told", Kind::Unknown { version: 1 }),
         ]))
         .unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(lab.root().join("sock")).unwrap();
+    std::fs::write(lab.root().join("told"), "mine").unwrap();
     for (from, to) in [(none, both), (both, none)] {
         let plan =
             backtrail::capture::restore::plan(&lab.store, from, to, &|_, _, _| false).unwrap();
@@ -222,11 +224,13 @@ fn sockets_and_devices_are_left_with_a_word() {
             kept,
             [
                 "null: a device is not restored",
-                "sock: a socket is not restored"
+                "sock: a socket is not restored",
+                "told: its content is not known"
             ]
         );
         lab.apply(&plan, &Nobody).unwrap();
         assert!(lab.root().join("sock").exists());
+        assert_eq!(std::fs::read(lab.root().join("told")).unwrap(), b"mine");
     }
 }
 

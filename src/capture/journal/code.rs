@@ -52,6 +52,7 @@ enum What {
     Fifo,
     Socket,
     Device { block: bool, rdev: u64 },
+    Unknown { version: u32 },
 }
 
 impl Thing {
@@ -71,6 +72,7 @@ impl Thing {
                 block: *block,
                 rdev: *rdev,
             },
+            Kind::Unknown { version } => What::Unknown { version: *version },
         };
         Self { mode: e.mode, what }
     }
@@ -83,6 +85,7 @@ impl Thing {
             What::Fifo => Kind::Fifo,
             What::Socket => Kind::Socket,
             What::Device { block, rdev } => Kind::Device { block, rdev },
+            What::Unknown { version } => Kind::Unknown { version },
         };
         Entry {
             name: path.name().to_vec(),

@@ -122,6 +122,7 @@ fn why_kept(change: &PathChange, left_out: &dyn Fn(&RepoPath, bool, u64) -> bool
     let special = |e: &Option<Entry>| match e.as_ref().map(|e| &e.kind) {
         Some(Kind::Socket) => Some("a socket is not restored"),
         Some(Kind::Device { .. }) => Some("a device is not restored"),
+        Some(Kind::Unknown { .. }) => Some("its content is not known"),
         _ => None,
     };
     // What would be created below a socket that stays cannot be; what is to be removed below a directory that shall

@@ -270,6 +270,7 @@ impl Work<'_> {
                 }
                 beneath::set_mode(dir, name, entry.mode).map_err(fail)
             }
+            Kind::Unknown { .. } => Err(Trouble::Kept("its content is not known".to_owned())),
             Kind::Socket | Kind::Device { .. } | Kind::Dir(_) => Err(Trouble::Kept(format!(
                 "a {} is not restored",
                 entry.kind.word()

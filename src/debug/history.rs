@@ -1,0 +1,109 @@
+//! Where the steps of a run come from: the store of a project, or the index of a recording that is read in place.
+//!
+//! Commits, trees and links are always in a store; only steps and their texts differ. Whatever asks about a run asks
+//! this, so that a recorded run is looked at with the same code as a live one.
+
+use crate::model::{BlobId, Ordinal, SessionId, Step, StepId};
+use crate::store::{self, Store};
+
+/// Which text of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Which {
+    /// The prompt, the thought, the arguments of a call.
+    Body,
+    /// A call's output.
+    Output,
+}
+
+/// The beginning of a step's text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text {
+    /// Identity of the whole; [`History::part`] reads on by it.
+    pub blob: BlobId,
+    /// Length of the whole in bytes.
+    pub len: u64,
+    /// The first bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// Steps in order, and their texts.
+pub trait History: Send + Sync {
+    /// A step.
+    fn step(&self, id: StepId) -> store::Result<Option<Step>>;
+
+    /// The step of that number.
+    fn step_by_ordinal(&self, ordinal: Ordinal) -> store::Result<Option<Step>>;
+
+    /// The steps of the calls with that id, by the agent's own words; several agents may use the same.
+    fn steps_of_call(&self, call: &str) -> store::Result<Vec<Step>>;
+
+    /// Steps after `after` (from the first if `None`), oldest first.
+    fn steps_after(&self, after: Option<Ordinal>, limit: usize) -> store::Result<Vec<Step>>;
+
+    /// Steps before `before` (from the last if `None`), newest first.
+    fn steps_before(&self, before: Option<Ordinal>, limit: usize) -> store::Result<Vec<Step>>;
+
+    /// How many steps there are.
+    fn step_count(&self) -> store::Result<u64>;
+
+    /// The highest step number.
+    fn last_ordinal(&self) -> store::Result<Option<Ordinal>>;
+
+    /// The first `limit` bytes of a step's text; `None` where it has none.
+    fn text(&self, step: &Step, which: Which, limit: usize) -> store::Result<Option<Text>>;
+
+    /// Part of a text or of a file's content, with the length of the whole.
+    fn part(&self, id: BlobId, offset: u64, len: usize) -> store::Result<(u64, Vec<u8>)>;
+}
+
+impl History for Store {
+    fn step(&self, id: StepId) -> store::Result<Option<Step>> {
+        Self::step(self, id)
+    }
+
+    fn step_by_ordinal(&self, ordinal: Ordinal) -> store::Result<Option<Step>> {
+        Self::step_by_ordinal(self, ordinal)
+    }
+
+    fn steps_of_call(&self, call: &str) -> store::Result<Vec<Step>> {
+        // A call's step is named by its session and the call's id: one look-up a session.
+        let native = format!("call:{call}");
+        let sessions = self.sessions()?;
+        let ids = sessions.iter().map(|s| s.id).chain([SessionId([0; 32])]);
+        let mut steps = Vec::new();
+        for session in ids {
+            steps.extend(Self::step(self, StepId::of(session, &native))?);
+        }
+        Ok(steps)
+    }
+
+    fn steps_after(&self, after: Option<Ordinal>, limit: usize) -> store::Result<Vec<Step>> {
+        Self::steps_after(self, after, limit)
+    }
+
+    fn steps_before(&self, before: Option<Ordinal>, limit: usize) -> store::Result<Vec<Step>> {
+        Self::steps_before(self, before, limit)
+    }
+
+    fn step_count(&self) -> store::Result<u64> {
+        Self::step_count(self)
+    }
+
+    fn last_ordinal(&self) -> store::Result<Option<Ordinal>> {
+        Self::last_ordinal(self)
+    }
+
+    fn text(&self, step: &Step, which: Which, limit: usize) -> store::Result<Option<Text>> {
+        let blob = match which {
+            Which::Body => step.body,
+            Which::Output => step.output,
+        };
+        let Some(blob) = blob else { return Ok(None) };
+        let (len, bytes) = self.part(blob, 0, limit)?;
+        Ok(Some(Text { blob, len, bytes }))
+    }
+
+    fn part(&self, id: BlobId, offset: u64, len: usize) -> store::Result<(u64, Vec<u8>)> {
+        Ok((self.blob_len(id)?, self.blob_range(id, offset, len)?))
+    }
+}
