@@ -36,6 +36,16 @@ struct Args<'a> {
     #[serde(borrow, default)]
     command: Field<'a>,
     #[serde(borrow, default)]
+    cmd: Field<'a>,
+    #[serde(borrow, default)]
+    pattern: Field<'a>,
+    #[serde(borrow, default)]
+    query: Field<'a>,
+    #[serde(borrow, default)]
+    url: Field<'a>,
+    #[serde(borrow, default)]
+    description: Field<'a>,
+    #[serde(borrow, default)]
     content: Field<'a>,
     #[serde(borrow, default)]
     file_text: Field<'a>,
@@ -130,23 +140,34 @@ impl<'a> Args<'a> {
     }
 }
 
-/// The paths that a call's arguments name, as written.
-pub(super) fn named(input: Field<'_>) -> Vec<String> {
-    let mut out: Vec<String> = Vec::new();
+/// What the arguments say for people and for finding the call again.
+#[derive(Default)]
+pub(super) struct Told<'a> {
+    /// A line; `None` to have one made of the arguments as a whole.
+    pub title: Option<Cow<'a, str>>,
+    /// The paths that they name, as written.
+    pub paths: Vec<String>,
+}
+
+/// Title and paths of a call with these arguments: its command, else its path, else what it searches.
+pub(super) fn told<'a>(input: Field<'a>) -> Told<'a> {
+    let mut paths: Vec<String> = Vec::new();
     let mut add = |path: &str| {
-        if !path.is_empty() && out.len() < 64 && !out.iter().any(|p| p == path) {
-            out.push(path.to_owned());
+        if !path.is_empty() && paths.len() < 64 && !paths.iter().any(|p| p == path) {
+            paths.push(path.to_owned());
         }
     };
     if let Some(text) = raw::string(input) {
         patched(&text).for_each(&mut add);
-        return out;
+        let title = patched(&text).next().map(str::to_owned).map(Cow::Owned);
+        return Told { title, paths };
     }
-    let Some(args) = raw::object::<Args<'_>>(input) else {
-        return out;
+    let Some(args) = raw::object::<Args<'a>>(input) else {
+        return Told::default();
     };
-    if let Some(path) = args.path() {
-        add(&path);
+    let path = args.path();
+    if let Some(path) = &path {
+        add(path);
     }
     for path in raw::list(args.paths) {
         add(&raw::string(Some(path)).unwrap_or_default());
@@ -154,7 +175,22 @@ pub(super) fn named(input: Field<'_>) -> Vec<String> {
     if let Some(patch) = args.patch() {
         patched(&patch).for_each(&mut add);
     }
-    out
+    // `command` is also what an edit tool with several verbs calls its verb.
+    let command = raw::string(args.command).filter(|_| path.is_none());
+    let first = paths.first().map(|p| Cow::Owned(p.clone()));
+    let title = [command, raw::string(args.cmd)]
+        .into_iter()
+        .flatten()
+        .find(|t| !t.is_empty())
+        .or_else(|| raw::string(args.pattern).filter(|p| !p.is_empty()))
+        .or(path)
+        .or(first)
+        .or_else(|| {
+            [args.query, args.url, args.description]
+                .into_iter()
+                .find_map(|f| raw::string(f).filter(|t| !t.is_empty()))
+        });
+    Told { title, paths }
 }
 
 /// The paths that an `apply_patch` text names.
@@ -296,7 +332,7 @@ mod tests {
 
     #[test]
     fn named_paths() {
-        let of = |json: &str| named(Some(&RawValue::from_string(json.to_owned()).unwrap()));
+        let of = |json: &str| told(Some(&RawValue::from_string(json.to_owned()).unwrap())).paths;
         assert_eq!(of(r#"{"filePath":"/w/a"}"#), ["/w/a"]);
         assert_eq!(
             of(r#"{"patchText":"*** Begin Patch\n*** Update File: a\n*** Move to: b\n*** End Patch"}"#),

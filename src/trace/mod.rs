@@ -9,10 +9,17 @@
 
 pub mod assemble;
 pub mod calls;
+mod edits;
 pub mod emit;
 pub mod event;
 pub mod format;
+pub mod gemini;
 pub mod index;
+pub mod opencode;
 pub mod patch;
+mod raw;
 pub mod records;
 pub mod unified;
+
+#[cfg(test)]
+mod readers_tests;

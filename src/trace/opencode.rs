@@ -131,8 +131,6 @@ struct ToolState<'a> {
     #[serde(borrow, default)]
     error: Field<'a>,
     #[serde(borrow, default)]
-    title: Field<'a>,
-    #[serde(borrow, default)]
     metadata: Field<'a>,
     #[serde(borrow, default)]
     time: Field<'a>,
@@ -377,8 +375,7 @@ fn session<'a>(info: &Info<'a>, state: &mut State, tell: &mut Teller<'a, '_>) {
     tell.say(Body::Session(Box::new(facts)));
 }
 
-/// `revert` names the first message (or part) that was taken back; the one before it is the last to live. Each message
-/// has an anchor before it for this.
+/// `revert` names the first message that was taken back, or the message with the first such part.
 fn reverted<'a>(info: &Info<'a>, tell: &mut Teller<'a, '_>) {
     let revert: Named<'a> = raw::object(info.revert).unwrap_or_default();
     let Some(id) = raw::string(revert.message_id) else {
@@ -390,6 +387,10 @@ fn reverted<'a>(info: &Info<'a>, tell: &mut Teller<'a, '_>) {
         raw::before(&id)
     };
     tell.say(Body::Rewind { to });
+    tell.say(Body::Marker {
+        kind: MarkerKind::Rewind,
+        text: Cow::Borrowed("the conversation was set back"),
+    });
 }
 
 fn tell_message<'a>(
@@ -401,8 +402,6 @@ fn tell_message<'a>(
     let id = raw::text(info.id);
     let times: Times<'a> = raw::object(info.time).unwrap_or_default();
     tell.common.time = raw::time(times.created);
-    tell.common.native = raw::before(&id);
-    tell.say(Body::Link);
     tell.common.native = id.clone();
     let parts: Vec<Part<'a>> = parts
         .iter()
@@ -411,7 +410,7 @@ fn tell_message<'a>(
     match raw::string(info.role).as_deref() {
         Some("user") => asked(&parts, tell),
         Some("assistant") => {
-            tell.common.answer = id.clone();
+            tell.common.answer = id;
             let model = raw::owned(info.model);
             if !model.is_empty() {
                 tell.say(Body::Session(Box::new(Facts {
@@ -419,7 +418,7 @@ fn tell_message<'a>(
                     ..Facts::default()
                 })));
             }
-            answered(&id, &info, &parts, tell);
+            answered(&info, &parts, tell);
             let end = raw::time(times.completed);
             ended(&info, end, tell);
         }
@@ -496,7 +495,7 @@ fn file<'a>(part: &Part<'a>, tell: &mut Teller<'a, '_>) {
     }
 }
 
-fn answered<'a>(id: &Cow<'a, str>, info: &Info<'a>, parts: &[Part<'a>], tell: &mut Teller<'a, '_>) {
+fn answered<'a>(info: &Info<'a>, parts: &[Part<'a>], tell: &mut Teller<'a, '_>) {
     let summary = raw::truth(info.summary) || raw::string(info.mode).as_deref() == Some("compaction");
     let mut used: Option<Usage> = None;
     for (place, part) in parts.iter().enumerate() {
@@ -524,7 +523,7 @@ fn answered<'a>(id: &Cow<'a, str>, info: &Info<'a>, parts: &[Part<'a>], tell: &m
                     tell.say_at(at, Body::Thought(text));
                 }
             }
-            "tool" => tool(id, place, part, tell),
+            "tool" => tool(info, place, part, tell),
             "step-finish" => {
                 let step = usage(part.tokens);
                 used = Some(used.map_or(step, |sum| Usage {
@@ -591,16 +590,24 @@ fn error_text<'a>(error: &Named<'a>) -> Cow<'a, str> {
     )
 }
 
-/// The call's id, or one made of its place.
-fn call_id<'a>(message: &str, place: usize, part: &Part<'a>) -> Cow<'a, str> {
-    [part.call, part.id]
-        .into_iter()
-        .map(raw::text)
-        .find(|id| !id.is_empty() && id != "REDACTED")
-        .unwrap_or_else(|| Cow::Owned(format!("{message}/{place}")))
+fn is_id(id: &str) -> bool {
+    !id.is_empty() && id != "REDACTED"
 }
 
-fn tool<'a>(message: &str, place: usize, part: &Part<'a>, tell: &mut Teller<'a, '_>) {
+/// The call's id, or one made of its message's id (else of its time) and its place.
+fn call_id<'a>(message: &Info<'_>, place: usize, part: &Part<'a>) -> Cow<'a, str> {
+    let own = [part.call, part.id].into_iter().map(raw::text);
+    own.filter(|id| is_id(id)).next().unwrap_or_else(|| {
+        let mut id = raw::text(message.id);
+        if !is_id(&id) {
+            let times: Times<'_> = raw::object(message.time).unwrap_or_default();
+            id = raw::text(times.created);
+        }
+        Cow::Owned(format!("{id}/{place}"))
+    })
+}
+
+fn tool<'a>(message: &Info<'a>, place: usize, part: &Part<'a>, tell: &mut Teller<'a, '_>) {
     let id = call_id(message, place, part);
     let state: ToolState<'a> = raw::object(part.state).unwrap_or_default();
     let times: Times<'a> = raw::object(state.time).unwrap_or_default();
@@ -608,6 +615,7 @@ fn tool<'a>(message: &str, place: usize, part: &Part<'a>, tell: &mut Teller<'a, 
     let input: Input<'a> = raw::object(state.input).unwrap_or_default();
     let status = raw::text(state.status);
     let over = matches!(status.as_ref(), "completed" | "error");
+    let told = edits::told(state.input);
     tell.say_at(
         raw::time(times.start),
         Body::Call(Call {
@@ -615,10 +623,8 @@ fn tool<'a>(message: &str, place: usize, part: &Part<'a>, tell: &mut Teller<'a, 
             name: raw::text(part.tool),
             kind: None,
             input: raw::text(state.input),
-            // The titles of edits are their results.
-            title: raw::string(state.title)
-                .filter(|t| !t.is_empty() && !t.starts_with("Success")),
-            paths: edits::named(state.input),
+            title: told.title,
+            paths: told.paths,
             ended: over,
         }),
     );
@@ -679,7 +685,6 @@ fn usage(field: Field<'_>) -> Usage {
 
 fn file_effects(message: &Message<'_>, state: &State, out: &mut Vec<FileEffect>) {
     let info: Info<'_> = raw::object(message.info).unwrap_or_default();
-    let id = raw::text(info.id);
     let where_: Named<'_> = raw::object(info.path).unwrap_or_default();
     let cwd = raw::string(where_.cwd)
         .map(Cow::into_owned)
@@ -690,7 +695,7 @@ fn file_effects(message: &Message<'_>, state: &State, out: &mut Vec<FileEffect>)
     for (place, part) in raw::list(message.parts).into_iter().enumerate() {
         let part: Part<'_> = raw::object(Some(part)).unwrap_or_default();
         match raw::text(part.kind).as_ref() {
-            "tool" => tool_effects(&call_id(&id, place, &part), &part, cwd.as_deref(), out),
+            "tool" => tool_effects(&call_id(&info, place, &part), &part, cwd.as_deref(), out),
             "patch" => touched.extend(
                 raw::list(part.files)
                     .into_iter()
@@ -845,7 +850,7 @@ fn seen(output: &str) -> Option<What> {
     let mut from = None;
     let mut next = 0usize;
     let mut of = 0usize;
-    for line in body.trim_start_matches('\n').lines() {
+    for line in body.trim_start_matches('\n').split('\n') {
         let numbered = line
             .split_once(':')
             .and_then(|(n, rest)| Some((n.trim().parse::<usize>().ok()?, rest)));

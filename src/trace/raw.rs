@@ -213,10 +213,9 @@ pub(super) const NOT_JSON: &str = "not JSON";
 /// Most records of one document; what comes after them is not read. No agent writes as many, but hostile bytes may.
 pub(super) const MOST_PIECES: usize = 1 << 20;
 
-/// The native id of an anchor that stands before the message of this id. Formats that take back "this message and all
-/// after it" rewind to its anchor, for what came before the message is not known from the record alone.
+/// What a rewind goes to in formats that take back "this message and all after it".
 pub(super) fn before<'a>(id: &str) -> Cow<'a, str> {
-    Cow::Owned(format!("before {id}"))
+    Cow::Owned(format!("before:{id}"))
 }
 
 /// Decodes a JSON string as far as it goes.
