@@ -6,6 +6,7 @@
 //! * [`rebuild`] makes file states of what the records say about files.
 //! * [`patch`] and [`unified`]: patches in both notations, applied and taken back.
 //! * [`emit`] and [`calls`]: reasoning told live, and which open call made a change.
+//! * [`tail`] and [`link`]: recordings while they are written, and which of their calls made a change.
 
 pub mod assemble;
 pub mod calls;
@@ -15,10 +16,12 @@ pub mod event;
 pub mod format;
 pub mod gemini;
 pub mod index;
+pub mod link;
 pub mod opencode;
 pub mod patch;
 mod raw;
 pub mod records;
+pub mod tail;
 pub mod unified;
 
 #[cfg(test)]

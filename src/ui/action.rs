@@ -19,6 +19,8 @@ pub(crate) enum Context {
     Diff,
     /// The state browser.
     State,
+    /// The recordings of this machine.
+    List,
     /// The question before a rollback under a running agent.
     Dialog,
     /// The help.
@@ -27,11 +29,12 @@ pub(crate) enum Context {
 
 /// All contexts.
 #[cfg(test)]
-pub(crate) const CONTEXTS: [Context; 6] = [
+pub(crate) const CONTEXTS: [Context; 7] = [
     Context::Timeline,
     Context::Detail,
     Context::Diff,
     Context::State,
+    Context::List,
     Context::Dialog,
     Context::Help,
 ];
@@ -48,7 +51,16 @@ const LISTS: &[Context] = &[
     Context::Detail,
     Context::Diff,
     Context::State,
+    Context::List,
     Context::Help,
+];
+/// The views of a run, and the list of recordings.
+const ALL: &[Context] = &[
+    Context::Timeline,
+    Context::Detail,
+    Context::Diff,
+    Context::State,
+    Context::List,
 ];
 
 /// A heading of the help.
@@ -121,6 +133,7 @@ pub(crate) enum Action {
     Label,
     Jump,
     Search,
+    Filter,
     SearchNext,
     SearchPrev,
     CopyStep,
@@ -188,8 +201,8 @@ actions! {
     ViewDiff "look.diff" Look HOME, ["d", "2"], "diff", "Show in full what the step changed.";
     ViewState "look.state" Look &[Context::Timeline, Context::Detail, Context::Diff], ["3"], "state", "Browse all files as they were after the step.";
     ViewTimeline "look.timeline" Look &[Context::Diff, Context::State], ["1"], "timeline", "Return to the timeline.";
-    Open "look.open" Look VIEWS, ["<enter>"], "open", "Go into what is selected.";
-    Close "look.close" Look &[Context::Timeline, Context::Detail, Context::Diff, Context::State, Context::Dialog, Context::Help], ["<esc>"], "back", "Close what is open, or cancel; never quits.";
+    Open "look.open" Look ALL, ["<enter>"], "open", "Go into what is selected.";
+    Close "look.close" Look &[Context::Timeline, Context::Detail, Context::Diff, Context::State, Context::List, Context::Dialog, Context::Help], ["<esc>"], "back", "Close what is open, or cancel; a recording, back to the list that it was opened from. Never quits.";
     NextPane "look.next-pane" Look VIEWS, ["<tab>"], "next pane", "Give the keys to the next pane.";
     PrevPane "look.prev-pane" Look VIEWS, ["<s-tab>"], "previous pane", "Give the keys to the previous pane.";
     SideBySide "look.side-by-side" Look &[Context::Diff], ["zs"], "side by side", "Show the diff side by side, or unified again.";
@@ -218,16 +231,17 @@ actions! {
     PrevFile "move.prev-file" Move &[Context::Detail, Context::Diff, Context::State], ["[f"], "previous file", "To the previous changed file.";
     Jump "move.jump" Move VIEWS, ["'{a}"], "go to label", "Go to the step with that label.";
     Search "more.search" More VIEWS, ["/"], "search", "Search titles, paths and the texts on the screen.";
+    Filter "more.filter" More &[Context::List], ["/"], "filter", "Leave only the recordings in whose project, agent, model, prompt or path all these words are found.";
     SearchNext "more.search-next" More VIEWS, ["n"], "next match", "To the next match of the search.";
     SearchPrev "more.search-prev" More VIEWS, ["N"], "previous match", "To the previous match of the search.";
     CopyStep "more.copy-step" More VIEWS, ["yy"], "copy step", "Copy the step's number through the terminal.";
-    CopyPath "more.copy-path" More VIEWS, ["yp"], "copy path", "Copy the selected path through the terminal.";
-    Palette "more.palette" More VIEWS, [":", "<c-p>"], "palette", "Find an action by its words, or a step by its number.";
+    CopyPath "more.copy-path" More ALL, ["yp"], "copy path", "Copy the selected path through the terminal.";
+    Palette "more.palette" More ALL, [":", "<c-p>"], "palette", "Find an action by its words, or a step by its number.";
     Help "more.help" More LISTS, ["?", "<f1>"], "help", "Show or close the keys.";
-    Quit "more.quit" More &[Context::Timeline, Context::Detail, Context::Diff, Context::State, Context::Help], ["q"], "close", "Close the view; on the timeline, quit. An agent keeps running.";
-    Redraw "more.redraw" More VIEWS, ["<c-l>"], "redraw", "Draw the whole screen again.";
-    Suspend "more.suspend" More VIEWS, ["<c-z>"], "suspend", "Go to the background; `fg` brings it back.";
-    Interrupt "more.interrupt" More &[Context::Timeline, Context::Detail, Context::Diff, Context::State, Context::Dialog, Context::Help], ["<c-c>"], "cancel", "Cancel; twice quits.";
+    Quit "more.quit" More &[Context::Timeline, Context::Detail, Context::Diff, Context::State, Context::List, Context::Help], ["q"], "close", "Close the view; on the timeline, quit, or go back to the list. An agent keeps running.";
+    Redraw "more.redraw" More ALL, ["<c-l>"], "redraw", "Draw the whole screen again.";
+    Suspend "more.suspend" More ALL, ["<c-z>"], "suspend", "Go to the background; `fg` brings it back.";
+    Interrupt "more.interrupt" More &[Context::Timeline, Context::Detail, Context::Diff, Context::State, Context::List, Context::Dialog, Context::Help], ["<c-c>"], "cancel", "Cancel; twice quits.";
 }
 
 /// The line of `action`.

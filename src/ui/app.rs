@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ratatui::layout::Size;
 
 use crate::engine::api::{ApiError, EngineStatus, FileChange, Row, StepDetail};
-use crate::model::{CommitId, Ordinal, SessionId, StepId};
+use crate::model::{CommitId, Ordinal, SessionId, StepId, Time};
 
 use super::action::{Action, Context};
 use super::cache::Cache;
@@ -17,6 +17,7 @@ use super::diff_view::DiffView;
 use super::keys::Key;
 use super::lanes::Lanes;
 use super::light::Light;
+use super::list::ListView;
 use super::msg::{Compared, DiffKey, LightKey};
 use super::palette::Palette;
 use super::rows::{self, Rows};
@@ -62,6 +63,8 @@ pub(crate) enum Pane {
 /// What lies over the home screen.
 #[derive(Debug)]
 pub(crate) enum View {
+    /// The recordings of this machine: a first screen, over which others lie.
+    List(Box<ListView>),
     /// The full diff.
     Diff(Box<DiffView>),
     /// The state browser.
@@ -178,6 +181,8 @@ pub(crate) struct App {
     pub shelf: Shelf,
     pub detail: DocPane,
     pub changes: DocPane,
+    /// This was opened from a list, to which the person can go back.
+    pub back: bool,
 }
 
 impl App {
@@ -220,7 +225,15 @@ impl App {
             },
             detail: DocPane::default(),
             changes: DocPane::default(),
+            back: false,
         }
+    }
+
+    /// Before anything is known of the recordings of this machine.
+    pub(crate) fn list(look: Look, now: Time) -> Self {
+        let mut app = Self::new(look);
+        app.view = Some(View::List(Box::new(ListView::new(now))));
+        app
     }
 
     /// Where the keys go.
@@ -235,6 +248,7 @@ impl App {
     /// Where the keys go when nothing lies over the view.
     pub(crate) fn view_context(&self) -> Context {
         match &self.view {
+            Some(View::List(_)) => Context::List,
             Some(View::Diff(_)) => Context::Diff,
             Some(View::State(_)) => Context::State,
             None if self.pane == Pane::Timeline => Context::Timeline,
@@ -350,6 +364,7 @@ impl App {
         match &self.view {
             Some(View::Diff(diff)) => diff.selected().map(|c| c.path.to_string()),
             Some(View::State(state)) => state.selected().map(|n| n.path.to_string()),
+            Some(View::List(list)) => list.selected().map(|r| r.path.clone()),
             None => first(),
         }
     }

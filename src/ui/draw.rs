@@ -15,7 +15,7 @@ use super::rows::Sum;
 use super::screen::{self, Shape};
 use super::text;
 use super::theme::Token;
-use super::{diff_draw, overlay, state_draw, timeline, welcome};
+use super::{diff_draw, list_draw, overlay, state_draw, timeline, welcome};
 
 /// Draws everything.
 pub(crate) fn draw(app: &App, frame: &mut Frame<'_>) {
@@ -43,6 +43,7 @@ pub(crate) fn draw(app: &App, frame: &mut Frame<'_>) {
                 }
             }
         }
+        Some(View::List(list)) => list_draw::draw(app, list, buf, parts.body),
         Some(View::Diff(diff)) => diff_draw::draw(app, diff, buf, query.as_ref()),
         Some(View::State(state)) => state_draw::draw(app, state, buf, query.as_ref()),
     }
@@ -81,6 +82,14 @@ fn header(app: &App, buf: &mut Buffer, area: Rect) {
         }
     }
     match &app.view {
+        Some(View::List(list)) => {
+            let all = list.total.unwrap_or(list.items.len()) as u64;
+            if all > 0 {
+                let text = text::plural(all, "recording");
+                add(0, vec![span(text, Token::Text)]);
+                add(3, vec![span("on this machine".to_owned(), Token::Dim)]);
+            }
+        }
         Some(View::Diff(diff)) => add(0, diff_draw::title(app, diff)),
         Some(View::State(state)) => add(0, state_draw::title(app, state)),
         None => {
@@ -103,7 +112,10 @@ fn header(app: &App, buf: &mut Buffer, area: Rect) {
             }
         }
     }
-    add(1, mode(app));
+    let listed = matches!(app.view, Some(View::List(_)));
+    if !listed || !matches!(app.link, Link::Open { .. }) {
+        add(1, mode(app));
+    }
     if let Some(at) = app.workspace() {
         add(
             3,
@@ -316,6 +328,14 @@ fn offers(context: Context) -> &'static [(&'static [Action], &'static str)] {
             (&[A::CopyPath], "copy path"),
             (&[A::Rollback], "roll back"),
         ],
+        Context::List => &[
+            (&[A::Down, A::Up], "select"),
+            (&[A::Open], "open"),
+            (&[A::Filter], "filter"),
+            (&[A::Help], "help"),
+            (&[A::Palette], "palette"),
+            (&[A::Quit], "quit"),
+        ],
         Context::Dialog => &[
             (&[A::Confirm], "roll back"),
             (&[A::ConfirmFrozen], "and keep frozen"),
@@ -346,7 +366,14 @@ fn footer(app: &App, buf: &mut Buffer, area: Rect) -> Option<u16> {
         let spans = vec![
             Span::styled(" /", theme.style(Token::Key)),
             Span::raw(shown.into_owned()),
-            Span::styled("   Enter find  Esc cancel", theme.style(Token::Dim)),
+            Span::styled(
+                if matches!(app.view, Some(View::List(_))) {
+                    "   Enter keep  Esc cancel"
+                } else {
+                    "   Enter find  Esc cancel"
+                },
+                theme.style(Token::Dim),
+            ),
         ];
         paint::line(buf, area, &Line::from(spans), 0, look.glyphs.ellipsis);
         return Some(area.x + at.min(area.width.saturating_sub(1)));

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use crate::engine::api::{ApiError, ErrorCode};
 use crate::engine::source::Source;
+use crate::model::Time;
 
 use super::app::{App, Look};
 use super::keys::Key;
@@ -91,95 +92,208 @@ impl Signals {
 
 type Connecting = JoinHandle<Result<Arc<dyn Source>, ApiError>>;
 
+/// What ended a screen.
+enum End {
+    /// The person wants out, or the terminal is gone.
+    Quit,
+    /// Back to where it was opened from.
+    Back,
+    /// This recording is to be opened.
+    Open(String),
+}
+
+/// A screen with what it is made of: it can be left and come back to.
+struct Screen {
+    app: App,
+    runner: Runner,
+    messages: UnboundedReceiver<Msg>,
+    connecting: Option<Connecting>,
+}
+
+impl Screen {
+    fn new(
+        app: App,
+        connect: impl Future<Output = Result<Arc<dyn Source>, ApiError>> + Send + 'static,
+    ) -> Self {
+        let (send, messages) = mpsc::unbounded_channel();
+        Self {
+            app,
+            runner: Runner::new(send),
+            messages,
+            connecting: Some(tokio::spawn(shielded(connect))),
+        }
+    }
+}
+
+/// The terminal and what is heard from it, for as many screens as are shown one after the other.
+struct Desk {
+    guard: Guard,
+    signals: Signals,
+    keys: EventStream,
+    /// Keys that were pressed while the terminal was asked about its colours.
+    typed: Vec<Key>,
+    look: Look,
+}
+
+impl Desk {
+    /// Takes the terminal over, draws a first frame, and begins to connect.
+    fn open(
+        options: &Options,
+        mut app: App,
+        connect: impl Future<Output = Result<Arc<dyn Source>, ApiError>> + Send + 'static,
+    ) -> Result<(Self, Screen), Error> {
+        let mut guard = Guard::new()?;
+        guard.draw(&mut app)?;
+        let signals = Signals::new()?;
+        let mut screen = Screen::new(app, connect);
+        let look = &mut screen.app.look;
+        let mut typed = Vec::new();
+        if !options.no_query
+            && look.theme.depth >= Depth::Indexed
+            && let Ok(reply) = query::backdrop()
+        {
+            look.theme.backdrop = reply.backdrop;
+            typed = reply.keys;
+        }
+        let desk = Self {
+            guard,
+            signals,
+            // Kept while the job is stopped, too: nothing of it reads then, and a new stream may miss the first key.
+            keys: EventStream::new(),
+            typed,
+            look: look.clone(),
+        };
+        Ok((desk, screen))
+    }
+
+    /// Shows a screen until it ends.
+    async fn show(&mut self, screen: &mut Screen) -> Result<End, Error> {
+        let Screen {
+            app,
+            runner,
+            messages,
+            connecting,
+        } = screen;
+        let guard = &mut self.guard;
+        for key in std::mem::take(&mut self.typed) {
+            if let Some(end) = take(app, Msg::Key(key), runner, guard)? {
+                return Ok(end);
+            }
+        }
+        guard.draw(app)?;
+        let mut last_frame = Instant::now();
+        let mut dirty = false;
+        loop {
+            let msg = tokio::select! {
+                biased;
+                signalled = self.signals.next() => match signalled {
+                    Signalled::End => return Ok(End::Quit),
+                    Signalled::Resumed => {
+                        guard.clear()?;
+                        dirty = true;
+                        continue;
+                    }
+                },
+                event = self.keys.next() => match event {
+                    Some(Ok(event)) => match message(event) {
+                        Some(msg) => msg,
+                        None => continue,
+                    },
+                    // The terminal is gone.
+                    Some(Err(_)) | None => return Ok(End::Quit),
+                },
+                source = connected(connecting) => {
+                    *connecting = None;
+                    Msg::Connected(source.map(|source| {
+                        let live = source.is_live();
+                        runner.connect(source);
+                        live
+                    }))
+                },
+                Some(msg) = messages.recv() => msg,
+                () = tokio::time::sleep_until(last_frame + FRAME), if dirty => {
+                    guard.draw(app)?;
+                    last_frame = Instant::now();
+                    dirty = false;
+                    continue;
+                },
+            };
+            dirty = true;
+            let least = if matches!(msg, Msg::Key(_)) {
+                KEY_FRAME
+            } else {
+                FRAME
+            };
+            for msg in burst(msg, messages) {
+                if let Some(end) = take(app, msg, runner, guard)? {
+                    return Ok(end);
+                }
+            }
+            // A person waits for what a key does, not for a frame's time to pass.
+            if last_frame.elapsed() >= least {
+                guard.draw(app)?;
+                last_frame = Instant::now();
+                dirty = false;
+            }
+        }
+    }
+}
+
+/// Lets the state take a message, and carries out what it asks for.
+fn take(
+    app: &mut App,
+    msg: Msg,
+    runner: &mut Runner,
+    guard: &mut Guard,
+) -> Result<Option<End>, Error> {
+    for effect in update(app, msg) {
+        match runner.run(effect) {
+            Some(Effect::Quit) => return Ok(Some(End::Quit)),
+            Some(Effect::Back) => return Ok(Some(End::Back)),
+            Some(Effect::Open(path)) => return Ok(Some(End::Open(path))),
+            Some(Effect::Copy(text)) => guard.copy(&text)?,
+            Some(Effect::Redraw) => guard.clear()?,
+            Some(Effect::Suspend) => guard.suspend()?,
+            Some(_) | None => {}
+        }
+    }
+    Ok(None)
+}
+
 /// See [`super::run`].
 pub(crate) async fn run(
     connect: impl Future<Output = Result<Arc<dyn Source>, ApiError>> + Send + 'static,
     options: Options,
 ) -> Result<(), Error> {
-    let mut app = App::new(look(&options));
-    let mut guard = Guard::new()?;
-    guard.draw(&mut app)?;
-    let mut signals = Signals::new()?;
-    let (send, mut messages) = mpsc::unbounded_channel();
-    let mut runner = Runner::new(send.clone());
-    let mut connecting = Some(tokio::spawn(shielded(connect)));
-    if !options.no_query
-        && app.look.theme.depth >= Depth::Indexed
-        && let Ok(reply) = query::backdrop()
-    {
-        app.look.theme.backdrop = reply.backdrop;
-        for key in reply.keys {
-            let _ = send.send(Msg::Key(key));
-        }
-    }
-    // Kept while the job is stopped, too: nothing of it reads then, and a new stream may miss the first key.
-    let mut keys = EventStream::new();
-    let mut last_frame = Instant::now();
-    let mut dirty = true;
-    loop {
-        let msg = tokio::select! {
-            biased;
-            signalled = signals.next() => match signalled {
-                Signalled::End => break,
-                Signalled::Resumed => {
-                    guard.clear()?;
-                    dirty = true;
-                    continue;
-                }
-            },
-            event = keys.next() => match event {
-                Some(Ok(event)) => match message(event) {
-                    Some(msg) => msg,
-                    None => continue,
-                },
-                // The terminal is gone.
-                Some(Err(_)) | None => break,
-            },
-            source = connected(&mut connecting) => {
-                connecting = None;
-                Msg::Connected(source.map(|source| {
-                    let live = source.is_live();
-                    runner.connect(source);
-                    live
-                }))
-            },
-            Some(msg) = messages.recv() => msg,
-            () = tokio::time::sleep_until(last_frame + FRAME), if dirty => {
-                guard.draw(&mut app)?;
-                last_frame = Instant::now();
-                dirty = false;
-                continue;
-            },
-        };
-        dirty = true;
-        let least = if matches!(msg, Msg::Key(_)) {
-            KEY_FRAME
-        } else {
-            FRAME
-        };
-        for msg in burst(msg, &mut messages) {
-            for effect in update(&mut app, msg) {
-                match runner.run(effect) {
-                    Some(Effect::Quit) => {
-                        drop(guard);
-                        farewell(&app);
-                        return Ok(());
-                    }
-                    Some(Effect::Copy(text)) => guard.copy(&text)?,
-                    Some(Effect::Redraw) => guard.clear()?,
-                    Some(Effect::Suspend) => guard.suspend()?,
-                    Some(_) | None => {}
-                }
-            }
-        }
-        // A person waits for what a key does, not for a frame's time to pass.
-        if last_frame.elapsed() >= least {
-            guard.draw(&mut app)?;
-            last_frame = Instant::now();
-            dirty = false;
-        }
-    }
+    let (mut desk, mut screen) = Desk::open(&options, App::new(look(&options)), connect)?;
+    desk.show(&mut screen).await?;
+    drop(desk);
+    farewell(&screen.app);
     Ok(())
+}
+
+/// See [`super::browse`].
+pub(crate) async fn browse<F>(
+    connect: impl Future<Output = Result<Arc<dyn Source>, ApiError>> + Send + 'static,
+    open: impl Fn(String) -> F,
+    options: Options,
+) -> Result<(), Error>
+where
+    F: Future<Output = Result<Arc<dyn Source>, ApiError>> + Send + 'static,
+{
+    let app = App::list(look(&options), Time::now());
+    let (mut desk, mut list) = Desk::open(&options, app, connect)?;
+    loop {
+        let End::Open(path) = desk.show(&mut list).await? else {
+            return Ok(());
+        };
+        let mut app = App::new(desk.look.clone());
+        app.back = true;
+        let mut screen = Screen::new(app, open(path));
+        if !matches!(desk.show(&mut screen).await?, End::Back) {
+            return Ok(());
+        }
+    }
 }
 
 async fn connected(connecting: &mut Option<Connecting>) -> Result<Arc<dyn Source>, ApiError> {

@@ -105,6 +105,7 @@ pub(crate) fn paste(app: &mut App, text: &str) {
         let line = text.lines().next().unwrap_or_default();
         let room = MAX_QUERY.saturating_sub(prompt.chars().count());
         prompt.extend(line.chars().filter(|c| !c.is_control()).take(room));
+        filter(app, None);
     }
 }
 
@@ -113,7 +114,11 @@ fn prompt_key(app: &mut App, key: Key, out: &mut Vec<Effect>) {
         return;
     };
     match key.code {
-        KeyCode::Esc => app.prompt = None,
+        KeyCode::Esc => {
+            app.prompt = None;
+            filter(app, Some(""));
+            return;
+        }
         KeyCode::Backspace if prompt.is_empty() => app.prompt = None,
         KeyCode::Backspace => {
             prompt.pop();
@@ -126,6 +131,9 @@ fn prompt_key(app: &mut App, key: Key, out: &mut Vec<Effect>) {
         KeyCode::Enter => {
             let text = std::mem::take(prompt);
             app.prompt = None;
+            if filter(app, Some(&text)) {
+                return;
+            }
             if text.is_empty() {
                 app.search = None;
             } else {
@@ -141,6 +149,20 @@ fn prompt_key(app: &mut App, key: Key, out: &mut Vec<Effect>) {
             }
         }
     }
+    filter(app, None);
+}
+
+/// In the list of recordings what is typed is a filter, which works with every key. `false` elsewhere.
+fn filter(app: &mut App, text: Option<&str>) -> bool {
+    let Some(View::List(list)) = &mut app.view else {
+        return false;
+    };
+    match (text, &app.prompt) {
+        (Some(text), _) => list.filter(text),
+        (None, Some(text)) => list.filter(text),
+        (None, None) => list.filter(""),
+    }
+    true
 }
 
 /// Does an action, or says why it cannot be done.
@@ -188,8 +210,8 @@ pub(crate) fn act(
         Action::PrevHunk => travel::hunk(app, n, false),
         Action::NextFile => travel::file(app, n, true),
         Action::PrevFile => travel::file(app, n, false),
-        Action::Open => open(app),
-        Action::Close => close(app),
+        Action::Open => open(app, out),
+        Action::Close => close(app, out),
         Action::ViewTimeline => app.view = None,
         Action::ViewDiff => {
             app.view = Some(View::Diff(Box::new(DiffView::new())));
@@ -233,6 +255,11 @@ pub(crate) fn act(
         Action::Label => world::label(app, letter, out),
         Action::Jump => travel::to_label(app, letter, out),
         Action::Search => app.prompt = Some(String::new()),
+        Action::Filter => {
+            if let Some(View::List(list)) = &app.view {
+                app.prompt = Some(list.filter.clone());
+            }
+        }
         Action::SearchNext => find::next(app, true, false, out),
         Action::SearchPrev => find::next(app, false, false, out),
         Action::CopyStep => {
@@ -267,8 +294,13 @@ fn copy(app: &mut App, text: String, out: &mut Vec<Effect>) {
     out.push(Effect::Copy(text));
 }
 
-fn open(app: &mut App) {
+fn open(app: &mut App, out: &mut Vec<Effect>) {
     match &mut app.view {
+        Some(View::List(list)) => {
+            if let Some(item) = list.selected() {
+                out.push(Effect::Open(item.path.clone()));
+            }
+        }
         Some(View::Diff(diff)) => {
             if diff.in_files {
                 diff.in_files = false;
@@ -296,15 +328,18 @@ fn open(app: &mut App) {
     }
 }
 
-fn close(app: &mut App) {
+fn close(app: &mut App, out: &mut Vec<Effect>) {
     if app.overlay.take().is_some() {
         return;
     }
     match &mut app.view {
+        Some(View::List(list)) => list.filter(""),
         Some(View::State(state)) if state.in_file => state.in_file = false,
         Some(_) => app.view = None,
         None if app.pane != Pane::Timeline => app.pane = Pane::Timeline,
-        None => app.search = None,
+        None if app.search.is_some() => app.search = None,
+        None if app.back => out.push(Effect::Back),
+        None => {}
     }
 }
 
@@ -312,14 +347,14 @@ fn quit(app: &mut App, out: &mut Vec<Effect>) {
     if app.overlay.take().is_some() {
         return;
     }
-    if app.view.take().is_some() {
+    if !matches!(app.view, Some(View::List(_))) && app.view.take().is_some() {
         return;
     }
     if app.pane != Pane::Timeline && screen::shape(app.size) == screen::Shape::One {
         app.pane = Pane::Timeline;
         return;
     }
-    out.push(Effect::Quit);
+    out.push(if app.back { Effect::Back } else { Effect::Quit });
 }
 
 fn interrupt(app: &mut App, out: &mut Vec<Effect>) {
@@ -336,6 +371,7 @@ fn interrupt(app: &mut App, out: &mut Vec<Effect>) {
 
 fn pane(app: &mut App, forward: bool) {
     match &mut app.view {
+        Some(View::List(_)) => {}
         Some(View::Diff(diff)) => diff.in_files = !diff.in_files,
         Some(View::State(state)) => state.in_file = !state.in_file && state.shown.is_some(),
         None => {
@@ -378,6 +414,7 @@ fn sideways(app: &mut App, right: bool) {
         };
     };
     match &mut app.view {
+        Some(View::List(_)) => {}
         Some(View::Diff(diff)) => {
             if diff.in_files {
                 diff.in_files = !right;

@@ -23,6 +23,8 @@ mod input;
 mod keys;
 mod lanes;
 mod light;
+mod list;
+mod list_draw;
 mod msg;
 mod overlay;
 mod paint;
@@ -73,6 +75,20 @@ pub enum Error {
         "the terminal cannot be used: {0} (the UI needs standard input and output on a terminal)"
     )]
     Terminal(#[from] std::io::Error),
+}
+
+/// Lists the recordings of this machine, and shows the one that the person opens, until the person quits. `connect` gives
+/// what answers `Recordings` and `Recording`; `open` gives the source of the recording with that main file, and is called
+/// each time that one is opened. Like in [`run`], both are awaited while something is on the screen already.
+pub async fn browse<F>(
+    connect: impl Future<Output = Result<Arc<dyn Source>, ApiError>> + Send + 'static,
+    open: impl Fn(String) -> F,
+    options: Options,
+) -> Result<(), Error>
+where
+    F: Future<Output = Result<Arc<dyn Source>, ApiError>> + Send + 'static,
+{
+    event_loop::browse(connect, open, options).await
 }
 
 /// Runs the UI until the person quits. `connect` is awaited after the first frame is on the screen; what it gives is

@@ -64,6 +64,10 @@ pub(crate) enum Tag {
     Freeze(bool),
     /// A label that was set on a step.
     Label(char, Ordinal),
+    /// A page of the recordings of this machine, from this one on.
+    Recordings(usize),
+    /// What is in one of them.
+    Recording(String),
     /// A directory of a past state.
     List(String, RepoPath),
 }
@@ -144,6 +148,10 @@ pub(crate) enum Effect {
     Redraw,
     /// Go to the background.
     Suspend,
+    /// Go back to where this was opened from.
+    Back,
+    /// Open this recording.
+    Open(String),
     /// End.
     Quit,
 }

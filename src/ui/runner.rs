@@ -149,7 +149,12 @@ impl Runner {
                     let _ = send.send(Msg::Timer(timer));
                 });
             }
-            effect @ (Effect::Copy(_) | Effect::Redraw | Effect::Suspend | Effect::Quit) => {
+            effect @ (Effect::Copy(_)
+            | Effect::Redraw
+            | Effect::Suspend
+            | Effect::Back
+            | Effect::Open(_)
+            | Effect::Quit) => {
                 return Some(effect);
             }
         }

@@ -5,6 +5,7 @@ use ratatui::layout::{Rect, Size};
 use super::app::{App, Pane, View};
 use super::detail::{self, DocKey, DocPane, Parts};
 use super::diff_view::SIDE_BY_SIDE;
+use super::list_draw;
 
 /// How many panes there is room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,6 +146,13 @@ pub(crate) fn arrange(app: &mut App) {
     }
     match app.view {
         None => arrange_home(app),
+        Some(View::List(_)) => {
+            let height = list_draw::rows(app);
+            if let Some(View::List(list)) = &mut app.view {
+                list.height = height;
+                list.top = scrolled(list.top, list.cursor, list.shown.len(), height);
+            }
+        }
         Some(View::Diff(_)) => arrange_diff(app),
         Some(View::State(_)) => arrange_state(app),
     }

@@ -50,6 +50,9 @@ pub(crate) fn scroll(app: &mut App, n: usize, forward: bool) {
         return;
     }
     match &mut app.view {
+        Some(View::List(list)) => {
+            list.cursor = moved(list.cursor, n, forward, list.shown.len());
+        }
         Some(View::Diff(diff)) => {
             if diff.in_files {
                 let to = moved(diff.cursor, n, forward, diff.changes.len());
@@ -106,6 +109,11 @@ pub(crate) fn end(app: &mut App, last: bool) {
 
 /// To the step with that number, or the last before it.
 pub(crate) fn to_number(app: &mut App, number: u64) {
+    if let Some(View::List(list)) = &mut app.view {
+        let at = usize::try_from(number).unwrap_or(usize::MAX);
+        list.cursor = at.min(list.shown.len()).saturating_sub(1);
+        return;
+    }
     let at = match app.rows.position(numbered(number)) {
         Ok(at) => at,
         Err(at) => at.saturating_sub(1),
@@ -197,7 +205,7 @@ pub(crate) fn hunk(app: &mut App, n: usize, forward: bool) {
                 diff.want = Some(forward);
             }
         }
-        Some(View::State(_)) => {}
+        Some(View::State(_) | View::List(_)) => {}
         None => {
             let pane = if app.pane == Pane::Changes {
                 &mut app.changes
@@ -213,6 +221,7 @@ pub(crate) fn hunk(app: &mut App, n: usize, forward: bool) {
 /// Files up or down.
 pub(crate) fn file(app: &mut App, n: usize, forward: bool) {
     match &mut app.view {
+        Some(View::List(_)) => {}
         Some(View::Diff(diff)) => {
             let to = moved(diff.cursor, n, forward, diff.changes.len());
             if to != diff.cursor {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::api::{
-    ApiError, EngineStatus, EntryInfo, FileChange, Notice, Request, Response, Row, Rows,
+    ApiError, EngineStatus, EntryInfo, ErrorCode, FileChange, Notice, Request, Response, Row, Rows,
 };
 use crate::model::{OpKind, Ordinal};
 
@@ -38,12 +38,14 @@ pub(crate) fn update(app: &mut App, msg: Msg) -> Vec<Effect> {
         Msg::Resize(width, height) => app.size = ratatui::layout::Size::new(width, height),
         Msg::Connected(Ok(live)) => {
             app.link = Link::Open { live };
-            out.push(Effect::Ask(None, Tag::Status, Request::Status));
+            if !matches!(app.view, Some(View::List(_))) {
+                out.push(Effect::Ask(None, Tag::Status, Request::Status));
+            }
         }
         Msg::Connected(Err(error)) => app.link = Link::Failed(error),
         Msg::Notice(notice) => notice_came(app, notice, &mut out),
         Msg::Gone => {
-            if app.live() {
+            if app.live() && !matches!(app.view, Some(View::List(_))) {
                 app.link = Link::Gone;
                 let text = "the engine has ended: what is here can still be read".to_owned();
                 toast(app, Tone::Bad, text, &[], &mut out);
@@ -258,8 +260,33 @@ fn answer(app: &mut App, tag: Tag, result: Result<Response, ApiError>, out: &mut
                 state.list(&rev, dir, entries);
             }
         }
+        (Tag::Recordings(skip), result) => {
+            if let Some(View::List(list)) = &mut app.view {
+                let page = match result {
+                    Ok(Response::Recordings { total, items }) => Ok((total, items)),
+                    Ok(_) => Err(other_answer()),
+                    Err(error) => Err(error),
+                };
+                list.page(skip, page);
+            }
+        }
+        (Tag::Recording(path), result) => {
+            if let Some(View::List(list)) = &mut app.view {
+                let info = match result {
+                    Ok(Response::Recording(info)) => Ok(*info),
+                    Ok(_) => Err(other_answer()),
+                    Err(error) => Err(error),
+                };
+                list.looked_into(&path, info);
+            }
+        }
         (tag, result) => world::answer(app, tag, result, out),
     }
+}
+
+fn other_answer() -> ApiError {
+    let message = "an answer of another kind came; is the engine of another version?";
+    ApiError::new(ErrorCode::Failed, message)
 }
 
 /// Says what failed.
@@ -319,6 +346,7 @@ fn sync_view(app: &mut App, out: &mut Vec<Effect>) {
     let detail = app.focus_detail().cloned();
     let row = app.focus_row().cloned();
     match &mut app.view {
+        Some(View::List(list)) => list.sync(out),
         Some(View::Diff(diff)) => {
             if let Some(detail) = &detail {
                 diff.take(detail);

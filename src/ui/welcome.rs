@@ -7,18 +7,38 @@ use ratatui::text::{Line, Span};
 
 use crate::engine::api::ErrorCode;
 
-use super::app::{App, Link};
+use super::app::{App, Link, View};
 use super::paint;
 use super::text;
 use super::theme::Token;
+
+/// The ways to begin.
+pub(crate) fn ways(app: &App) -> Vec<Line<'static>> {
+    let theme = app.look.theme;
+    let ways = [
+        ("1", "watch an agent", "backtrail run -- claude"),
+        ("2", "open a recording", "backtrail open FILE"),
+        ("3", "see it work", "backtrail demo"),
+    ];
+    ways.into_iter()
+        .map(|(n, what, command)| {
+            Line::from(vec![
+                Span::styled(format!("{n}  "), theme.style(Token::Dim)),
+                Span::raw(format!("{what:<18}")),
+                Span::styled(command, theme.style(Token::Focus)),
+            ])
+        })
+        .collect()
+}
 
 /// Draws it.
 pub(crate) fn draw(app: &App, buf: &mut Buffer, body: Rect) {
     let theme = app.look.theme;
     let dim = theme.style(Token::Dim);
     let bold = Style::new().add_modifier(Modifier::BOLD);
+    let listed = matches!(app.view, Some(View::List(_)));
     let loading = matches!(app.link, Link::Connecting)
-        || (matches!(app.link, Link::Open { .. }) && !app.loading.tail);
+        || (matches!(app.link, Link::Open { .. }) && !app.loading.tail && !listed);
     let width = usize::from(body.width).saturating_sub(8).min(76);
     let mut lines: Vec<Line<'static>> = Vec::new();
     if loading {
@@ -36,26 +56,16 @@ pub(crate) fn draw(app: &App, buf: &mut Buffer, body: Rect) {
                 }
             }
             _ => {
-                let live = app.live();
-                let title = if live {
+                let title = if listed {
+                    "No recordings of agents are on this machine."
+                } else if app.live() {
                     "Watching. Nothing has happened yet."
                 } else {
                     "Nothing is recorded here yet."
                 };
                 lines.push(Line::from(Span::styled(title, bold)));
                 lines.push(Line::default());
-                let ways = [
-                    ("1", "watch an agent", "backtrail run -- claude"),
-                    ("2", "watch anything", "backtrail run -- bash"),
-                    ("3", "see it work", "backtrail demo"),
-                ];
-                for (n, what, command) in ways {
-                    lines.push(Line::from(vec![
-                        Span::styled(format!("{n}  "), dim),
-                        Span::raw(format!("{what:<18}")),
-                        Span::styled(command, theme.style(Token::Focus)),
-                    ]));
-                }
+                lines.extend(ways(app));
             }
         }
     }

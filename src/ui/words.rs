@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::engine::api::Row;
-use crate::model::{CallKind, StepKind, Time};
+use crate::model::{CallKind, StepKind, Time, Tokens};
 
 use super::text;
 use super::theme::Token;
@@ -93,6 +93,68 @@ pub(crate) fn duration(d: Duration) -> String {
         1_000..60_000 => format!("{}.{} s", ms / 1_000, ms % 1_000 / 100),
         60_000..3_600_000 => format!("{} min {:02} s", ms / 60_000, ms / 1_000 % 60),
         _ => format!("{} h {:02} min", ms / 3_600_000, ms / 60_000 % 60),
+    }
+}
+
+/// A duration in at most six cells.
+pub(crate) fn span(d: Duration) -> String {
+    let s = d.as_secs();
+    match s {
+        0..60 => format!("{s} s"),
+        60..3_600 => format!("{} min", s / 60),
+        3_600..86_400 => format!("{}.{} h", s / 3_600, s % 3_600 / 360),
+        _ => format!("{}.{} d", s / 86_400, s % 86_400 / 8_640),
+    }
+}
+
+/// How long ago, in at most six cells.
+pub(crate) fn age(now: Time, then: Time) -> String {
+    let s = now.since(then).as_secs();
+    match s {
+        0..60 => "now".to_owned(),
+        60..3_600 => format!("{} min", s / 60),
+        3_600..86_400 => format!("{} h", s / 3_600),
+        86_400..5_184_000 => format!("{} d", s / 86_400),
+        5_184_000..63_072_000 => format!("{} mon", s / 2_592_000),
+        _ => format!("{} y", s / 31_536_000),
+    }
+}
+
+/// A number in at most five cells.
+pub(crate) fn count(n: u64) -> String {
+    let short = |n: u64, unit: u64, sign: &str| {
+        if n < 10 * unit {
+            format!("{}.{}{sign}", n / unit, n % unit * 10 / unit)
+        } else {
+            format!("{}{sign}", n / unit)
+        }
+    };
+    match n {
+        0..1_000 => n.to_string(),
+        1_000..1_000_000 => short(n, 1_000, "k"),
+        1_000_000..1_000_000_000 => short(n, 1_000_000, "M"),
+        _ => short(n, 1_000_000_000, "G"),
+    }
+}
+
+/// All tokens that were worked on, without what came from the cache.
+pub(crate) fn all_tokens(tokens: &Tokens) -> u64 {
+    tokens
+        .input
+        .saturating_add(tokens.output)
+        .saturating_add(tokens.cache_write)
+}
+
+/// A model's name without what all of its kind have in common.
+pub(crate) fn model(name: &str) -> String {
+    let name = name.rsplit('/').next().unwrap_or(name);
+    let name = name.strip_prefix("claude-").unwrap_or(name);
+    // A date at the end says little.
+    match name.rsplit_once('-') {
+        Some((head, date)) if date.len() == 8 && date.bytes().all(|b| b.is_ascii_digit()) => {
+            head.to_owned()
+        }
+        _ => name.to_owned(),
     }
 }
 

@@ -8,6 +8,7 @@ use crate::ui::action::{Context, TABLE};
 use crate::ui::app::{Pane, View};
 use crate::ui::msg::Msg;
 
+use super::machine::machine;
 use super::script::World;
 use super::stage::{Stage, parse};
 use super::story::{live, story};
@@ -100,6 +101,7 @@ async fn every_binding_does_something() {
         (Context::State, "9Gma14G/a<enter>36G3<pause>]f"),
         (Context::Dialog, "9Gr"),
         (Context::Help, "9G?jj"),
+        (Context::List, "jj/a<enter>"),
     ];
     let mut alive: HashSet<(Context, &str)> = HashSet::new();
     for (context, place) in places {
@@ -108,7 +110,11 @@ async fn every_binding_does_something() {
             if let Some(keys) = entry.keys.first()
                 && !alive.contains(&(context, entry.id))
             {
-                let mut stage = Stage::open(busy(), 100, 20).await;
+                let mut stage = if context == Context::List {
+                    Stage::list(machine(), 100, 20).await
+                } else {
+                    Stage::open(busy(), 100, 20).await
+                };
                 for part in place.split("<pause>") {
                     stage.keys(part).await.pause().await;
                 }
@@ -123,6 +129,7 @@ async fn every_binding_does_something() {
                 stage.keys(&keys.replace("{a}", "a")).await.pause().await;
                 let told = !asked(&stage).is_empty()
                     || stage.quit
+                    || !stage.opened.is_empty()
                     || stage.suspended + stage.redrawn + stage.copied.len() > 0;
                 if told || before != (stage.styled(), stage.app.follow) {
                     alive.insert((context, entry.id));

@@ -10,6 +10,7 @@
 
 mod flows;
 mod fuzz;
+mod machine;
 mod screens;
 mod script;
 mod source;

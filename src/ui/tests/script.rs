@@ -7,8 +7,8 @@ use tokio::sync::mpsc;
 
 use crate::diff::text::count;
 use crate::engine::api::{
-    ApiError, ChangeOp, CommitInfo, Effect, EntryInfo, ErrorCode, FileChange, Notice, Request, Row,
-    StepDetail, TextPart,
+    ApiError, ChangeOp, CommitInfo, Effect, EntryInfo, ErrorCode, FileChange, Notice,
+    RecordingInfo, Request, Row, StepDetail, TextPart,
 };
 use crate::model::{
     BlobId, CallKind, Cause, CommitId, Link, LinkRule, Ordinal, RepoPath, SessionId, Status,
@@ -60,6 +60,8 @@ pub(super) struct World {
     pub(super) notices: Option<mpsc::UnboundedSender<Notice>>,
     pub asked: Vec<Request>,
     pub fail: Option<ApiError>,
+    /// The recordings of its machine, each with what is found when it is looked into.
+    pub recordings: Vec<RecordingInfo>,
 }
 
 pub(super) fn path(text: &str) -> RepoPath {
@@ -91,6 +93,7 @@ impl World {
             notices: None,
             asked: Vec::new(),
             fail: None,
+            recordings: Vec::new(),
         }
     }
 

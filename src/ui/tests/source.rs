@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
 
 use crate::engine::api::{
-    ApiError, BlobPart, ChangeOp, EngineStatus, EntryInfo, ErrorCode, LiveSession, Notice, Request,
-    Resolved, Response, RollbackReport, Rows, ScanStatus,
+    ApiError, BlobPart, ChangeOp, EngineStatus, EntryInfo, ErrorCode, LiveSession, Notice,
+    RecordingInfo, Request, Resolved, Response, RollbackReport, Rows, ScanStatus,
 };
 use crate::engine::source::{Answer, Source};
 use crate::model::{CommitId, OpId, OpKind, Ordinal, RepoPath, Session, Time, TreeId};
@@ -211,6 +211,23 @@ impl World {
                     .ok_or_else(|| none("such step"))?;
                 self.label(at, &name);
                 Response::Done(String::new())
+            }
+            Request::Recordings { skip, limit } => Response::Recordings {
+                total: self.recordings.len(),
+                items: self
+                    .recordings
+                    .iter()
+                    .skip(skip)
+                    .take(limit)
+                    .map(|item| RecordingInfo {
+                        summary: None,
+                        ..item.clone()
+                    })
+                    .collect(),
+            },
+            Request::Recording { path } => {
+                let found = self.recordings.iter().find(|r| r.path == path);
+                Response::Recording(Box::new(found.cloned().ok_or_else(|| none("recording"))?))
             }
             _ => return Err(ApiError::new(ErrorCode::Unsupported, "not in this script")),
         })

@@ -20,7 +20,7 @@ use crate::ui::screen;
 use crate::ui::theme::{Backdrop, Depth, Glyphs, Theme, UNICODE};
 use crate::ui::update::update;
 
-use super::script::World;
+use super::script::{NOON, World};
 use super::source::Script;
 
 pub(super) struct Stage {
@@ -34,6 +34,10 @@ pub(super) struct Stage {
     pub quit: bool,
     pub suspended: usize,
     pub redrawn: usize,
+    /// Recordings that were asked to be opened.
+    pub opened: Vec<String>,
+    /// It went back to the list.
+    pub back: bool,
 }
 
 pub(super) fn look() -> Look {
@@ -56,6 +60,16 @@ impl Stage {
         stage
     }
 
+    /// Opens the list of the world's recordings.
+    pub(super) async fn list(world: World, width: u16, height: u16) -> Self {
+        let mut stage = Self::closed(world, width, height);
+        stage.app = App::list(look(), crate::model::Time(NOON));
+        stage.app.size = Size::new(width, height);
+        stage.connect();
+        stage.settle().await;
+        stage
+    }
+
     /// Before the source is there.
     pub(super) fn closed(world: World, width: u16, height: u16) -> Self {
         let (send, messages) = mpsc::unbounded_channel();
@@ -72,6 +86,8 @@ impl Stage {
             quit: false,
             suspended: 0,
             redrawn: 0,
+            opened: Vec::new(),
+            back: false,
         }
     }
 
@@ -101,6 +117,8 @@ impl Stage {
             }
             match self.runner.run(effect) {
                 Some(Effect::Quit) => self.quit = true,
+                Some(Effect::Back) => self.back = true,
+                Some(Effect::Open(path)) => self.opened.push(path),
                 Some(Effect::Copy(text)) => self.copied.push(text),
                 Some(Effect::Suspend) => self.suspended += 1,
                 Some(Effect::Redraw) => self.redrawn += 1,
