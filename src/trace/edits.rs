@@ -294,10 +294,22 @@ mod tests {
     fn the_same_edit_under_many_names() {
         for (tool, json) in [
             ("edit", r#"{"path":"a","oldText":"x","newText":"y"}"#),
-            ("Edit", r#"{"file_path":"a","old_string":"x","new_string":"y","replace_all":false}"#),
-            ("edit", r#"{"filePath":"a","oldString":"x","newString":"y"}"#),
-            ("str_replace_editor", r#"{"command":"str_replace","path":"a","old_str":"x","new_str":"y"}"#),
-            ("edit", r#"{"path":"a","edits":[{"oldText":"x","newText":"y"}]}"#),
+            (
+                "Edit",
+                r#"{"file_path":"a","old_string":"x","new_string":"y","replace_all":false}"#,
+            ),
+            (
+                "edit",
+                r#"{"filePath":"a","oldString":"x","newString":"y"}"#,
+            ),
+            (
+                "str_replace_editor",
+                r#"{"command":"str_replace","path":"a","old_str":"x","new_str":"y"}"#,
+            ),
+            (
+                "edit",
+                r#"{"path":"a","edits":[{"oldText":"x","newText":"y"}]}"#,
+            ),
         ] {
             assert_eq!(
                 effects(tool, json),
@@ -335,7 +347,9 @@ mod tests {
         let of = |json: &str| told(Some(&RawValue::from_string(json.to_owned()).unwrap())).paths;
         assert_eq!(of(r#"{"filePath":"/w/a"}"#), ["/w/a"]);
         assert_eq!(
-            of(r#"{"patchText":"*** Begin Patch\n*** Update File: a\n*** Move to: b\n*** End Patch"}"#),
+            of(
+                r#"{"patchText":"*** Begin Patch\n*** Update File: a\n*** Move to: b\n*** End Patch"}"#
+            ),
             ["a", "b"]
         );
         assert_eq!(of(r#""*** Delete File: c""#), ["c"]);

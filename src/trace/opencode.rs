@@ -161,8 +161,6 @@ struct Metadata<'a> {
 struct FileDiff<'a> {
     #[serde(borrow, default, rename = "filePath")]
     path: Field<'a>,
-    #[serde(borrow, default)]
-    file: Field<'a>,
     #[serde(borrow, default, rename = "movePath")]
     to: Field<'a>,
     #[serde(borrow, default, rename = "type")]
@@ -496,7 +494,8 @@ fn file<'a>(part: &Part<'a>, tell: &mut Teller<'a, '_>) {
 }
 
 fn answered<'a>(info: &Info<'a>, parts: &[Part<'a>], tell: &mut Teller<'a, '_>) {
-    let summary = raw::truth(info.summary) || raw::string(info.mode).as_deref() == Some("compaction");
+    let summary =
+        raw::truth(info.summary) || raw::string(info.mode).as_deref() == Some("compaction");
     let mut used: Option<Usage> = None;
     for (place, part) in parts.iter().enumerate() {
         let times: Times<'a> = raw::object(part.time).unwrap_or_default();
@@ -548,8 +547,8 @@ fn answered<'a>(info: &Info<'a>, parts: &[Part<'a>], tell: &mut Teller<'a, '_>) 
 fn other_part<'a>(kind: &str, part: &Part<'a>, tell: &mut Teller<'a, '_>) {
     match kind {
         // Snapshots are trees of the agent's own shadow repository; the files of a patch are read with the effects.
-        "step-start" | "step-finish" | "snapshot" | "patch" | "agent" | "subtask" | "compaction"
-        | "tool" | "text" | "reasoning" => {}
+        "step-start" | "step-finish" | "snapshot" | "patch" | "agent" | "subtask"
+        | "compaction" | "tool" | "text" | "reasoning" => {}
         "retry" => {
             let error: Named<'a> = raw::object(part.error).unwrap_or_default();
             tell.say(Body::Marker {
@@ -596,8 +595,8 @@ fn is_id(id: &str) -> bool {
 
 /// The call's id, or one made of its message's id (else of its time) and its place.
 fn call_id<'a>(message: &Info<'_>, place: usize, part: &Part<'a>) -> Cow<'a, str> {
-    let own = [part.call, part.id].into_iter().map(raw::text);
-    own.filter(|id| is_id(id)).next().unwrap_or_else(|| {
+    let mut own = [part.call, part.id].into_iter().map(raw::text);
+    own.find(|id| is_id(id)).unwrap_or_else(|| {
         let mut id = raw::text(message.id);
         if !is_id(&id) {
             let times: Times<'_> = raw::object(message.time).unwrap_or_default();
@@ -676,7 +675,13 @@ fn usage(field: Field<'_>) -> Usage {
     };
     // Whether the output holds the reasoning differs between versions: the total tells.
     let total = raw::count(tokens.total);
-    let parts = [out.input, out.output, out.cache_read, out.cache_write, out.reasoning];
+    let parts = [
+        out.input,
+        out.output,
+        out.cache_read,
+        out.cache_write,
+        out.reasoning,
+    ];
     if total != 0 && total == parts.iter().fold(0u64, |a, b| a.saturating_add(*b)) {
         out.output = out.output.saturating_add(out.reasoning);
     }
@@ -774,7 +779,9 @@ fn tool_effects(id: &str, part: &Part<'_>, cwd: Option<&str>, out: &mut Vec<File
             } else {
                 let from = out.len();
                 edits::declared("edit", state.input, id, cwd, raw::time(times.end), out);
-                out[from..].iter_mut().for_each(|e| e.stage = Stage::Applied);
+                out[from..]
+                    .iter_mut()
+                    .for_each(|e| e.stage = Stage::Applied);
             }
         }
         "multiedit" => {
@@ -818,7 +825,11 @@ fn patched(file: &FileDiff<'_>) -> (String, Before, What) {
         .or_else(|| raw::string(file.patch))
         .map(|d| What::Unified(d.into_owned()));
     match (raw::text(file.kind).as_ref(), raw::string(file.to)) {
-        ("add", _) => (path, Before::Absent, after.or(diff).unwrap_or(What::Changed)),
+        ("add", _) => (
+            path,
+            Before::Absent,
+            after.or(diff).unwrap_or(What::Changed),
+        ),
         ("delete", _) => (path, kept, What::Delete),
         (_, Some(to)) => {
             let change = after.or(diff).map(Box::new);

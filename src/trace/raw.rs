@@ -101,10 +101,11 @@ pub(super) fn time(field: Field<'_>) -> Option<Time> {
         return Time::parse(rest.strip_suffix('"')?);
     }
     let ms = number(field)?;
-    (ms.abs() < 1e14 && ms != 0.0).then(|| Time((ms * 1000.0) as i64))
+    (ms.abs() < 1e14 && ms != 0.0).then_some(Time((ms * 1000.0) as i64))
 }
 
 /// The text of a message: a string, or an array of parts of which those with a `text` count.
+#[allow(dead_code, reason = "readers that come next use it")]
 pub(super) fn message<'a>(field: Field<'a>) -> Cow<'a, str> {
     if field.is_some_and(|raw| raw.get().starts_with('[')) {
         let texts = list(field).into_iter().map(|part| {
@@ -126,6 +127,7 @@ pub(super) fn message<'a>(field: Field<'a>) -> Cow<'a, str> {
 }
 
 #[derive(Deserialize)]
+#[allow(dead_code, reason = "readers that come next use it")]
 struct TextPart<'a> {
     #[serde(borrow, default)]
     text: Field<'a>,
@@ -295,7 +297,11 @@ pub(super) fn members(bytes: &[u8], at: usize) -> impl Iterator<Item = (&[u8], R
                 return None;
             }
             let value = skip(bytes, colon + 1, b"");
-            Some((&bytes[from + 1..key_end - 1], value, value_end(bytes, value)))
+            Some((
+                &bytes[from + 1..key_end - 1],
+                value,
+                value_end(bytes, value),
+            ))
         })();
         match found {
             Some((key, value, Some(end))) if end > value => {
@@ -439,10 +445,7 @@ mod tests {
 
     #[test]
     fn numbers_in_texts() {
-        assert_eq!(
-            number_after("x\nExit Code: 3\n", "Exit Code:"),
-            Some(3)
-        );
+        assert_eq!(number_after("x\nExit Code: 3\n", "Exit Code:"), Some(3));
         assert_eq!(
             number_after("<shellId: 0 completed with exit code -1>", "exit code"),
             Some(-1)
@@ -480,7 +483,7 @@ mod tests {
     fn depth_does_not_matter() {
         let doc = vec![b'['; 200_000];
         assert_eq!(elements(&doc, 0).count(), 0);
-        let mut whole = doc.clone();
+        let mut whole = doc;
         whole.extend(vec![b']'; 200_000]);
         assert_eq!(elements(&whole, 0).count(), 1);
     }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use super::assemble::Assembler;
 use super::event::{FileEffect, Out, Record, Span, Stage, State, What};
 use super::format::{Format, Shape};
-use super::gemini::{Gemini, GeminiDocument};
+use super::gemini::GeminiDocument;
 use super::index::Index;
 use super::opencode::OpenCode;
 use super::records;
@@ -49,7 +49,11 @@ impl Run {
                 let agent = if e.thread == 0 { "" } else { " sub" };
                 let kind = format!("{:?}", e.kind).to_lowercase();
                 let status = format!("{:?}", e.status).to_lowercase();
-                let status = if status == "none" { String::new() } else { format!(" {status}") };
+                let status = if status == "none" {
+                    String::new()
+                } else {
+                    format!(" {status}")
+                };
                 format!("{n}{dead}{agent} {kind}{status} {}", e.title)
             })
             .collect()
@@ -92,7 +96,10 @@ fn read(format: &dyn Format, bytes: &[u8]) -> Run {
         let may = format.has_effects(record);
         let before = effects.len();
         format.effects(record, &state, &mut effects);
-        assert!(may || effects.len() == before, "effects without has_effects");
+        assert!(
+            may || effects.len() == before,
+            "effects without has_effects"
+        );
         assembler.take(record, out, may, None);
     });
     assembler.settle();
@@ -118,8 +125,20 @@ fn real(name: &str) -> Option<Vec<u8>> {
 #[test]
 fn opencode_exports() {
     for (name, records, prompts, calls, edits) in [
-        ("opencode/opencode__nimbus__36patches.json", 680, 25, 107, 36),
-        ("opencode/opencode__nimbus__subtask-2patches.json", 82, 1, 25, 2),
+        (
+            "opencode/opencode__nimbus__36patches.json",
+            680,
+            25,
+            107,
+            36,
+        ),
+        (
+            "opencode/opencode__nimbus__subtask-2patches.json",
+            82,
+            1,
+            25,
+            2,
+        ),
     ] {
         let Some(bytes) = real(name) else { continue };
         let run = read(&OpenCode, &bytes);
