@@ -324,7 +324,19 @@ impl Assembler {
         };
         let mut change = None;
         if thread == 0 && !new.model.is_empty() && !old.model.is_empty() && new.model != old.model {
-            change = Some(format!("{} instead of {}", new.model, old.model));
+            change = Some((
+                MarkerKind::ModelChange,
+                format!("{} instead of {}", new.model, old.model),
+            ));
+        } else if thread == 0
+            && !new.mode.is_empty()
+            && !old.mode.is_empty()
+            && new.mode != old.mode
+        {
+            change = Some((
+                MarkerKind::ModeChange,
+                format!("{} instead of {}", new.mode, old.mode),
+            ));
         }
         let set = |old: &mut String, new: String| {
             if !new.is_empty() {
@@ -340,6 +352,7 @@ impl Assembler {
                 old.cwd = new.cwd;
             }
             set(&mut old.title, new.title);
+            set(&mut old.mode, new.mode);
             if old.branch.is_empty() {
                 old.branch = new.branch;
             }
@@ -349,8 +362,8 @@ impl Assembler {
             set(&mut old.parent, new.parent);
             old.start = old.start.or(new.start);
         }
-        if let Some(text) = change {
-            let title = format!("{}: {text}", MarkerKind::ModelChange.word());
+        if let Some((kind, text)) = change {
+            let title = format!("{}: {text}", kind.word());
             self.step(StepKind::Marker, &title, ("", 0), thread, part, here);
         }
     }

@@ -10,6 +10,7 @@
 
 pub mod assemble;
 pub mod calls;
+pub mod claude;
 mod edits;
 pub mod emit;
 pub mod event;
