@@ -861,7 +861,7 @@ impl Assembler {
         }
     }
 
-    /// Everything after `to` is dead. `turns:N` means the last N turns.
+    /// Everything after `to` is dead. `turns:N` means the last N turns, `before:ID` also that event itself.
     fn rewind(&mut self, to: &str) {
         let from = if let Some(n) = to
             .strip_prefix("turns:")
@@ -874,6 +874,9 @@ impl Assembler {
                 .position(|e| e.thread == 0 && e.turn > keep && !e.dead)
         } else if to.is_empty() {
             Some(0)
+        } else if let Some(id) = to.strip_prefix("before:") {
+            let node = hash(&["node", id]);
+            self.owners.iter().position(|n| *n == node)
         } else {
             let node = hash(&["node", to]);
             self.owners

@@ -148,7 +148,8 @@ pub enum Body<'a> {
     },
     /// The conversation goes on from an earlier event: what came after it is a dead branch.
     Rewind {
-        /// The native id of the event that is the last one to live; empty: all of it is dead.
+        /// The native id of the event that is the last one to live; empty: all of it is dead. `before:ID`: that event is
+        /// dead as well. `turns:N`: the last N turns are.
         to: Cow<'a, str>,
     },
     /// The current leaf of the conversation, by native id.
