@@ -97,7 +97,13 @@ impl Format for Asciicast {
         match version {
             Some(2) if sized => 98,
             Some(3) if first.get("term").is_some() => 98,
-            Some(2 | 3) if Path::new(head.name).extension().is_some_and(|e| e == "cast") => 80,
+            Some(2 | 3)
+                if Path::new(head.name)
+                    .extension()
+                    .is_some_and(|e| e == "cast") =>
+            {
+                80
+            }
             _ => 0,
         }
     }
@@ -417,7 +423,10 @@ fn typed(keys: &str) -> String {
             '\u{3}' | '\u{15}' => out.clear(),
             // Kill the word.
             '\u{17}' => {
-                let end = out.trim_end().rfind(char::is_whitespace).map_or(0, |at| at + 1);
+                let end = out
+                    .trim_end()
+                    .rfind(char::is_whitespace)
+                    .map_or(0, |at| at + 1);
                 out.truncate(end);
             }
             '\r' | '\n' => out.push('\n'),

@@ -90,7 +90,11 @@ fn a_burst_has_its_limits() {
         cast += &format!("[{}.5,\"o\",\"x\"]\n", n);
     }
     let (events, _) = read(cast.as_bytes());
-    assert_eq!(events.len(), 1 + 4, "no pause is over a second, 30 s are a burst");
+    assert_eq!(
+        events.len(),
+        1 + 4,
+        "no pause is over a second, 30 s are a burst"
+    );
     assert_eq!(events[1].0, None, "no time without a start");
 }
 
@@ -128,7 +132,11 @@ fn real_casts() {
         let file = entry["file"].as_str().unwrap();
         let bytes = std::fs::read(dir.join(file)).unwrap();
         let (events, counted) = read(&bytes);
-        assert_eq!(u64::from(counted), entry["events"].as_u64().unwrap(), "{file}");
+        assert_eq!(
+            u64::from(counted),
+            entry["events"].as_u64().unwrap(),
+            "{file}"
+        );
         assert!(events.len() > 1);
         for (time, body) in &events {
             assert!(time.is_some());

@@ -9,6 +9,7 @@
 //! * [`emit`] and [`calls`]: reasoning told live, and which open call made a change.
 //! * [`tail`] and [`link`]: recordings while they are written, and which of their calls made a change.
 
+pub mod asciicast;
 pub mod assemble;
 pub mod calls;
 pub mod claude;
@@ -20,6 +21,7 @@ pub mod gemini;
 pub mod index;
 pub mod lenient;
 pub mod link;
+pub mod ndjson;
 pub mod opencode;
 pub mod patch;
 mod raw;

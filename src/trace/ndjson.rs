@@ -67,7 +67,11 @@ impl Format for Ndjson {
         if head.lines.is_empty() || !head.lines.iter().all(|l| typed(&l)) {
             return 0;
         }
-        if head.lines.iter().any(is_emitted) { 30 } else { 2 }
+        if head.lines.iter().any(is_emitted) {
+            30
+        } else {
+            2
+        }
     }
 
     fn events<'a>(&self, record: Record<'a>, _state: &mut State, out: &mut Out<'a>) {
@@ -278,7 +282,10 @@ mod tests {
             ("{\"type\":\"x\",\"type\":\"y\"}", "no event"),
             ("{\"a\":1}", "no type"),
         ] {
-            assert_eq!(event(line.as_bytes()).body, Body::Unknown { name: name.into() });
+            assert_eq!(
+                event(line.as_bytes()).body,
+                Body::Unknown { name: name.into() }
+            );
         }
     }
 
