@@ -11,6 +11,7 @@
 pub mod assemble;
 pub mod calls;
 pub mod claude;
+pub mod codex;
 mod edits;
 pub mod emit;
 pub mod event;
