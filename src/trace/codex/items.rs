@@ -238,7 +238,10 @@ fn is_context(text: &str) -> bool {
     let word = name.split_whitespace().next().unwrap_or("");
     let known =
         word.contains('_') || matches!(word, "INSTRUCTIONS" | "skill" | "permissions" | "plugin");
-    known && text.ends_with(&format!("</{name}>")) || known && text.ends_with(&format!("</{word}>"))
+    known
+        && [name, word]
+            .iter()
+            .any(|n| text.ends_with(&format!("</{n}>")))
 }
 
 /// Codex puts tags around images.
