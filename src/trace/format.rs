@@ -122,6 +122,7 @@ impl Home {
 /// All formats. The first of the surest wins; the generic one comes last.
 pub static FORMATS: &[&dyn Format] = &[
     &super::claude::Claude,
+    &super::codex::Codex,
     &super::opencode::OpenCode,
     &super::gemini::Gemini,
     &super::gemini::GeminiDocument,

@@ -13,6 +13,7 @@ pub mod asciicast;
 pub mod assemble;
 pub mod calls;
 pub mod claude;
+pub mod codex;
 mod edits;
 pub mod emit;
 pub mod event;
