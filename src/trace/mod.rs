@@ -9,6 +9,7 @@
 //! * [`tail`] and [`link`]: recordings while they are written, and which of their calls made a change.
 
 pub mod assemble;
+pub mod base;
 pub mod calls;
 pub mod emit;
 pub mod event;
@@ -16,6 +17,7 @@ pub mod format;
 pub mod index;
 pub mod link;
 pub mod patch;
+pub mod rebuild;
 pub mod records;
 pub mod tail;
 pub mod unified;
