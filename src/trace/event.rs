@@ -148,7 +148,8 @@ pub enum Body<'a> {
     },
     /// The conversation goes on from an earlier event: what came after it is a dead branch.
     Rewind {
-        /// The native id of the event that is the last one to live; empty: all of it is dead.
+        /// The native id of the event that is the last one to live; empty: all of it is dead. `before:ID`: that event is
+        /// dead as well. `turns:N`: the last N turns are.
         to: Cow<'a, str>,
     },
     /// The current leaf of the conversation, by native id.
@@ -231,6 +232,8 @@ pub struct Facts {
     pub commit: String,
     /// A title or summary.
     pub title: String,
+    /// What it may do without asking (`plan`, `acceptEdits`).
+    pub mode: String,
     /// The session that it was forked from or spawned by.
     pub parent: String,
     /// When it began.
@@ -350,11 +353,12 @@ pub enum What {
     Seen(String),
     /// Part of the content was read: these whole lines, from this line on (from 1), of so many (0: not told).
     SeenPart {
-        /// The text of the lines.
+        /// The text of the lines, with the end of each that has one in the file.
         text: String,
         /// The first line's number.
         from: usize,
-        /// How many lines the file has.
+        /// How many lines the file has, counted as pieces between line ends (one more than `wc -l` counts in a file that
+        /// ends with one).
         of: usize,
     },
     /// The whole new content.

@@ -120,7 +120,12 @@ impl Home {
 }
 
 /// All formats. The first of the surest wins; the generic one comes last.
-pub static FORMATS: &[&dyn Format] = &[];
+pub static FORMATS: &[&dyn Format] = &[
+    &super::claude::Claude,
+    &super::opencode::OpenCode,
+    &super::gemini::Gemini,
+    &super::gemini::GeminiDocument,
+];
 
 /// The format of that name.
 #[must_use]

@@ -11,13 +11,21 @@
 pub mod assemble;
 pub mod base;
 pub mod calls;
+pub mod claude;
+mod edits;
 pub mod emit;
 pub mod event;
 pub mod format;
+pub mod gemini;
 pub mod index;
 pub mod link;
+pub mod opencode;
 pub mod patch;
+mod raw;
 pub mod rebuild;
 pub mod records;
 pub mod tail;
 pub mod unified;
+
+#[cfg(test)]
+mod readers_tests;
