@@ -11,6 +11,7 @@
 
 pub mod asciicast;
 pub mod assemble;
+pub mod base;
 pub mod calls;
 pub mod claude;
 pub mod codex;
@@ -26,6 +27,7 @@ pub mod ndjson;
 pub mod opencode;
 pub mod patch;
 mod raw;
+pub mod rebuild;
 pub mod records;
 pub mod tail;
 pub mod unified;
