@@ -324,7 +324,19 @@ impl Assembler {
         };
         let mut change = None;
         if thread == 0 && !new.model.is_empty() && !old.model.is_empty() && new.model != old.model {
-            change = Some(format!("{} instead of {}", new.model, old.model));
+            change = Some((
+                MarkerKind::ModelChange,
+                format!("{} instead of {}", new.model, old.model),
+            ));
+        } else if thread == 0
+            && !new.mode.is_empty()
+            && !old.mode.is_empty()
+            && new.mode != old.mode
+        {
+            change = Some((
+                MarkerKind::ModeChange,
+                format!("{} instead of {}", new.mode, old.mode),
+            ));
         }
         let set = |old: &mut String, new: String| {
             if !new.is_empty() {
@@ -340,6 +352,7 @@ impl Assembler {
                 old.cwd = new.cwd;
             }
             set(&mut old.title, new.title);
+            set(&mut old.mode, new.mode);
             if old.branch.is_empty() {
                 old.branch = new.branch;
             }
@@ -349,8 +362,8 @@ impl Assembler {
             set(&mut old.parent, new.parent);
             old.start = old.start.or(new.start);
         }
-        if let Some(text) = change {
-            let title = format!("{}: {text}", MarkerKind::ModelChange.word());
+        if let Some((kind, text)) = change {
+            let title = format!("{}: {text}", kind.word());
             self.step(StepKind::Marker, &title, ("", 0), thread, part, here);
         }
     }
@@ -848,7 +861,7 @@ impl Assembler {
         }
     }
 
-    /// Everything after `to` is dead. `turns:N` means the last N turns.
+    /// Everything after `to` is dead. `turns:N` means the last N turns, `before:ID` also that event itself.
     fn rewind(&mut self, to: &str) {
         let from = if let Some(n) = to
             .strip_prefix("turns:")
@@ -861,6 +874,9 @@ impl Assembler {
                 .position(|e| e.thread == 0 && e.turn > keep && !e.dead)
         } else if to.is_empty() {
             Some(0)
+        } else if let Some(id) = to.strip_prefix("before:") {
+            let node = hash(&["node", id]);
+            self.owners.iter().position(|n| *n == node)
         } else {
             let node = hash(&["node", to]);
             self.owners

@@ -58,6 +58,12 @@ pub struct State {
     pub session: String,
     /// The turn that records belong to, by the agent's own id.
     pub turn: String,
+    /// The other session whose conversation is copied at the beginning: its id while records are copied, empty after.
+    pub origin: Option<String>,
+    /// How many answers were told to be over, in formats that give answers no ids.
+    pub answers: u64,
+    /// Tokens of the session so far, where the format tells such a sum.
+    pub total: u64,
     /// How many records were read.
     pub records: u64,
 }
@@ -148,7 +154,8 @@ pub enum Body<'a> {
     },
     /// The conversation goes on from an earlier event: what came after it is a dead branch.
     Rewind {
-        /// The native id of the event that is the last one to live; empty: all of it is dead.
+        /// The native id of the event that is the last one to live; empty: all of it is dead. `before:ID`: that event is
+        /// dead as well. `turns:N`: the last N turns are.
         to: Cow<'a, str>,
     },
     /// The current leaf of the conversation, by native id.
@@ -231,6 +238,8 @@ pub struct Facts {
     pub commit: String,
     /// A title or summary.
     pub title: String,
+    /// What it may do without asking (`plan`, `acceptEdits`).
+    pub mode: String,
     /// The session that it was forked from or spawned by.
     pub parent: String,
     /// When it began.
@@ -350,11 +359,12 @@ pub enum What {
     Seen(String),
     /// Part of the content was read: these whole lines, from this line on (from 1), of so many (0: not told).
     SeenPart {
-        /// The text of the lines.
+        /// The text of the lines, with the end of each that has one in the file.
         text: String,
         /// The first line's number.
         from: usize,
-        /// How many lines the file has.
+        /// How many lines the file has, counted as pieces between line ends (one more than `wc -l` counts in a file that
+        /// ends with one).
         of: usize,
     },
     /// The whole new content.
