@@ -125,6 +125,10 @@ pub static FORMATS: &[&dyn Format] = &[
     &super::opencode::OpenCode,
     &super::gemini::Gemini,
     &super::gemini::GeminiDocument,
+    &super::copilot::Copilot,
+    &super::pi::Pi,
+    &super::atif::Atif,
+    &super::atif::AtifLines,
 ];
 
 /// The format of that name.

@@ -9,8 +9,10 @@
 //! * [`tail`] and [`link`]: recordings while they are written, and which of their calls made a change.
 
 pub mod assemble;
+pub mod atif;
 pub mod calls;
 pub mod claude;
+pub mod copilot;
 mod edits;
 pub mod emit;
 pub mod event;
@@ -20,6 +22,7 @@ pub mod index;
 pub mod link;
 pub mod opencode;
 pub mod patch;
+pub mod pi;
 mod raw;
 pub mod records;
 pub mod tail;
