@@ -122,6 +122,7 @@ impl Home {
 /// All formats. The first of the surest wins; the generic one comes last.
 pub static FORMATS: &[&dyn Format] = &[
     &super::claude::Claude,
+    &super::codex::Codex,
     &super::opencode::OpenCode,
     &super::gemini::Gemini,
     &super::gemini::GeminiDocument,
@@ -129,6 +130,9 @@ pub static FORMATS: &[&dyn Format] = &[
     &super::pi::Pi,
     &super::atif::Atif,
     &super::atif::AtifLines,
+    &super::asciicast::Asciicast,
+    // The last resort.
+    &super::ndjson::Ndjson,
 ];
 
 /// The format of that name.
