@@ -1,8 +1,8 @@
 //! GitHub Copilot CLI: `events.jsonl` of a session, one event of its engine a line.
 //!
 //! * Each event names the one before it; that is an order, not a tree, so the conversation is read as linear.
-//! * A call is told three times: asked for in an answer, begun, ended. The beginning is the call (it has the arguments as
-//!   they ran, and a time of its own), the end its result; what an answer only asks for is not told again.
+//! * A call is told three times: asked for in an answer, begun (with the arguments as they ran), ended. The first two are
+//!   the same call by its id, the end is its result.
 //! * Types are many and grow. Those that say nothing to a person are listed as such; others are unknown.
 
 use std::borrow::Cow;
@@ -75,6 +75,8 @@ struct Data<'a> {
     parent_tool_call_id: Field<'a>,
     #[serde(borrow, default)]
     tool_name: Field<'a>,
+    #[serde(borrow, default)]
+    tool_requests: Field<'a>,
     #[serde(borrow, default)]
     arguments: Field<'a>,
     #[serde(borrow, default)]
@@ -311,7 +313,7 @@ fn tell_line<'a>(line: &Line<'a>, state: &mut State, tell: &mut Teller<'a, '_>) 
         "user.message" => asked(&data, tell),
         "system.message" => tell.say(marker(MarkerKind::Context, raw::text(data.content))),
         "system.notification" => {
-            tell.say(marker(MarkerKind::Note, untagged(raw::text(data.content))))
+            tell.say(marker(MarkerKind::Note, untagged(raw::text(data.content))));
         }
         "skill.invoked" => {
             let text = raw::join(
@@ -335,16 +337,7 @@ fn tell_line<'a>(line: &Line<'a>, state: &mut State, tell: &mut Teller<'a, '_>) 
         }
         "tool.execution_start" => {
             tell.common.answer = Cow::Owned(state.turn.clone());
-            let told = edits::told(data.arguments);
-            tell.say(Body::Call(Call {
-                id: raw::text(data.tool_call_id),
-                name: raw::text(data.tool_name),
-                kind: None,
-                input: raw::text(data.arguments),
-                title: told.title,
-                paths: told.paths,
-                ended: false,
-            }));
+            call(data.tool_name, &data, tell);
         }
         "tool.execution_complete" => result(&data, tell),
         "subagent.started" => {
@@ -469,6 +462,10 @@ fn answered<'a>(data: &Data<'a>, state: &mut State, tell: &mut Teller<'a, '_>) {
     if !text.trim().is_empty() {
         tell.say(Body::Message(text));
     }
+    for request in raw::list(data.tool_requests) {
+        let request: Data<'a> = raw::object(Some(request)).unwrap_or_default();
+        call(request.name, &request, tell);
+    }
     let output = raw::count(data.output_tokens);
     if output != 0 {
         tell.say(Body::Usage(Usage {
@@ -476,6 +473,19 @@ fn answered<'a>(data: &Data<'a>, state: &mut State, tell: &mut Teller<'a, '_>) {
             ..Usage::default()
         }));
     }
+}
+
+fn call<'a>(name: Field<'a>, data: &Data<'a>, tell: &mut Teller<'a, '_>) {
+    let told = edits::told(data.arguments);
+    tell.say(Body::Call(Call {
+        id: raw::text(data.tool_call_id),
+        name: raw::text(name),
+        kind: None,
+        input: raw::text(data.arguments),
+        title: told.title,
+        paths: told.paths,
+        ended: false,
+    }));
 }
 
 fn result<'a>(data: &Data<'a>, tell: &mut Teller<'a, '_>) {
