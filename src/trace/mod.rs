@@ -12,6 +12,7 @@
 pub mod asciicast;
 pub mod assemble;
 pub mod atif;
+pub mod base;
 pub mod calls;
 pub mod claude;
 pub mod codex;
@@ -29,6 +30,7 @@ pub mod opencode;
 pub mod patch;
 pub mod pi;
 mod raw;
+pub mod rebuild;
 pub mod records;
 pub mod tail;
 pub mod unified;
