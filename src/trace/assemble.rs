@@ -928,6 +928,7 @@ impl Assembler {
     /// read, and again after more came.
     pub fn settle(&mut self) {
         if !self.has_parents {
+            self.kill_children();
             return;
         }
         let leaf = if self.nodes.contains_key(&self.leaf) && !self.is_behind(self.leaf) {

@@ -126,6 +126,10 @@ pub static FORMATS: &[&dyn Format] = &[
     &super::opencode::OpenCode,
     &super::gemini::Gemini,
     &super::gemini::GeminiDocument,
+    &super::copilot::Copilot,
+    &super::pi::Pi,
+    &super::atif::Atif,
+    &super::atif::AtifLines,
     &super::asciicast::Asciicast,
     // The last resort.
     &super::ndjson::Ndjson,

@@ -11,10 +11,12 @@
 
 pub mod asciicast;
 pub mod assemble;
+pub mod atif;
 pub mod base;
 pub mod calls;
 pub mod claude;
 pub mod codex;
+pub mod copilot;
 pub mod discover;
 mod edits;
 pub mod emit;
@@ -27,6 +29,7 @@ pub mod link;
 pub mod ndjson;
 pub mod opencode;
 pub mod patch;
+pub mod pi;
 mod raw;
 pub mod rebuild;
 pub mod recording;
