@@ -41,12 +41,15 @@ fn open(path: &Path, cache: &Path) -> Arc<Recorded> {
         ..Options::default()
     };
     let recorded = Recorded::open(path, format, options).unwrap();
-    recorded.wait().unwrap();
+    recorded.wait_whole().unwrap();
     recorded
 }
 
 async fn ask(source: &Opened, request: Request) -> Response {
-    source.ask(request.clone()).await.unwrap_or_else(|e| panic!("{request:?}: {e}"))
+    source
+        .ask(request.clone())
+        .await
+        .unwrap_or_else(|e| panic!("{request:?}: {e}"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -86,12 +89,21 @@ async fn every_real_recording_opens_whole() {
             let Response::Raw(raw) = ask(&source, Request::Raw { id: row.step }).await else {
                 panic!("no raw")
             };
-            assert_eq!(raw.is_empty(), row.kind == StepKind::Outside, "{file} {}", row.ordinal);
+            assert_eq!(
+                raw.is_empty(),
+                row.kind == StepKind::Outside,
+                "{file} {}",
+                row.ordinal
+            );
             assert!(raw.iter().all(|r| r.bytes.len() as u64 == r.source.len));
-            if matches!(row.kind, StepKind::Prompt | StepKind::Thought | StepKind::Message)
-                && !row.title.is_empty()
+            if matches!(
+                row.kind,
+                StepKind::Prompt | StepKind::Thought | StepKind::Message
+            ) && !row.title.is_empty()
             {
-                let body = step.body.unwrap_or_else(|| panic!("{file} {}: no text", row.ordinal));
+                let body = step
+                    .body
+                    .unwrap_or_else(|| panic!("{file} {}: no text", row.ordinal));
                 let title = row.title.trim_end_matches('…');
                 assert!(
                     body.text.contains(title) || body.len > body.text.len() as u64,
