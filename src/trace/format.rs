@@ -126,6 +126,9 @@ pub static FORMATS: &[&dyn Format] = &[
     &super::opencode::OpenCode,
     &super::gemini::Gemini,
     &super::gemini::GeminiDocument,
+    &super::asciicast::Asciicast,
+    // The last resort.
+    &super::ndjson::Ndjson,
 ];
 
 /// The format of that name.
