@@ -127,6 +127,10 @@ pub static FORMATS: &[&dyn Format] = &[
     &super::gemini::Gemini,
     &super::gemini::GeminiDocument,
     &super::asciicast::Asciicast,
+    &super::swe_agent::SweAgent,
+    &super::mini_swe::MiniSwe,
+    &super::openhands::OpenHands,
+    &super::aider::Aider,
     // The last resort.
     &super::ndjson::Ndjson,
 ];
