@@ -226,7 +226,7 @@ fn message<'a>(record: Record<'a>, state: &mut State, teller: &mut Teller<'a, '_
 
 fn seconds(field: Field<'_>) -> Option<Time> {
     let s = raw::number(field)?;
-    (s > 0.0 && s < 1e11).then(|| Time((s * 1e6) as i64))
+    (s > 0.0 && s < 1e11).then_some(Time((s * 1e6) as i64))
 }
 
 fn answer<'a>(text: Cow<'a, str>, extra: &Extra<'a>, id: &str, teller: &mut Teller<'a, '_>) {

@@ -406,7 +406,7 @@ fn scripts_of_code_mode_are_named_and_their_parts_are_calls() {
             json!({"type": "custom_tool_call", "call_id": "call_1", "name": "exec", "input": script}),
         ),
         note(
-            json!({"type": "patch_apply_end", "call_id": "exec-1", "success": true, "changes": change.clone()}),
+            json!({"type": "patch_apply_end", "call_id": "exec-1", "success": true, "changes": change}),
         ),
         note(
             json!({"type": "item_completed", "item": {"type": "CommandExecution", "id": "exec-2",
