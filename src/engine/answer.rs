@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::debug::history::{History, Which};
+use crate::debug::history::{History, Imported, Which};
 use crate::debug::rev;
 use crate::diff::{text, tree};
 use crate::model::{
-    BlobId, Cause, CommitId, Entry, Kind, Link, Ordinal, RefTarget, RepoPath, Step, StepId,
-    StepKind, Time, TreeId, neutral,
+    BlobId, Cause, CommitId, Entry, Kind, Link, Ordinal, RefTarget, RepoPath, SessionId, Step,
+    StepId, StepKind, Time, TreeId, neutral,
 };
 use crate::store::{self, CommitNode, Store};
 
@@ -111,14 +111,18 @@ impl Answers<'_> {
     pub fn rows(&self, after: Option<Ordinal>, limit: usize) -> Result<Rows, Failure> {
         let names = self.names()?;
         let steps = self.history.steps_after(after, limit.min(ROWS))?;
-        let mut line = match steps.first() {
-            Some(first) => self.line_before(first)?,
-            None => 0,
-        };
+        let imported = Imported::of(self.store)?;
+        // Where the workspace was, and each run that was recorded elsewhere.
+        let mut lines: HashMap<Option<SessionId>, u32> = HashMap::new();
         let mut rows = Vec::with_capacity(steps.len());
         for step in steps {
+            let home = imported.home(step.session);
+            let line = match lines.get(&home) {
+                Some(line) => *line,
+                None => self.line_before(&step)?,
+            };
             let row = self.row(&step, line, &names)?;
-            line = row.line;
+            lines.insert(home, row.line);
             rows.push(row);
         }
         Ok(Rows {

@@ -5,6 +5,7 @@ pub mod api;
 pub mod client;
 pub mod connect;
 pub mod core;
+mod import;
 mod intake;
 pub mod project;
 pub mod recorded;

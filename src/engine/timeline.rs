@@ -103,6 +103,13 @@ impl Timeline {
         }
     }
 
+    /// A number for a step that is made elsewhere.
+    pub fn reserve(&self) -> u64 {
+        let mut now = self.lock();
+        now.next += 1;
+        now.next - 1
+    }
+
     /// A session's agent runs from now on.
     pub fn begin(&self, running: Running) {
         let mut now = self.lock();
