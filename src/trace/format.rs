@@ -147,6 +147,10 @@ pub static FORMATS: &[&dyn Format] = &[
     &super::atif::Atif,
     &super::atif::AtifLines,
     &super::asciicast::Asciicast,
+    &super::swe_agent::SweAgent,
+    &super::mini_swe::MiniSwe,
+    &super::openhands::OpenHands,
+    &super::aider::Aider,
     // The last resort.
     &super::ndjson::Ndjson,
 ];
