@@ -5,6 +5,8 @@ pub mod api;
 pub mod client;
 pub mod connect;
 pub mod core;
+mod follow;
+mod heard;
 mod intake;
 pub mod project;
 mod serve;
@@ -12,7 +14,9 @@ mod server;
 mod sessions;
 pub mod source;
 pub mod stats;
+mod ties;
 pub mod timeline;
+mod touches;
 mod wire;
 mod world;
 

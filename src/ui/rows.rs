@@ -200,6 +200,23 @@ impl Rows {
         }
     }
 
+    /// Takes a row out.
+    pub(crate) fn remove(&mut self, ordinal: Ordinal) {
+        let at = self.chunks.partition_point(|c| c.last() < ordinal);
+        let Some(chunk) = self.chunks.get_mut(at) else {
+            return;
+        };
+        if let Ok(i) = chunk.rows.binary_search_by(|r| r.ordinal.cmp(&ordinal)) {
+            chunk.rows.remove(i);
+            if chunk.rows.is_empty() {
+                self.chunks.remove(at);
+            } else {
+                chunk.count();
+            }
+            self.renumber();
+        }
+    }
+
     /// Puts a page in its place. Rows for which `keep` says so stay as they are.
     pub(crate) fn put_page(&mut self, mut page: Vec<Row>, keep: impl Fn(Ordinal) -> bool) {
         page.sort_by_key(|r| r.ordinal);

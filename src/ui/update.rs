@@ -121,6 +121,10 @@ fn notice_came(app: &mut App, notice: Notice, out: &mut Vec<Effect>) {
             put_row(app, *row);
             rows_changed(app);
         }
+        Notice::Gone { ordinal, .. } => {
+            app.rows.remove(ordinal);
+            rows_changed(app);
+        }
         Notice::Status(status) => take_status(app, status, out),
         Notice::Operation(op) => {
             // What this client did itself is said by its answer.
