@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::model::{Link, Session, SessionId, Step, StepId, StepKind, Time};
+use crate::model::{Link, Session, SessionId, Step, StepId, StepKind};
 use crate::trace::calls::Running;
 use crate::trace::format::{FORMATS, Format, Head, Home as Env, recognise};
 use crate::trace::tail::{Chunk, Tail, Waker};
@@ -94,7 +94,7 @@ impl Follower {
         let dir = vars.remove("HOME").map(PathBuf::from).unwrap_or_default();
         let vars = vars.into_iter().map(|(k, v)| (k, PathBuf::from(v)));
         let env = Env {
-            dir: dir.clone(),
+            dir,
             vars: vars.collect(),
         };
         let mut places = Vec::new();
@@ -656,6 +656,7 @@ impl Core {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
+    use crate::model::Time;
 
     fn run(name: &str, command: &str) -> Run {
         Run {

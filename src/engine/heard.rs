@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::model::{BlobId, CallKind, Ordinal, SessionId, Step, StepId, StepKind, Time};
+use crate::model::{BlobId, CallKind, Ordinal, SessionId, Step, StepKind, Time};
 use crate::trace::assemble::Assembler;
 use crate::trace::event::{Before, Body, Event, FileEffect, Out, Record, Side, Span, State, What};
 use crate::trace::format::Format;

@@ -121,13 +121,6 @@ impl Ties {
         }
     }
 
-    /// Whether any call is known of these sessions.
-    #[must_use]
-    pub fn knows(&self, sessions: &[SessionId]) -> bool {
-        let held = self.lock();
-        held.deeds.iter().any(|d| sessions.contains(&d.session))
-    }
-
     /// It is not known in which `run` that session goes on.
     pub fn homeless(&self, session: SessionId) {
         self.lock().homeless.insert(session);

@@ -122,9 +122,13 @@ impl Home {
 /// All formats. The first of the surest wins; the generic one comes last.
 pub static FORMATS: &[&dyn Format] = &[
     &super::claude::Claude,
+    &super::codex::Codex,
     &super::opencode::OpenCode,
     &super::gemini::Gemini,
     &super::gemini::GeminiDocument,
+    &super::asciicast::Asciicast,
+    // The last resort.
+    &super::ndjson::Ndjson,
 ];
 
 /// The format of that name.

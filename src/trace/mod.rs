@@ -2,25 +2,32 @@
 //!
 //! * [`event`] is what a reader gives, [`format`] what a reader is and the list of all of them.
 //! * One file a format; [`records`] cuts a source into records for them.
+//! * [`lenient`]: types that take any JSON value, for readers.
 //! * [`assemble`] makes the steps of the events, [`index`] keeps them compactly.
 //! * [`rebuild`] makes file states of what the records say about files.
 //! * [`patch`] and [`unified`]: patches in both notations, applied and taken back.
 //! * [`emit`] and [`calls`]: reasoning told live, and which open call made a change.
 //! * [`tail`] and [`link`]: recordings while they are written, and which of their calls made a change.
 
+pub mod asciicast;
 pub mod assemble;
+pub mod base;
 pub mod calls;
 pub mod claude;
+pub mod codex;
 mod edits;
 pub mod emit;
 pub mod event;
 pub mod format;
 pub mod gemini;
 pub mod index;
+pub mod lenient;
 pub mod link;
+pub mod ndjson;
 pub mod opencode;
 pub mod patch;
 mod raw;
+pub mod rebuild;
 pub mod records;
 pub mod tail;
 pub mod unified;
