@@ -110,20 +110,32 @@ impl Answers<'_> {
 
     pub fn rows(&self, after: Option<Ordinal>, limit: usize) -> Result<Rows, Failure> {
         let names = self.names()?;
-        let steps = self.history.steps_after(after, limit.min(ROWS))?;
+        let limit = limit.min(ROWS);
+        let mut steps = self.history.steps_after(after, limit)?;
         let imported = Imported::of(self.store)?;
         // Where the workspace was, and each run that was recorded elsewhere.
         let mut lines: HashMap<Option<SessionId>, u32> = HashMap::new();
         let mut rows = Vec::with_capacity(steps.len());
-        for step in steps {
-            let home = imported.home(step.session);
-            let line = match lines.get(&home) {
-                Some(line) => *line,
-                None => self.line_before(&step)?,
-            };
-            let row = self.row(&step, line, &names)?;
-            lines.insert(home, row.line);
-            rows.push(row);
+        // A page is full unless it is the last one.
+        while let Some(last) = steps.last().map(|s| s.ordinal) {
+            for step in steps {
+                let home = imported.home(step.session);
+                let line = match lines.get(&home) {
+                    Some(line) => *line,
+                    None => self.line_before(&step)?,
+                };
+                let row = self.row(&step, line, &names)?;
+                lines.insert(home, row.line);
+                // A step made for changes that were tied to their call since then.
+                let superseded = row.kind == StepKind::Fs && row.commits == 0;
+                if !superseded {
+                    rows.push(row);
+                }
+            }
+            if rows.len() >= limit {
+                break;
+            }
+            steps = self.history.steps_after(Some(last), limit - rows.len())?;
         }
         Ok(Rows {
             rows,

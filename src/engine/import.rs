@@ -147,7 +147,7 @@ impl Core {
         if theirs.minor == 0 || !majors.contains_key(&theirs.major) {
             majors
                 .entry(theirs.major)
-                .or_insert_with(|| self.timeline.reserve());
+                .or_insert_with(|| self.timeline.number(None).major);
         }
         let major = majors.get(&theirs.major).copied().unwrap_or_default();
         let mut ours = Ordinal {
