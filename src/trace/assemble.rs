@@ -647,15 +647,10 @@ impl Assembler {
             .get(usize::from(self.session))
             .map_or("", |s| s.cwd.as_str());
         let title = match &call.title {
-            Some(title) => first_line(below(title, cwd)),
-            None => {
-                let title = call_title(&call.name, &input);
-                match below(&title, cwd) {
-                    short if short.len() < title.len() => short.to_owned(),
-                    _ => title,
-                }
-            }
+            Some(title) => first_line(title),
+            None => call_title(&call.name, &input),
         };
+        let title = shorten(title, cwd);
         let paths: Box<[Box<str>]> = call
             .paths
             .iter()
@@ -1067,6 +1062,14 @@ impl Assembler {
         entry.time = time;
         self.add(entry, 0)
     }
+}
+
+/// A title with its paths as said from the working directory.
+fn shorten(title: String, cwd: &str) -> String {
+    if cwd.len() < 2 || !title.contains(cwd) {
+        return title;
+    }
+    title.replace(&format!("{}/", cwd.trim_end_matches('/')), "")
 }
 
 /// A path as said from the working directory, where it lies in it.
