@@ -126,7 +126,15 @@ pub static FORMATS: &[&dyn Format] = &[
     &super::opencode::OpenCode,
     &super::gemini::Gemini,
     &super::gemini::GeminiDocument,
+    &super::copilot::Copilot,
+    &super::pi::Pi,
+    &super::atif::Atif,
+    &super::atif::AtifLines,
     &super::asciicast::Asciicast,
+    &super::swe_agent::SweAgent,
+    &super::mini_swe::MiniSwe,
+    &super::openhands::OpenHands,
+    &super::aider::Aider,
     // The last resort.
     &super::ndjson::Ndjson,
 ];

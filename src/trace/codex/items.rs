@@ -413,14 +413,14 @@ fn output<'a>(id: Field<'a>, field: Field<'a>, teller: &mut Teller<'a, '_>) {
         _ => {
             outcome.output = raw::text(field);
             // Commands and patches of some versions give JSON in the text: what they printed, and the exit code.
-            if outcome.output.starts_with("{\"output\":")
+            if ["{\"output\":", "{\"metadata\":"]
+                .iter()
+                .any(|begin| outcome.output.starts_with(begin))
                 && let Ok(wrapped) = serde_json::from_str::<Wrapped<'_>>(&outcome.output)
+                && let Some(metadata) = raw::object::<Metadata<'_>>(wrapped.metadata)
                 && let Some(inner) = raw::string(wrapped.output)
             {
-                let exit: Option<Metadata<'_>> = raw::object(wrapped.metadata);
-                outcome.exit_code = exit
-                    .and_then(|m| raw::number(m.exit_code))
-                    .map(|n| n as i32);
+                outcome.exit_code = raw::number(metadata.exit_code).map(|n| n as i32);
                 outcome.output = Cow::Owned(inner.into_owned());
             }
             ending(&mut outcome);

@@ -10,8 +10,10 @@
 //!   own (`exec-...`), and are made calls of their own by that.
 
 mod edits;
+mod ends;
 mod items;
 mod notes;
+mod script;
 #[cfg(test)]
 mod tests;
 
