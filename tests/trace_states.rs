@@ -15,9 +15,9 @@ use std::sync::Arc;
 
 use backtrail::model::{Known, SessionId, StepId, Time};
 use backtrail::store::Store;
+use backtrail::trace::base::Base;
 use backtrail::trace::event::{Body, Ending, Out, State};
 use backtrail::trace::format::{Format, by_name};
-use backtrail::trace::base::Base;
 use backtrail::trace::rebuild::{Effect, Evidence, Options, Rebuild, StepRef, Steps};
 use backtrail::trace::records;
 
@@ -216,7 +216,10 @@ fn claude_code_is_exact() {
             if !used {
                 let (before, after) = (git_id(&effect.before), git_id(&effect.after));
                 let evidence = effect.evidence.word();
-                eprintln!("{name}: also {evidence}: {} {before:?} {after:?}", effect.path);
+                eprintln!(
+                    "{name}: also {evidence}: {} {before:?} {after:?}",
+                    effect.path
+                );
             }
         }
     });
