@@ -18,18 +18,48 @@ use crate::agent::Place;
     disable_help_subcommand = true,
     after_help = "\
 A revision (REV) is a commit id or the beginning of one, a branch, a label,
-@ (the latest commit), @~3, step:N, or a time such as \"10m ago\".
+@ (the latest commit), @~3, step:N, call:ID (after that tool call), call:ID^
+(before it), or a time such as \"10m ago\".
 
-Try it: backtrail demo"
+Try it: backtrail demo. Recorded runs: backtrail open FILE, or any command that
+reads with --trace FILE."
 )]
 pub struct Cli {
     /// Work on the project in DIR instead of the one that the current directory lies in
     #[arg(short = 'C', long, value_name = "DIR", global = true)]
     pub project: Option<PathBuf>,
 
+    /// How a recording is read instead of a project.
+    #[command(flatten)]
+    pub trace: Trace,
+
     /// What to do.
     #[command(subcommand)]
     pub verb: Option<Verb>,
+}
+
+/// Reading a recording without a project.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Trace {
+    /// Read the recording FILE (- for standard input) instead of a project: for steps, log, show, diff, cat, effects,
+    /// sessions, status
+    #[arg(long, value_name = "FILE", global = true, conflicts_with = "project")]
+    pub trace: Option<PathBuf>,
+    /// The recording's format, by a name of `backtrail formats` [default: recognised from the content]
+    #[arg(long, value_name = "NAME", global = true, hide_short_help = true)]
+    pub format: Option<String>,
+    /// What the files were at the recording's start: a directory, or a git revision [default: found in the repository
+    /// that the recording is of, where that is there]
+    #[arg(long, value_name = "DIR|REV", global = true, hide_short_help = true)]
+    pub base: Option<String>,
+    /// The repository that the recording is of [default: its working directory]
+    #[arg(
+        long = "repo",
+        value_name = "DIR",
+        global = true,
+        hide_short_help = true
+    )]
+    pub repository: Option<PathBuf>,
 }
 
 /// The verbs.
@@ -37,6 +67,8 @@ pub struct Cli {
 pub enum Verb {
     /// Run a command under Backtrail, recording what it changes
     Run(Run),
+    /// Open a recorded run (of Claude Code, Codex and others) on the screen
+    Open(Open),
     /// Show how the engine and the project stand
     Status(JsonOnly),
     /// End this project's engine
@@ -69,7 +101,11 @@ pub enum Verb {
     /// The operation log: every change to branches, labels or workspace
     Op(Op),
     /// List the recorded sessions, newest first
-    Sessions(JsonOnly),
+    Sessions(Sessions),
+    /// Print every change of a file that is known, one a line
+    Effects(JsonOnly),
+    /// List the formats of recordings that can be read
+    Formats(JsonOnly),
     /// Re-hash the whole store and say what is wrong with it
     Verify(JsonOnly),
     /// Print the keys of the screen
@@ -115,6 +151,28 @@ pub struct Run {
     pub command: Vec<OsString>,
 }
 
+/// `open`
+#[derive(Debug, Args)]
+pub struct Open {
+    /// A recording, a directory of recordings, or - for standard input
+    #[arg(value_name = "FILE|DIR|-")]
+    pub what: PathBuf,
+}
+
+/// `sessions`
+#[derive(Debug, Args)]
+pub struct Sessions {
+    /// All recordings that agents keep on this machine, also those made without Backtrail
+    #[arg(long, conflicts_with = "trace")]
+    pub all: bool,
+    /// With --all: at most N
+    #[arg(short = 'n', long = "limit", value_name = "N", requires = "all")]
+    pub limit: Option<usize>,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `stop`
 #[derive(Debug, Args)]
 pub struct Stop {
@@ -146,6 +204,9 @@ pub struct Show {
     /// Files and counts instead of the lines themselves
     #[arg(long, conflicts_with = "json")]
     pub stat: bool,
+    /// The records of the trace that the step was read from, as they are
+    #[arg(long, conflicts_with = "stat")]
+    pub raw: bool,
     /// One JSON object
     #[arg(long)]
     pub json: bool,

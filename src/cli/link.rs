@@ -2,4 +2,7 @@
 //!
 //! [`Source`]: crate::engine::source::Source
 
+pub use crate::engine::shelf::{
+    Opening, formats, open_recording, opened, recordings_in, shelf, shelf_of,
+};
 pub use crate::engine::{Project, Want, open, serve};

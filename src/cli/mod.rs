@@ -17,6 +17,7 @@ mod run;
 mod state;
 #[cfg(test)]
 mod testing;
+mod trace;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -77,6 +78,8 @@ pub struct Context {
     pub project: Project,
     /// The engine or the store.
     pub source: Arc<dyn Source>,
+    /// A file that must stay as long as it is read.
+    _kept: Option<tempfile::NamedTempFile>,
 }
 
 /// Parses, does, and gives the exit code.
@@ -112,7 +115,13 @@ pub fn main() -> ExitCode {
 fn dispatch(cli: Cli) -> Ended {
     let cwd = working_directory(cli.project)?;
     let Some(verb) = cli.verb else {
-        return state::screen(cwd);
+        return match &cli.trace.trace {
+            Some(file) => {
+                let what = file.clone();
+                trace::open(cwd, &args::Open { what }, &cli.trace)
+            }
+            None => state::screen(cwd),
+        };
     };
     let mut out = Out::stdout();
     match verb {
@@ -120,6 +129,8 @@ fn dispatch(cli: Cli) -> Ended {
         Verb::Run(args) => return run::run(cwd, &args),
         Verb::Engine => return run::engine(&cwd),
         Verb::Demo(args) => return demo::demo(&args),
+        Verb::Open(args) => return trace::open(cwd, &args, &cli.trace),
+        Verb::Formats(args) => trace::formats(args.json, &mut out)?,
         Verb::Completions { shell } => {
             // Into memory: it cannot cope with a closed pipe.
             let mut text = Vec::new();
@@ -129,7 +140,7 @@ fn dispatch(cli: Cli) -> Ended {
         Verb::Keys => state::keys(&mut out)?,
         verb => {
             let runtime = runtime(false)?;
-            let code = runtime.block_on(ask(cwd, verb, &mut out));
+            let code = runtime.block_on(ask(cwd, verb, &cli.trace, &mut out));
             // A task that still reads a closed standard input must not keep us.
             runtime.shutdown_background();
             let code = code?;
@@ -142,7 +153,16 @@ fn dispatch(cli: Cli) -> Ended {
 }
 
 /// The verbs that ask a source.
-async fn ask(cwd: PathBuf, verb: Verb, out: &mut Out) -> Ended {
+async fn ask(cwd: PathBuf, verb: Verb, trace: &args::Trace, out: &mut Out) -> Ended {
+    if let Some(file) = &trace.trace {
+        let cx = trace::context(cwd, trace, file)?;
+        return answer(&cx, verb, true, out).await;
+    }
+    if let Verb::Sessions(args) = &verb
+        && args.all
+    {
+        return trace::recordings(args.json, args.limit, out).await;
+    }
     let (project, cwd) = locate(cwd)?;
     let want = match &verb {
         Verb::Stop(_) => Want::Running,
@@ -167,28 +187,38 @@ async fn ask(cwd: PathBuf, verb: Verb, out: &mut Out) -> Ended {
         cwd,
         project,
         source,
+        _kept: None,
     };
+    answer(&cx, verb, existed, out).await
+}
+
+/// What each of them does with a source.
+async fn answer(cx: &Context, verb: Verb, existed: bool, out: &mut Out) -> Ended {
     match verb {
-        Verb::Status(args) => state::status(&cx, args.json, out).await,
-        Verb::Stop(args) => state::stop(&cx, args.force, out).await,
-        Verb::Verify(args) => state::verify(&cx, args.json, out).await,
-        Verb::Log(args) => history::log(&cx, &args, out).await,
-        Verb::Steps(args) => history::steps(&cx, args.json, args.limit, out).await,
-        Verb::Sessions(args) => history::sessions(&cx, args.json, out).await,
+        Verb::Status(args) => state::status(cx, args.json, out).await,
+        Verb::Stop(args) => state::stop(cx, args.force, out).await,
+        Verb::Verify(args) => state::verify(cx, args.json, out).await,
+        Verb::Log(args) => history::log(cx, &args, out).await,
+        Verb::Steps(args) => history::steps(cx, args.json, args.limit, out).await,
+        Verb::Sessions(args) => history::sessions(cx, args.json, out).await,
         Verb::Op(args) => match args.verb {
-            OpVerb::Log { json, limit } => history::operations(&cx, json, limit, out).await,
+            OpVerb::Log { json, limit } => history::operations(cx, json, limit, out).await,
         },
-        Verb::Show(args) => diff::show(&cx, &args, out).await,
-        Verb::Diff(args) => diff::diff(&cx, &args, out).await,
-        Verb::Cat(args) => cat::cat(&cx, &args.what, out).await,
-        Verb::Rollback(args) => change::rollback(&cx, &args, out).await,
-        Verb::Undo(args) => change::undo(&cx, args.json, out).await,
-        Verb::Redo(args) => change::redo(&cx, args.json, out).await,
-        Verb::Checkpoint(args) => change::checkpoint(&cx, &args, out).await,
-        Verb::Label(args) => change::label(&cx, &args, out).await,
-        Verb::Init(args) => change::init(&cx, existed, args.json, out).await,
-        Verb::Emit(args) => emit::emit(&cx, &args).await,
+        Verb::Show(args) if args.raw => trace::raw(cx, &args.rev, args.json, out).await,
+        Verb::Show(args) => diff::show(cx, &args, out).await,
+        Verb::Effects(args) => trace::effects(cx, args.json, out).await,
+        Verb::Diff(args) => diff::diff(cx, &args, out).await,
+        Verb::Cat(args) => cat::cat(cx, &args.what, out).await,
+        Verb::Rollback(args) => change::rollback(cx, &args, out).await,
+        Verb::Undo(args) => change::undo(cx, args.json, out).await,
+        Verb::Redo(args) => change::redo(cx, args.json, out).await,
+        Verb::Checkpoint(args) => change::checkpoint(cx, &args, out).await,
+        Verb::Label(args) => change::label(cx, &args, out).await,
+        Verb::Init(args) => change::init(cx, existed, args.json, out).await,
+        Verb::Emit(args) => emit::emit(cx, &args).await,
         Verb::Run(_)
+        | Verb::Open(_)
+        | Verb::Formats(_)
         | Verb::Keys
         | Verb::Demo(_)
         | Verb::Engine

@@ -32,14 +32,18 @@ pub fn open_screen(runtime: &tokio::runtime::Runtime, cwd: PathBuf) -> Ended {
         ));
     }
     let (project, _) = locate(cwd)?;
+    if !project.exists() && std::env::var_os("BACKTRAIL_SOCKET").is_none() {
+        // No project here: what agents recorded on this machine is there to be looked at.
+        runtime
+            .block_on(super::trace::browse(
+                link::shelf(),
+                link::Opening::default(),
+            ))
+            .map_err(|e| Fail::Message(e.to_string()))?;
+        return Ok(0);
+    }
     // In the background: the first frame does not wait for an engine to start.
     let connect = async move {
-        if !project.exists() && std::env::var_os("BACKTRAIL_SOCKET").is_none() {
-            return Err(ApiError::new(
-                ErrorCode::NotFound,
-                "nothing is recorded here yet",
-            ));
-        }
         // Only an engine: a store that we held open ourselves would be in the way of every other command.
         let source = link::open(&project, Want::Engine).await?;
         start_log(&project);

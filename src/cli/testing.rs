@@ -57,6 +57,7 @@ impl Scripted {
                 runtime_dir: "/run".into(),
             },
             source: source.clone(),
+            _kept: None,
         };
         (cx, source)
     }

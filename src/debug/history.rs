@@ -3,7 +3,7 @@
 //! Commits, trees and links are always in a store; only steps and their texts differ. Whatever asks about a run asks
 //! this, so that a recorded run is looked at with the same code as a live one.
 
-use crate::model::{BlobId, Ordinal, SessionId, Step, StepId};
+use crate::model::{BlobId, CommitId, Ordinal, SessionId, Step, StepId};
 use crate::store::{self, Store};
 
 /// Which text of a step.
@@ -49,11 +49,35 @@ pub trait History: Send + Sync {
     /// The highest step number.
     fn last_ordinal(&self) -> store::Result<Option<Ordinal>>;
 
+    /// The state before the step of that number: that of the nearest step before it that has one.
+    fn state_before(&self, store: &Store, mut before: Ordinal) -> store::Result<Option<CommitId>> {
+        loop {
+            let page = self.steps_before(Some(before), 256)?;
+            for earlier in &page {
+                if let Some(state) = own_state(store, earlier)? {
+                    return Ok(Some(state));
+                }
+            }
+            match page.last() {
+                Some(last) => before = last.ordinal,
+                None => return Ok(None),
+            }
+        }
+    }
+
     /// The first `limit` bytes of a step's text; `None` where it has none.
     fn text(&self, step: &Step, which: Which, limit: usize) -> store::Result<Option<Text>>;
 
     /// Part of a text or of a file's content, with the length of the whole.
     fn part(&self, id: BlobId, offset: u64, len: usize) -> store::Result<(u64, Vec<u8>)>;
+}
+
+/// The state that `step` itself made, or moved to.
+pub fn own_state(store: &Store, step: &Step) -> store::Result<Option<CommitId>> {
+    Ok(match store.links_of_step(step.id)?.last() {
+        Some(link) => Some(link.commit),
+        None => step.state,
+    })
 }
 
 impl History for Store {

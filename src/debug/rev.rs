@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::model::{CommitId, Ordinal, RefTarget, Step, Time};
 use crate::store::{self, Store};
 
-use super::history::History;
+use super::history::{History, own_state};
 
 /// Why a revision names nothing.
 #[derive(Debug, thiserror::Error)]
@@ -233,7 +233,7 @@ fn of_call(store: &Store, history: &dyn History, call: &str, whole: &str) -> Res
     // What the call itself made goes back to what it found; another call may have been at work in between.
     let commit = match store.links_of_step(step.id)?.first() {
         Some(link) => store.commit(link.commit)?.parents.first().copied(),
-        None => state_before(store, history, step.ordinal)?,
+        None => history.state_before(store, step.ordinal)?,
     };
     commit
         .map(|commit| Named { commit, step: None })
@@ -249,34 +249,7 @@ pub fn state_at(
     if let Some(own) = own_state(store, step)? {
         return Ok(Some(own));
     }
-    state_before(store, history, step.ordinal)
-}
-
-/// The state before the step of that number: that of the nearest step before it that has one.
-fn state_before(
-    store: &Store,
-    history: &dyn History,
-    mut before: Ordinal,
-) -> Result<Option<CommitId>, store::Error> {
-    loop {
-        let page = history.steps_before(Some(before), 256)?;
-        for earlier in &page {
-            if let Some(state) = own_state(store, earlier)? {
-                return Ok(Some(state));
-            }
-        }
-        match page.last() {
-            Some(last) => before = last.ordinal,
-            None => return Ok(None),
-        }
-    }
-}
-
-fn own_state(store: &Store, step: &Step) -> Result<Option<CommitId>, store::Error> {
-    Ok(match store.links_of_step(step.id)?.last() {
-        Some(link) => Some(link.commit),
-        None => step.state,
-    })
+    history.state_before(store, step.ordinal)
 }
 
 /// What the workspace equalled at `t`: where the newest operation not later than `t` left its branch.

@@ -223,7 +223,7 @@ impl Answers<'_> {
         })
     }
 
-    fn parent_tree(&self, commit: &CommitInfo) -> Result<TreeId, store::Error> {
+    pub(super) fn parent_tree(&self, commit: &CommitInfo) -> Result<TreeId, store::Error> {
         match commit.parents.first() {
             // A first state is a beginning, not thousands of new files.
             None if commit.cause == Cause::Initial => Ok(commit.tree),

@@ -492,13 +492,12 @@ impl Core {
                 ))
             }
             Request::Sessions => Response::Sessions(self.store.sessions().map_err(Failure::from)?),
-            Request::Effects
-            | Request::Raw { .. }
-            | Request::Recordings { .. }
-            | Request::Recording { .. } => {
+            Request::Effects => Response::Effects(self.answers().effects()?),
+            Request::Raw { id } => Response::Raw(self.answers().raw(id)?),
+            Request::Recordings { .. } | Request::Recording { .. } => {
                 return Err(ApiError::new(
                     ErrorCode::Unsupported,
-                    "only a recording answers that",
+                    "an engine keeps no list of recordings: backtrail sessions --all",
                 ));
             }
             Request::Verify => {

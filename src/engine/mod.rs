@@ -7,12 +7,16 @@ pub mod connect;
 pub mod core;
 mod intake;
 pub mod project;
+pub mod recorded;
+mod replay;
 mod serve;
 mod server;
 mod sessions;
+pub mod shelf;
 pub mod source;
 pub mod stats;
 pub mod timeline;
+mod told;
 mod wire;
 mod world;
 

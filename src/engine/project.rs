@@ -275,6 +275,14 @@ fn data_dir() -> Result<PathBuf, ApiError> {
         })
 }
 
+/// Where what can be made again is kept; `None` where the environment names no place.
+#[must_use]
+pub fn cache_dir() -> Option<PathBuf> {
+    absolute("BACKTRAIL_CACHE")
+        .or_else(|| Some(absolute("XDG_CACHE_HOME")?.join("backtrail")))
+        .or_else(|| Some(absolute("HOME")?.join(".cache/backtrail")))
+}
+
 fn runtime_base() -> PathBuf {
     if let Some(dir) = absolute("BACKTRAIL_RUNTIME") {
         return dir;

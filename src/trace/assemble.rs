@@ -134,7 +134,7 @@ impl Assembler {
                 Body::Call(call) if effects => {
                     self.declared.insert(hash(&["call", &call.id]));
                 }
-                Body::Result(outcome) => {
+                Body::Result(outcome) if !self.declared.is_empty() => {
                     closes |= self.declared.contains(&hash(&["call", &outcome.id]));
                 }
                 _ => {}
@@ -148,6 +148,7 @@ impl Assembler {
                 tag,
                 time: self.time,
                 session: self.session,
+                closes,
             });
         }
     }
@@ -639,10 +640,28 @@ impl Assembler {
         } else {
             serde_json::Value::Null
         };
+        // Inside the working directory paths are said from there.
+        let cwd = self
+            .index
+            .sessions
+            .get(usize::from(self.session))
+            .map_or("", |s| s.cwd.as_str());
         let title = match &call.title {
-            Some(title) => first_line(title),
-            None => call_title(&call.name, &input),
+            Some(title) => first_line(below(title, cwd)),
+            None => {
+                let title = call_title(&call.name, &input);
+                match below(&title, cwd) {
+                    short if short.len() < title.len() => short.to_owned(),
+                    _ => title,
+                }
+            }
         };
+        let paths: Box<[Box<str>]> = call
+            .paths
+            .iter()
+            .take(64)
+            .map(|p| below(p, cwd).into())
+            .collect();
         let known = !call.id.is_empty() && call.id != REDACTED;
         let same = if known {
             self.calls.get(&key).and_then(|all| all.last().copied())
@@ -682,12 +701,7 @@ impl Assembler {
             Status::Running
         };
         entry.tool = self.tool(&call.name);
-        entry.paths = call
-            .paths
-            .iter()
-            .take(64)
-            .map(|p| p.as_str().into())
-            .collect();
+        entry.paths = paths;
         let at = self.add(entry, node);
         self.calls.entry(key).or_default().push(at);
         if kind == CallKind::Agent
@@ -914,6 +928,7 @@ impl Assembler {
     /// read, and again after more came.
     pub fn settle(&mut self) {
         if !self.has_parents {
+            self.kill_children();
             return;
         }
         let leaf = if self.nodes.contains_key(&self.leaf) && !self.is_behind(self.leaf) {
@@ -1051,6 +1066,14 @@ impl Assembler {
         entry.session = session;
         entry.time = time;
         self.add(entry, 0)
+    }
+}
+
+/// A path as said from the working directory, where it lies in it.
+fn below<'p>(path: &'p str, cwd: &str) -> &'p str {
+    match path.strip_prefix(cwd).and_then(|r| r.strip_prefix('/')) {
+        Some(rest) if !cwd.is_empty() && !rest.is_empty() => rest,
+        _ => path,
     }
 }
 

@@ -46,6 +46,10 @@ struct Args<'a> {
     #[serde(borrow, default)]
     description: Field<'a>,
     #[serde(borrow, default)]
+    objective: Field<'a>,
+    #[serde(borrow, default)]
+    prompt: Field<'a>,
+    #[serde(borrow, default)]
     content: Field<'a>,
     #[serde(borrow, default)]
     file_text: Field<'a>,
@@ -186,9 +190,15 @@ pub(super) fn told<'a>(input: Field<'a>) -> Told<'a> {
         .or(path)
         .or(first)
         .or_else(|| {
-            [args.query, args.url, args.description]
-                .into_iter()
-                .find_map(|f| raw::string(f).filter(|t| !t.is_empty()))
+            [
+                args.query,
+                args.url,
+                args.description,
+                args.objective,
+                args.prompt,
+            ]
+            .into_iter()
+            .find_map(|f| raw::string(f).filter(|t| !t.is_empty()))
         });
     Told { title, paths }
 }

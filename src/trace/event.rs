@@ -58,6 +58,12 @@ pub struct State {
     pub session: String,
     /// The turn that records belong to, by the agent's own id.
     pub turn: String,
+    /// The other session whose conversation is copied at the beginning: its id while records are copied, empty after.
+    pub origin: Option<String>,
+    /// How many answers were told to be over, in formats that give answers no ids.
+    pub answers: u64,
+    /// Tokens of the session so far, where the format tells such a sum.
+    pub total: u64,
     /// How many records were read.
     pub records: u64,
 }

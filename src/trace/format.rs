@@ -122,9 +122,21 @@ impl Home {
 /// All formats. The first of the surest wins; the generic one comes last.
 pub static FORMATS: &[&dyn Format] = &[
     &super::claude::Claude,
+    &super::codex::Codex,
     &super::opencode::OpenCode,
     &super::gemini::Gemini,
     &super::gemini::GeminiDocument,
+    &super::copilot::Copilot,
+    &super::pi::Pi,
+    &super::atif::Atif,
+    &super::atif::AtifLines,
+    &super::asciicast::Asciicast,
+    &super::swe_agent::SweAgent,
+    &super::mini_swe::MiniSwe,
+    &super::openhands::OpenHands,
+    &super::aider::Aider,
+    // The last resort.
+    &super::ndjson::Ndjson,
 ];
 
 /// The format of that name.

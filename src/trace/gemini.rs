@@ -1,7 +1,7 @@
 //! Gemini CLI: session files, as the lines of today and as the one document of before.
 //!
 //! * A line is the session's facts, a message, or an operation on what came before: `$set` changes facts and may replace
-//!   all messages, `$rewindTo` takes back a message and all after it.
+//!   the history that the model has, `$rewindTo` takes back a message and all after it.
 //! * A message is written again, whole and under the same id, whenever something is added to it. It is the same message:
 //!   the id says so.
 //! * Calls and their results stand in the message that made them. Edits tell the file before and after in what is shown
@@ -427,12 +427,10 @@ fn tell_line<'a>(line: &Line<'a>, state: &mut State, tell: &mut Teller<'a, '_>) 
     }
 }
 
-/// All messages are others now: those that stay come again under their ids, the others are dead.
+/// The model has another history now. What it no longer has was said nonetheless and stays; what stays is told again, some
+/// of it with outputs taken out, so that calls are better read where they were told first; what is new is a summary.
 fn replaced<'a>(set: &Line<'a>, tell: &mut Teller<'a, '_>) {
     let messages = raw::list(set.messages);
-    tell.say(Body::Rewind {
-        to: Cow::Borrowed(""),
-    });
     tell.say(Body::Marker {
         kind: MarkerKind::Compaction,
         text: Cow::Owned(format!(
@@ -441,7 +439,9 @@ fn replaced<'a>(set: &Line<'a>, tell: &mut Teller<'a, '_>) {
         )),
     });
     for message in messages {
-        if let Some(message) = raw::object::<Line<'a>>(Some(message)) {
+        if let Some(mut message) = raw::object::<Line<'a>>(Some(message)) {
+            message.calls = None;
+            message.tokens = None;
             tell_message(&message, tell);
         }
     }

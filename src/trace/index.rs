@@ -111,6 +111,8 @@ pub struct EffectAt {
     pub time: i64,
     /// The session that it belongs to.
     pub session: u16,
+    /// It has results of calls.
+    pub closes: bool,
 }
 
 /// A file that was read.

@@ -105,7 +105,6 @@ pub(super) fn time(field: Field<'_>) -> Option<Time> {
 }
 
 /// The text of a message: a string, or an array of parts of which those with a `text` count.
-#[allow(dead_code, reason = "readers that come next use it")]
 pub(super) fn message<'a>(field: Field<'a>) -> Cow<'a, str> {
     if field.is_some_and(|raw| raw.get().starts_with('[')) {
         let texts = list(field).into_iter().map(|part| {
@@ -127,7 +126,6 @@ pub(super) fn message<'a>(field: Field<'a>) -> Cow<'a, str> {
 }
 
 #[derive(Deserialize)]
-#[allow(dead_code, reason = "readers that come next use it")]
 struct TextPart<'a> {
     #[serde(borrow, default)]
     text: Field<'a>,

@@ -102,6 +102,8 @@ pub(crate) enum Action {
     Right,
     Step,
     Back,
+    Over,
+    BackOver,
     NextChange,
     PrevChange,
     NextError,
@@ -125,6 +127,8 @@ pub(crate) enum Action {
     Fold,
     FoldAll,
     UnfoldAll,
+    Thoughts,
+    Dead,
     Centre,
     Rollback,
     Undo,
@@ -188,8 +192,10 @@ macro_rules! actions {
 }
 
 actions! {
-    Step "time.step" Time VIEWS, ["s", "."], "step forward", "Go one step forward; in the diff, to the next step that changed files.";
-    Back "time.back" Time VIEWS, ["S", ","], "step back", "Go one step back; in the diff, to the previous step that changed files.";
+    Step "time.step" Time VIEWS, ["s", "."], "step forward", "Go one step forward, into a subagent; in the diff, to the next step that changed files.";
+    Back "time.back" Time VIEWS, ["S", ","], "step back", "Go one step back, into a subagent; in the diff, to the previous step that changed files.";
+    Over "time.over" Time VIEWS, ["o"], "step over", "Go one step forward, past all steps of a subagent.";
+    BackOver "time.back-over" Time VIEWS, ["O"], "step back over", "Go one step back, past all steps of a subagent.";
     NextChange "time.next-change" Time VIEWS, ["]c"], "next change", "Go to the next step that changed files.";
     PrevChange "time.prev-change" Time VIEWS, ["[c"], "previous change", "Go to the previous step that changed files.";
     NextError "time.next-error" Time VIEWS, ["]e"], "next error", "Go to the next step that failed.";
@@ -206,9 +212,11 @@ actions! {
     NextPane "look.next-pane" Look VIEWS, ["<tab>"], "next pane", "Give the keys to the next pane.";
     PrevPane "look.prev-pane" Look VIEWS, ["<s-tab>"], "previous pane", "Give the keys to the previous pane.";
     SideBySide "look.side-by-side" Look &[Context::Diff], ["zs"], "side by side", "Show the diff side by side, or unified again.";
-    Fold "look.fold" Look HOME, ["za"], "fold turn", "Fold or unfold the turn of the selected step.";
-    FoldAll "look.fold-all" Look HOME, ["zm"], "fold all", "Fold every turn.";
-    UnfoldAll "look.unfold-all" Look HOME, ["zr"], "unfold all", "Unfold every turn.";
+    Fold "look.fold" Look HOME, ["za"], "fold", "Fold or unfold the subagent that the selected step started or is part of, or else its turn.";
+    FoldAll "look.fold-all" Look HOME, ["zm"], "fold all", "Fold every turn and subagent.";
+    UnfoldAll "look.unfold-all" Look HOME, ["zr"], "unfold all", "Unfold every turn and subagent.";
+    Thoughts "look.thoughts" Look HOME, ["zt"], "thoughts", "Hide or show the agent's thoughts.";
+    Dead "look.dead" Look HOME, ["zd"], "left branches", "Show or hide the branches of the conversation that were left by a rewind or a retry.";
     Centre "look.centre" Look HOME, ["zz"], "centre", "Scroll so that the selected step is in the middle.";
     Rollback "world.rollback" World VIEWS, ["r"], "roll back", "Set the workspace back to this step; what is there is saved first.", world;
     Undo "world.undo" World VIEWS, ["u"], "undo", "Reverse the last rollback or label.", world;

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use ratatui::layout::Size;
 
 use crate::engine::api::{ApiError, EngineStatus, FileChange, Row, StepDetail};
-use crate::model::{CommitId, Ordinal, SessionId, StepId, Time};
+use crate::model::{CommitId, Ordinal, StepId, Time};
 
 use super::action::{Action, Context};
 use super::cache::Cache;
 use super::detail::DocPane;
 use super::diff_view::DiffView;
+use super::folds::Folds;
 use super::keys::Key;
 use super::lanes::Lanes;
 use super::light::Light;
@@ -23,6 +24,9 @@ use super::palette::Palette;
 use super::rows::{self, Rows};
 use super::state_view::StateView;
 use super::theme::{Glyphs, Theme};
+
+/// How a recording says what it is, where an engine says how it captures.
+const RECORDING: &str = "recording";
 
 /// How everything is drawn.
 #[derive(Debug, Clone)]
@@ -150,10 +154,7 @@ pub(crate) struct App {
     pub follow: bool,
     /// The first row of the list on the screen, as a place among the visible ones.
     pub top: usize,
-    /// Folded turns.
-    pub folded: HashSet<(Option<SessionId>, u32)>,
-    /// Places of the rows that are not folded away; `None` when all are visible.
-    pub visible: Option<Vec<usize>>,
+    pub folds: Folds,
     pub pane: Pane,
     pub view: Option<View>,
     pub overlay: Option<Overlay>,
@@ -199,8 +200,7 @@ impl App {
             focus: None,
             follow: true,
             top: 0,
-            folded: HashSet::new(),
-            visible: None,
+            folds: Folds::default(),
             pane: Pane::Timeline,
             view: None,
             overlay: None,
@@ -261,6 +261,11 @@ impl App {
         self.link == Link::Open { live: true }
     }
 
+    /// Whether this is a recording that lies in its own file, not a project.
+    pub(crate) fn recording(&self) -> bool {
+        self.status.as_ref().is_some_and(|s| s.capture == RECORDING)
+    }
+
     /// Whether an agent is running.
     pub(crate) fn agent_runs(&self) -> bool {
         self.live() && self.status.as_ref().is_some_and(|s| !s.sessions.is_empty())
@@ -309,44 +314,42 @@ impl App {
 
     /// How many rows the list has.
     pub(crate) fn visible_len(&self) -> usize {
-        self.visible.as_ref().map_or(self.rows.len(), Vec::len)
+        self.rows.shown_len()
     }
 
     /// The place among all rows of a row of the list.
     pub(crate) fn row_of(&self, line: usize) -> Option<usize> {
-        match &self.visible {
-            Some(visible) => visible.get(line).copied(),
-            None => (line < self.rows.len()).then_some(line),
-        }
+        self.rows.nth_shown(line)
     }
 
-    /// The row of the list at which (or in whose turn) a place lies.
+    /// The row of the list at which a place lies, or into which it is folded.
     pub(crate) fn line_of(&self, index: usize) -> usize {
-        match &self.visible {
-            Some(visible) => visible.partition_point(|i| *i <= index).saturating_sub(1),
-            None => index,
-        }
+        self.rows.shown_before(index + 1).saturating_sub(1)
     }
 
-    /// Whether a row is folded away in its turn.
-    pub(crate) fn is_hidden(&self, row: &Row) -> bool {
-        !rows::begins_turn(row) && row.turn > 0 && self.folded.contains(&(row.session, row.turn))
+    /// Takes a row that is new or has changed into the list. Afterwards [`App::refold`] is due.
+    pub(crate) fn put_row(&mut self, row: Row) {
+        self.lanes.see(&row);
+        self.folds.see(&row, self.rows.at(row.ordinal));
+        let hidden = self.folds.hides(&row);
+        self.rows.put(row, hidden);
     }
 
-    /// Lists the rows that are not folded away, after folds or rows have changed.
+    /// Lists the rows that are not folded away, after folds have changed. The focus goes where it was folded into.
     pub(crate) fn refold(&mut self) {
-        self.visible = if self.folded.is_empty() {
-            None
-        } else {
-            Some(
-                self.rows
-                    .from(0)
-                    .enumerate()
-                    .filter(|(_, r)| !self.is_hidden(r))
-                    .map(|(i, _)| i)
-                    .collect(),
-            )
+        let Some(range) = self.folds.take_changed() else {
+            return;
         };
+        let folds = &self.folds;
+        self.rows.rehide(&range, |row| folds.hides(row));
+        if let Some(index) = self.focus_index()
+            && self.rows.is_hidden(index)
+            && let Some(row) = self
+                .row_of(self.line_of(index))
+                .and_then(|i| self.rows.get(i))
+        {
+            self.focus = Some(row.ordinal);
+        }
     }
 
     /// How a revision of a row is written for the engine.
@@ -383,6 +386,11 @@ impl App {
         let no = |why: &str| Err(why.to_owned());
         match action {
             Action::Rollback | Action::Undo | Action::Redo | Action::Label | Action::Freeze
+                if self.recording() =>
+            {
+                no("this is a recording; backtrail import keeps it in a project")
+            }
+            Action::Rollback | Action::Undo | Action::Redo | Action::Label | Action::Freeze
                 if !matches!(self.link, Link::Open { .. }) =>
             {
                 no("there is no connection to a recording")
@@ -405,6 +413,9 @@ impl App {
             },
             Action::SearchNext | Action::SearchPrev if self.search.is_none() => {
                 no("nothing was searched for: / asks")
+            }
+            Action::Dead if self.folds.dead_rows() == 0 => {
+                no("no branch of the conversation was left")
             }
             Action::CopyPath if self.selected_path().is_none() => no("no path is selected"),
             _ => Ok(()),

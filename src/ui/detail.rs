@@ -228,10 +228,12 @@ impl Pen<'_> {
         if let Some(code) = row.exit_code {
             how.push(format!("exit {code}"));
         }
-        if let Some(end) = row.end {
+        if let Some(end) = row.end.filter(|_| words::told(row.time)) {
             how.push(words::duration(end.since(row.time)));
         }
-        how.push(words::clock(&self.look.zone, row.time, true));
+        if words::told(row.time) {
+            how.push(words::clock(&self.look.zone, row.time, true));
+        }
         if let Some(author) = detail
             .and_then(|d| d.commits.last())
             .map(|(c, _)| text::one_line(&c.author))
@@ -240,6 +242,17 @@ impl Pen<'_> {
             how.push(author);
         }
         self.field("step", &how.join(&dot), Token::Text, 2, None);
+        if row.talk.thread > 0 {
+            let of = app.folds.call_above(row).map(|o| format!("step {o}"));
+            self.field("by", "a subagent", Token::Text, 1, of);
+        }
+        if row.talk.dead {
+            let text = "on a branch of the conversation that was left";
+            self.field("left", text, Token::Warn, 2, None);
+        }
+        if let Some(tokens) = &row.talk.tokens {
+            self.field("cost", &words::tokens(tokens, &dot), Token::Text, 2, None);
+        }
         if let Some((commit, link)) = detail.and_then(|d| d.commits.last()) {
             let mut tree = vec![commit.tree.short()];
             if let Some(parent) = row.parent {

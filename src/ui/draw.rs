@@ -11,8 +11,8 @@ use super::app::{App, Link, Overlay, Pane, Tone, View};
 use super::find::Query;
 use super::keys;
 use super::paint;
-use super::rows::Sum;
 use super::screen::{self, Shape};
+use super::sums::Sum;
 use super::text;
 use super::theme::Token;
 use super::{diff_draw, list_draw, overlay, state_draw, timeline, welcome};
@@ -126,7 +126,9 @@ fn header(app: &App, buf: &mut Buffer, area: Rect) {
         );
     }
     if let Some(status) = &app.status {
-        if !status.scan.done && app.live() {
+        if app.recording() {
+            // How far it is read stands elsewhere, and it has no workspace.
+        } else if !status.scan.done && app.live() {
             let files = text::plural(status.scan.files, "file");
             add(4, vec![span(format!("scanning, {files}"), Token::Warn)]);
         } else if status.dirty > 0 {
@@ -176,7 +178,9 @@ fn mode(app: &App) -> Vec<Span<'static>> {
         Link::Gone => vec![span("ENGINE GONE".to_owned(), Token::Bad)],
         Link::Open { live: false } => vec![span("REPLAY".to_owned(), Token::Replay)],
         Link::Open { live: true } => {
-            let (word, token) = if app.frozen() {
+            let (word, token) = if app.recording() {
+                recording_mode(app)
+            } else if app.frozen() {
                 ("FROZEN".to_owned(), Token::Warn)
             } else if app.agent_runs() {
                 (format!("LIVE {dot}"), Token::Live)
@@ -201,6 +205,20 @@ fn mode(app: &App) -> Vec<Span<'static>> {
             spans
         }
     }
+}
+
+/// A recording that is being read says how far; one that grows is followed.
+fn recording_mode(app: &App) -> (String, Token) {
+    let scan = app.status.as_ref().map(|s| s.scan).unwrap_or_default();
+    if scan.done {
+        return (format!("FOLLOWING {}", app.look.glyphs.live), Token::Live);
+    }
+    // Per cent, in this case.
+    let word = match scan.files {
+        n @ 1..=100 => format!("READING {n} %"),
+        _ => "READING".to_owned(),
+    };
+    (word, Token::Replay)
 }
 
 /// The whole run in one line: bars of changed lines, failures, labels, and where the focus is.

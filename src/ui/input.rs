@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use ratatui::crossterm::event::KeyCode;
 
-use crate::model::StepKind;
-
 use super::action::{self, Action, Context, Meaning};
 use super::app::{App, Overlay, Pane, Tone, View};
 use super::diff_view::DiffView;
@@ -196,8 +194,10 @@ pub(crate) fn act(
         },
         Action::Left => sideways(app, false),
         Action::Right => sideways(app, true),
-        Action::Step => travel::step(app, n, true, out),
-        Action::Back => travel::step(app, n, false, out),
+        Action::Step => travel::step(app, n, true, false, out),
+        Action::Back => travel::step(app, n, false, false, out),
+        Action::Over => travel::step(app, n, true, true, out),
+        Action::BackOver => travel::step(app, n, false, true, out),
         Action::NextChange => travel::next(app, n, true, "change", rows::changed, out),
         Action::PrevChange => travel::next(app, n, false, "change", rows::changed, out),
         Action::NextError => travel::next(app, n, true, "error", rows::failed, out),
@@ -231,18 +231,19 @@ pub(crate) fn act(
         }
         Action::Fold => fold(app, None),
         Action::FoldAll => {
-            let turns = app
-                .rows
-                .from(0)
-                .filter(|r| r.kind == StepKind::Prompt)
-                .map(|r| (r.session, r.turn))
-                .collect();
-            app.folded = turns;
+            app.folds.fold_all(app.rows.from(0));
             app.refold();
-            travel::out_of_fold(app);
         }
         Action::UnfoldAll => {
-            app.folded.clear();
+            app.folds.unfold_all();
+            app.refold();
+        }
+        Action::Thoughts => {
+            app.folds.toggle_thoughts();
+            app.refold();
+        }
+        Action::Dead => {
+            app.folds.toggle_dead();
             app.refold();
         }
         Action::Centre => travel::centre(app),
@@ -387,21 +388,35 @@ fn pane(app: &mut App, forward: bool) {
     }
 }
 
+/// Folds what the selected step holds or is part of: the subagent that it started, the one that speaks, or its turn.
 fn fold(app: &mut App, want: Option<bool>) {
-    let Some(turn) = app
-        .focus_row()
-        .filter(|r| r.turn > 0)
-        .map(|r| (r.session, r.turn))
-    else {
+    let Some(row) = app.focus_row().cloned() else {
         return;
     };
-    if want.unwrap_or(!app.folded.contains(&turn)) {
-        app.folded.insert(turn);
-    } else {
-        app.folded.remove(&turn);
+    let child = app.folds.child(&row).map(|(shut, _)| shut);
+    match (child, want) {
+        (Some(shut), want) if want.is_none_or(|w| w != shut) => {
+            app.folds.fold_child(&row, !shut);
+        }
+        // It is open already.
+        (Some(_), Some(false)) => {}
+        _ => {
+            let above = app.folds.call_above(&row).and_then(|o| app.rows.at(o));
+            match above.cloned() {
+                Some(call) if want != Some(false) => {
+                    app.focus = Some(call.ordinal);
+                    app.follow = false;
+                    app.folds.fold_child(&call, true);
+                }
+                Some(_) => {}
+                None => {
+                    let shut = app.folds.turn_folded(&row);
+                    app.folds.fold_turn(&row, want.unwrap_or(!shut));
+                }
+            }
+        }
     }
     app.refold();
-    travel::out_of_fold(app);
 }
 
 fn sideways(app: &mut App, right: bool) {

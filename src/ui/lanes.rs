@@ -317,7 +317,7 @@ mod tests {
         let mut lanes = Lanes::default();
         for row in list {
             lanes.see(&row);
-            rows.put(row);
+            rows.put(row, false);
         }
         lanes.settle(&rows, true);
         (rows, lanes)

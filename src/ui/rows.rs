@@ -2,10 +2,15 @@
 //!
 //! Pages arrive newest first and then from the beginning, rows change in place, and a step may be found late between
 //! two others: so rows lie in chunks, each insertion costs one chunk at most, and a row is found by its place or its
-//! ordinal in logarithmic time. Each chunk keeps sums, so that the overview of a million steps reads a thousand chunks.
+//! ordinal in logarithmic time. Which rows are folded away or filtered out is kept beside them, with how many of a chunk
+//! are not: the list on the screen is a view of the others, and a fold costs the rows that are in it.
+
+use std::ops::RangeInclusive;
 
 use crate::engine::api::Row;
 use crate::model::{Ordinal, Status, StepKind};
+
+use super::sums::{Sum, Sums};
 
 /// Before the first step.
 pub(crate) const ZERO: Ordinal = Ordinal { major: 0, minor: 0 };
@@ -13,58 +18,47 @@ pub(crate) const ZERO: Ordinal = Ordinal { major: 0, minor: 0 };
 /// Rows in a chunk before it is split.
 const CHUNK: usize = 1024;
 
-/// What the overview shows of a range of rows.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Sum {
-    /// Lines changed.
-    pub lines: u64,
-    /// Files changed.
-    pub files: u64,
-    /// Something failed.
-    pub failed: bool,
-    /// Something has a label.
-    pub label: bool,
-}
-
-impl Sum {
-    fn of(row: &Row) -> Self {
-        let effect = row.effect.unwrap_or_default();
-        Self {
-            lines: u64::from(effect.added) + u64::from(effect.removed),
-            files: u64::from(effect.files),
-            failed: row.status == Status::Error,
-            label: !row.labels.is_empty(),
-        }
-    }
-
-    fn add(&mut self, other: Self) {
-        self.lines += other.lines;
-        self.files += other.files;
-        self.failed |= other.failed;
-        self.label |= other.label;
-    }
-}
-
 #[derive(Debug, Default)]
 struct Chunk {
     rows: Vec<Row>,
-    sum: Sum,
+    /// For each row, whether it is not in the list.
+    hidden: Vec<bool>,
+    /// How many are.
+    shown: usize,
+    sums: Sums,
 }
 
 impl Chunk {
-    fn new(rows: Vec<Row>) -> Self {
+    fn new(rows: Vec<Row>, hidden: Vec<bool>) -> Self {
         let mut chunk = Self {
+            shown: hidden.iter().filter(|h| !**h).count(),
             rows,
-            sum: Sum::default(),
+            hidden,
+            sums: Sums::default(),
         };
-        chunk.count();
+        chunk.sums.renew(&chunk.rows, 0, false);
         chunk
     }
 
-    fn count(&mut self) {
-        self.sum = Sum::default();
-        for row in &self.rows {
-            self.sum.add(Sum::of(row));
+    fn split(&mut self) -> Self {
+        let rows = self.rows.split_off(CHUNK);
+        let hidden = self.hidden.split_off(CHUNK);
+        let upper = Self::new(rows, hidden);
+        self.shown -= upper.shown;
+        self.sums.renew(&self.rows, 0, false);
+        upper
+    }
+
+    fn hide(&mut self, at: usize, hidden: bool) {
+        if let Some(slot) = self.hidden.get_mut(at)
+            && *slot != hidden
+        {
+            *slot = hidden;
+            if hidden {
+                self.shown -= 1;
+            } else {
+                self.shown += 1;
+            }
         }
     }
 
@@ -83,7 +77,10 @@ pub(crate) struct Rows {
     chunks: Vec<Chunk>,
     /// Where each chunk begins.
     starts: Vec<usize>,
+    /// How many rows before each chunk are in the list.
+    shown: Vec<usize>,
     len: usize,
+    shown_len: usize,
 }
 
 impl Rows {
@@ -165,34 +162,99 @@ impl Rows {
             .chain(whole.iter().rev().flat_map(|c| c.rows.iter().rev()))
     }
 
+    /// How many rows are in the list.
+    pub(crate) fn shown_len(&self) -> usize {
+        self.shown_len
+    }
+
+    /// The place of the row in a line of the list.
+    pub(crate) fn nth_shown(&self, line: usize) -> Option<usize> {
+        if line >= self.shown_len {
+            return None;
+        }
+        let chunk = self.shown.partition_point(|s| *s <= line).checked_sub(1)?;
+        let within = line - self.shown[chunk];
+        let hidden = &self.chunks[chunk].hidden;
+        let mut shown = (0..hidden.len()).filter(|i| !hidden[*i]);
+        Some(self.starts[chunk] + shown.nth(within)?)
+    }
+
+    /// How many rows of the list lie before a place.
+    pub(crate) fn shown_before(&self, index: usize) -> usize {
+        if index >= self.len {
+            return self.shown_len;
+        }
+        let Some(chunk) = self.starts.partition_point(|s| *s <= index).checked_sub(1) else {
+            return 0;
+        };
+        let within = index - self.starts[chunk];
+        let hidden = self.chunks[chunk].hidden.iter().take(within);
+        self.shown[chunk] + hidden.filter(|h| !**h).count()
+    }
+
+    /// Whether the row at a place is not in the list.
+    pub(crate) fn is_hidden(&self, index: usize) -> bool {
+        let Some(chunk) = self.starts.partition_point(|s| *s <= index).checked_sub(1) else {
+            return false;
+        };
+        let hidden = &self.chunks[chunk].hidden;
+        hidden.get(index - self.starts[chunk]).is_some_and(|h| *h)
+    }
+
+    /// Decides anew which rows of a range are in the list.
+    pub(crate) fn rehide(&mut self, range: &RangeInclusive<Ordinal>, hides: impl Fn(&Row) -> bool) {
+        for chunk in &mut self.chunks {
+            if chunk.last() < *range.start() || chunk.first() > *range.end() {
+                continue;
+            }
+            for i in 0..chunk.rows.len() {
+                let row = &chunk.rows[i];
+                if range.contains(&row.ordinal) {
+                    let hidden = hides(row);
+                    chunk.hide(i, hidden);
+                }
+            }
+        }
+        self.renumber();
+    }
+
     /// Puts a row in its place, over the one with its ordinal if there is one.
-    pub(crate) fn put(&mut self, row: Row) {
+    pub(crate) fn put(&mut self, row: Row, hidden: bool) {
         // New steps come at the end: keep the last chunk open for them.
         let mut at = self.chunks.partition_point(|c| c.last() < row.ordinal);
         if at == self.chunks.len() && at > 0 && self.chunks[at - 1].rows.len() < CHUNK {
             at -= 1;
         }
         let Some(chunk) = self.chunks.get_mut(at) else {
-            self.chunks.push(Chunk::new(vec![row]));
+            self.chunks.push(Chunk::new(vec![row], vec![hidden]));
             self.renumber();
             return;
         };
         match chunk.rows.binary_search_by(|r| r.ordinal.cmp(&row.ordinal)) {
             Ok(i) => {
                 chunk.rows[i] = row;
-                chunk.count();
+                chunk.sums.renew(&chunk.rows, i, true);
+                let before = chunk.shown;
+                chunk.hide(i, hidden);
+                if chunk.shown != before {
+                    self.renumber();
+                }
             }
             Err(i) => {
                 let appended = i == chunk.rows.len();
-                chunk.sum.add(Sum::of(&row));
                 chunk.rows.insert(i, row);
+                chunk.hidden.insert(i, hidden);
+                chunk.shown += usize::from(!hidden);
                 if chunk.rows.len() > 2 * CHUNK {
-                    let upper = chunk.rows.split_off(CHUNK);
-                    chunk.count();
-                    self.chunks.insert(at + 1, Chunk::new(upper));
+                    let upper = chunk.split();
+                    self.chunks.insert(at + 1, upper);
                     self.renumber();
-                } else if appended && at + 1 == self.chunks.len() {
+                    return;
+                }
+                chunk.sums.renew(&chunk.rows, i, appended);
+                if appended && at + 1 == self.chunks.len() {
                     self.len += 1;
+                    self.shown_len += usize::from(!hidden);
                 } else {
                     self.renumber();
                 }
@@ -200,55 +262,47 @@ impl Rows {
         }
     }
 
-    /// Puts a page in its place. Rows for which `keep` says so stay as they are.
-    pub(crate) fn put_page(&mut self, mut page: Vec<Row>, keep: impl Fn(Ordinal) -> bool) {
-        page.sort_by_key(|r| r.ordinal);
-        page.dedup_by_key(|r| r.ordinal);
+    /// Puts a page in its place when no row is there yet; else gives it back, to be put row by row.
+    pub(crate) fn put_page(
+        &mut self,
+        page: Vec<Row>,
+        hides: impl Fn(&Row) -> bool,
+    ) -> Result<(), Vec<Row>> {
         let (Some(first), Some(last)) = (page.first(), page.last()) else {
-            return;
+            return Ok(());
         };
         let at = self.chunks.partition_point(|c| c.last() < first.ordinal);
         let apart = self.chunks.get(at).is_none_or(|c| c.first() > last.ordinal);
-        if apart {
-            self.chunks.insert(at, Chunk::new(page));
-            self.renumber();
-        } else {
-            for row in page {
-                if !keep(row.ordinal) || self.position(row.ordinal).is_err() {
-                    self.put(row);
-                }
-            }
+        let sorted = page.is_sorted_by(|a, b| a.ordinal < b.ordinal);
+        if !apart || !sorted || page.len() > 2 * CHUNK {
+            return Err(page);
         }
+        let hidden = page.iter().map(hides).collect();
+        self.chunks.insert(at, Chunk::new(page, hidden));
+        self.renumber();
+        Ok(())
     }
 
     fn renumber(&mut self) {
         self.starts.clear();
-        let mut at = 0;
+        self.shown.clear();
+        let (mut at, mut shown) = (0, 0);
         for chunk in &self.chunks {
             self.starts.push(at);
+            self.shown.push(shown);
             at += chunk.rows.len();
+            shown += chunk.shown;
         }
         self.len = at;
+        self.shown_len = shown;
     }
 
     /// Sums for `cells` equal parts of all rows.
     pub(crate) fn overview(&self, cells: usize) -> Vec<Sum> {
         let mut out = vec![Sum::default(); cells];
-        if self.len == 0 || cells == 0 {
-            return out;
-        }
-        let coarse = self.len / cells >= 4 * CHUNK;
-        for (chunk, start) in self.chunks.iter().zip(&self.starts) {
-            if coarse {
-                if let Some(sum) = out.get_mut(start * cells / self.len) {
-                    sum.add(chunk.sum);
-                }
-                continue;
-            }
-            for (i, row) in chunk.rows.iter().enumerate() {
-                if let Some(sum) = out.get_mut((start + i) * cells / self.len) {
-                    sum.add(Sum::of(row));
-                }
+        if self.len > 0 && cells > 0 {
+            for (chunk, start) in self.chunks.iter().zip(&self.starts) {
+                chunk.sums.spread(&chunk.rows, *start, self.len, &mut out);
             }
         }
         out
@@ -269,11 +323,25 @@ impl Rows {
         forward: bool,
         fits: impl Fn(&Row) -> bool,
     ) -> Option<usize> {
+        self.nth_fit(index, 1, forward, fits)
+    }
+
+    /// The n-th place after (or before) `index` whose row fits, or the last that there is.
+    pub(crate) fn nth_fit(
+        &self,
+        index: usize,
+        n: usize,
+        forward: bool,
+        fits: impl Fn(&Row) -> bool,
+    ) -> Option<usize> {
         if forward {
-            self.from(index + 1).position(&fits).map(|n| index + 1 + n)
+            let fitting = (index + 1..).zip(self.from(index + 1));
+            fitting.filter(|(_, r)| fits(r)).take(n).last()
         } else {
-            self.before(index).position(&fits).map(|n| index - 1 - n)
+            let fitting = (0..index).rev().zip(self.before(index));
+            fitting.filter(|(_, r)| fits(r)).take(n).last()
         }
+        .map(|(at, _)| at)
     }
 }
 
@@ -287,9 +355,9 @@ pub(crate) fn failed(row: &Row) -> bool {
     row.status == Status::Error
 }
 
-/// Whether a step begins a turn.
+/// Whether a step begins a turn: what a subagent is asked does not.
 pub(crate) fn begins_turn(row: &Row) -> bool {
-    row.kind == StepKind::Prompt
+    row.kind == StepKind::Prompt && row.talk.thread == 0
 }
 
 #[cfg(test)]
@@ -332,45 +400,50 @@ mod tests {
         rows.from(0).map(|r| r.title.clone()).collect()
     }
 
+    fn page(rows: &mut Rows, numbers: impl Iterator<Item = u64>) {
+        let page = numbers.map(|i| row(i, 0, &i.to_string())).collect();
+        if let Err(page) = rows.put_page(page, |_| false) {
+            for row in page {
+                rows.put(row, false);
+            }
+        }
+    }
+
     #[test]
     fn the_tail_comes_first_and_the_rest_before_it() {
         let mut rows = Rows::default();
-        rows.put_page((3..5).map(|i| row(i, 0, &i.to_string())).collect(), |_| {
-            false
-        });
-        rows.put_page((1..4).map(|i| row(i, 0, &i.to_string())).collect(), |_| {
-            false
-        });
-        rows.put(row(5, 0, "5"));
-        rows.put(row(2, 1, "2.1"));
+        page(&mut rows, 3..5);
+        page(&mut rows, 1..4);
+        rows.put(row(5, 0, "5"), false);
+        rows.put(row(2, 1, "2.1"), false);
         assert_eq!(titles(&rows), ["1", "2", "2.1", "3", "4", "5"]);
         assert_eq!(rows.len(), 6);
         assert_eq!(rows.position(ordinal(3, 0)), Ok(3));
         assert_eq!(rows.position(ordinal(9, 0)), Err(6));
     }
 
-    #[test]
-    fn a_page_does_not_overwrite_what_came_after_it_was_asked_for() {
-        let mut rows = Rows::default();
-        rows.put(row(2, 0, "new"));
-        rows.put_page(vec![row(1, 0, "1"), row(2, 0, "old")], |o| {
-            o == ordinal(2, 0)
-        });
-        assert_eq!(titles(&rows), ["1", "new"]);
-    }
-
     proptest! {
         #[test]
-        fn it_is_a_sorted_map(puts in proptest::collection::vec((0u64..3000, 0u32..2), 1..400)) {
+        fn it_is_a_sorted_map(puts in proptest::collection::vec((0u64..3000, 0u32..2, any::<bool>()), 1..400), from in 0u64..3000, span in 0u64..3000) {
             let mut rows = Rows::default();
             let mut model = std::collections::BTreeMap::new();
-            rows.put_page((500..2800).map(|i| row(i, 0, "page")).collect(), |_| false);
-            for i in 500..2800 { model.insert((i, 0), "page".to_owned()); }
-            for (n, (a, b)) in puts.into_iter().enumerate() {
-                rows.put(row(a, b, &n.to_string()));
-                model.insert((a, b), n.to_string());
+            for start in (500..2800).step_by(1000) {
+                page(&mut rows, start..(start + 1000).min(2800));
             }
-            let want: Vec<String> = model.values().cloned().collect();
+            for i in 500..2800 { model.insert((i, 0), (i.to_string(), false)); }
+            for (n, (a, b, hidden)) in puts.into_iter().enumerate() {
+                rows.put(row(a, b, &n.to_string()), hidden);
+                model.insert((a, b), (n.to_string(), hidden));
+            }
+            // Of a range, those with an even number are hidden.
+            let range = ordinal(from, 0)..=ordinal(from + span, 1);
+            rows.rehide(&range, |r| r.ordinal.major % 2 == 0);
+            for ((a, b), (_, hidden)) in &mut model {
+                if range.contains(&ordinal(*a, *b)) {
+                    *hidden = a % 2 == 0;
+                }
+            }
+            let want: Vec<String> = model.values().map(|(t, _)| t.clone()).collect();
             prop_assert_eq!(&titles(&rows), &want);
             prop_assert_eq!(rows.len(), want.len());
             for at in [0, 1, want.len() / 2, want.len() - 1] {
@@ -380,25 +453,70 @@ mod tests {
                 expected.reverse();
                 prop_assert_eq!(back, expected);
             }
+            let shown: Vec<usize> = model.values().enumerate().filter(|(_, (_, h))| !h).map(|(i, _)| i).collect();
+            prop_assert_eq!(rows.shown_len(), shown.len());
+            for (line, at) in shown.iter().enumerate() {
+                prop_assert_eq!(rows.nth_shown(line), Some(*at));
+                prop_assert_eq!(rows.shown_before(*at), line);
+                prop_assert!(!rows.is_hidden(*at));
+            }
+            prop_assert_eq!(rows.nth_shown(shown.len()), None);
+        }
+    }
+
+    #[test]
+    fn the_overview_is_exact() {
+        let mut rows = Rows::default();
+        let mut plain = Vec::new();
+        for i in 0..5000u64 {
+            let mut row = row(i, 0, "");
+            if i % 37 == 0 {
+                row.status = Status::Error;
+            }
+            row.effect = Some(crate::engine::api::Effect {
+                files: 1,
+                added: u32::try_from(i % 90).unwrap(),
+                removed: 0,
+            });
+            plain.push(Sum::of(&row));
+            // Every third comes late.
+            if i % 3 != 0 {
+                rows.put(row, false);
+            }
+        }
+        for i in (0..5000u64).step_by(3) {
+            let mut row = row(i, 0, "");
+            if i % 37 == 0 {
+                row.status = Status::Error;
+            }
+            row.effect = Some(crate::engine::api::Effect {
+                files: 1,
+                added: u32::try_from(i % 90).unwrap(),
+                removed: 0,
+            });
+            rows.put(row, false);
+        }
+        for cells in [1, 7, 100, 4999] {
+            let mut want = vec![Sum::default(); cells];
+            for (i, sum) in plain.iter().enumerate() {
+                want[i * cells / 5000].add(*sum);
+            }
+            assert_eq!(rows.overview(cells), want);
         }
     }
 
     #[test]
     fn a_million_rows_are_quick() {
         let mut rows = Rows::default();
-        for page in (0..1000u64).rev() {
-            rows.put_page(
-                (page * 1000..page * 1000 + 1000)
-                    .map(|i| row(i, 0, ""))
-                    .collect(),
-                |_| false,
-            );
+        for n in (0..1000u64).rev() {
+            page(&mut rows, n * 1000..n * 1000 + 1000);
         }
         let start = std::time::Instant::now();
         for i in 0..100u64 {
-            rows.put(row(1_000_000 + i, 0, ""));
+            rows.put(row(1_000_000 + i, 0, ""), false);
             assert_eq!(rows.overview(100).len(), 100);
             assert!(rows.get(500_000).is_some());
+            assert!(rows.nth_shown(700_000).is_some());
         }
         let each = start.elapsed() / 100;
         assert!(each < std::time::Duration::from_millis(5), "{each:?}");

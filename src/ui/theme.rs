@@ -309,6 +309,10 @@ pub(crate) struct Glyphs {
     pub branch: [&'static str; 4],
     pub open: &'static str,
     pub shut: &'static str,
+    /// The first, a middle and the last step of an answer.
+    pub answer: [&'static str; 3],
+    /// A step on a branch that was left.
+    pub dead: &'static str,
     pub label: &'static str,
     pub failed: &'static str,
     pub done: &'static str,
@@ -336,6 +340,8 @@ pub(crate) const UNICODE: Glyphs = Glyphs {
     branch: ["─", "╭", "╮", "┼"],
     open: "▾",
     shut: "▸",
+    answer: ["┌", "│", "└"],
+    dead: "┊",
     label: "◆",
     failed: "✗",
     done: "✓",
@@ -363,6 +369,8 @@ pub(crate) const ASCII: Glyphs = Glyphs {
     branch: ["-", ".", ".", "+"],
     open: "v",
     shut: ">",
+    answer: [".", "|", "'"],
+    dead: ":",
     label: "#",
     failed: "x",
     done: "*",

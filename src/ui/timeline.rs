@@ -20,6 +20,12 @@ use super::words;
 /// Cells of the kind of a step.
 const KIND: usize = 7;
 
+/// Least width of a list that says what answers cost.
+const COST_FROM: usize = 48;
+
+/// How far in subagents are drawn.
+const DEEPEST: usize = 6;
+
 /// Cells of lines added, and of lines removed.
 const COUNT: usize = 4;
 
@@ -54,7 +60,12 @@ pub(crate) fn draw(app: &App, buf: &mut Buffer, area: Rect, query: Option<&Query
         let behind = history
             .as_ref()
             .is_some_and(|h| app.lanes.left_behind(row, h));
-        let drawn = columns.row(app, row, selected, behind);
+        let near = Near {
+            selected,
+            quiet: behind || row.talk.dead,
+            answer: in_answer(app, row, line),
+        };
+        let drawn = columns.row(app, row, near);
         paint::line(buf, place, &drawn, 0, look.glyphs.ellipsis);
         if selected {
             let rest = Rect::new(place.x + 1, place.y, place.width.saturating_sub(1), 1);
@@ -84,16 +95,54 @@ fn bottom(app: &App) -> Vec<Span<'static>> {
     if app.follow && app.live() {
         parts.push("following".to_owned());
     }
-    if !app.folded.is_empty() {
-        parts.push(format!(
-            "{} folded",
-            text::plural(app.folded.len() as u64, "turn")
-        ));
+    if app.folds.folded_turns() > 0 {
+        let turns = text::plural(app.folds.folded_turns() as u64, "turn");
+        parts.push(format!("{turns} folded"));
+    }
+    if app.folds.no_thoughts {
+        parts.push("no thoughts".to_owned());
+    }
+    if app.folds.dead_rows() > 0 && !app.folds.dead {
+        let n = text::grouped(app.folds.dead_rows() as u64);
+        parts.push(format!("{n} in left branches: zd"));
     }
     if let Some(search) = &app.search {
         parts.push(format!("/{}", text::one_line(search)));
     }
     vec![Span::styled(parts.join(&format!(" {dot} ")), dim)]
+}
+
+/// What a row's surroundings say about it.
+#[derive(Debug, Clone, Copy)]
+struct Near {
+    selected: bool,
+    /// It is not part of what is there now.
+    quiet: bool,
+    /// Its place in an answer of several steps: first, middle or last.
+    answer: Option<usize>,
+}
+
+/// The place of a row in an answer that has several rows of the list.
+fn in_answer(app: &App, row: &Row, line: usize) -> Option<usize> {
+    if row.talk.answer == 0 {
+        return None;
+    }
+    let same = |line: Option<usize>| {
+        let other = line
+            .and_then(|l| app.row_of(l))
+            .and_then(|i| app.rows.get(i));
+        other.is_some_and(|o| {
+            o.talk.answer == row.talk.answer
+                && o.talk.thread == row.talk.thread
+                && o.session == row.session
+        })
+    };
+    match (same(line.checked_sub(1)), same(line.checked_add(1))) {
+        (false, true) => Some(0),
+        (true, true) => Some(1),
+        (true, false) => Some(2),
+        (false, false) => None,
+    }
 }
 
 /// Widths that are the same for all rows.
@@ -123,17 +172,26 @@ impl Columns {
         }
     }
 
-    fn row(&self, app: &App, row: &Row, selected: bool, behind: bool) -> Line<'static> {
+    fn row(&self, app: &App, row: &Row, near: Near) -> Line<'static> {
+        let behind = near.quiet;
         let look = &app.look;
         let theme = look.theme;
         let dim = theme.style(Token::Dim);
         let quiet = |style: Style| if behind { dim } else { style };
         let mut spans = Vec::new();
-        let mark = if selected { look.glyphs.cursor } else { " " };
+        let mark = if near.selected {
+            look.glyphs.cursor
+        } else {
+            " "
+        };
         spans.push(Span::styled(mark, theme.style(Token::Focus)));
         spans.extend(self.graph(app, row, behind));
         spans.push(Span::raw(" "));
-        let number = row.ordinal.to_string();
+        let mut number = row.ordinal.to_string();
+        if number.len() > self.ordinal && row.talk.thread > 0 {
+            // A subagent's steps stand below the call that has the rest of the number.
+            number = format!(".{}", row.ordinal.minor);
+        }
         let here = app.workspace() == Some(row.ordinal);
         let number_style = if here {
             theme.style(Token::Workspace)
@@ -149,14 +207,21 @@ impl Columns {
             spans.push(Span::styled(format!("{clock} "), dim));
         }
         let used: usize = spans.iter().map(Span::width).sum();
-        let effect = effect(app, row, behind);
+        let mut effect = effect(app, row, behind);
+        // What an answer cost stands where nothing more important does.
+        if effect.is_empty()
+            && self.width >= COST_FROM
+            && let Some(tokens) = &row.talk.tokens
+        {
+            effect.push(Span::styled(words::cost(tokens), dim));
+        }
         let effect_width: usize = effect.iter().map(Span::width).sum();
         let flags = flags(app, row);
         let flags_width: usize = flags.iter().map(Span::width).sum();
         // One blank before what it led to, one at the edge.
         let taken = used + effect_width + flags_width + 2;
         let room = self.width.saturating_sub(taken);
-        let words = self.words(app, row, room);
+        let words = self.words(app, row, near, room);
         let words_width: usize = words.iter().map(Span::width).sum();
         spans.extend(words.into_iter().map(|s| {
             let style = quiet(s.style);
@@ -189,7 +254,10 @@ impl Columns {
                     Cell::Own => {
                         let changed = super::rows::changed(row);
                         let (glyph, token) = match row.kind {
-                            StepKind::Prompt => (glyphs.turn, Token::Prompt),
+                            _ if row.talk.dead => (glyphs.dead, Token::Dim),
+                            StepKind::Prompt if row.talk.thread == 0 => {
+                                (glyphs.turn, Token::Prompt)
+                            }
                             StepKind::Marker => (glyphs.note, Token::Warn),
                             _ if changed && row.status == Status::Error => {
                                 (glyphs.change, Token::Bad)
@@ -206,20 +274,18 @@ impl Columns {
     }
 
     /// Kind and title.
-    fn words(&self, app: &App, row: &Row, room: usize) -> Vec<Span<'static>> {
+    fn words(&self, app: &App, row: &Row, near: Near, room: usize) -> Vec<Span<'static>> {
         let look = &app.look;
         let theme = look.theme;
         let cut =
             |text: &str, room: usize| text::clip(text, room, look.glyphs.ellipsis).into_owned();
         let title = text::one_line(&row.title);
-        if row.kind == StepKind::Prompt {
-            let shut = app.folded.contains(&(row.session, row.turn));
-            let sign = if shut {
-                look.glyphs.shut
-            } else {
-                look.glyphs.open
-            };
-            let head = format!("{sign} turn {} ", row.turn);
+        let sign = |shut| match shut {
+            true => look.glyphs.shut,
+            false => look.glyphs.open,
+        };
+        if super::rows::begins_turn(row) {
+            let head = format!("{} turn {} ", sign(app.folds.turn_folded(row)), row.turn);
             let head_width = text::width(&head);
             let quoted = format!("\"{title}\"");
             return vec![
@@ -230,15 +296,38 @@ impl Columns {
                 ),
             ];
         }
-        // Everything but turns is indented, in a turn or not: kinds are read down their column.
-        let indent = if self.width >= 48 { "  " } else { "" };
+        // Everything but turns is indented, in a turn or not: kinds are read down their column. What subagents do is
+        // indented further. In the cell before the kind is what folds, or how far an answer reaches.
+        let wide = self.width >= 48;
+        let depth = usize::from(row.talk.depth).min(DEEPEST);
+        let indent = " ".repeat(if wide { depth * 2 } else { depth });
+        let child = app.folds.child(row);
+        let mark = match (child, near.answer) {
+            (Some((shut, _)), _) => {
+                Span::styled(format!("{} ", sign(shut)), theme.style(Token::Prompt))
+            }
+            (None, Some(place)) if wide => {
+                let glyph = look.glyphs.answer.get(place).copied().unwrap_or(" ");
+                Span::styled(format!("{glyph} "), theme.style(Token::Frame))
+            }
+            (None, _) if wide => Span::raw("  "),
+            (None, _) => Span::raw(""),
+        };
         let kind = words::kind(row);
-        let head = format!("{indent}{kind:<KIND$} ");
-        let rest = room.saturating_sub(text::width(&head));
+        let head = format!("{kind:<KIND$} ");
+        let note = match child {
+            Some((true, rows)) => format!(" ({})", text::plural(rows as u64, "event")),
+            _ => String::new(),
+        };
+        let used = indent.len() + mark.width() + text::width(&head) + note.len();
+        let rest = room.saturating_sub(used);
         let (title, style) = match row.kind {
             StepKind::Thought => (format!("\"{title}\""), theme.style(Token::Thought)),
-            StepKind::Message => (format!("\"{title}\""), Style::new()),
-            StepKind::Marker => (title, theme.style(Token::Warn)),
+            StepKind::Message | StepKind::Prompt => (format!("\"{title}\""), Style::new()),
+            StepKind::Marker => {
+                let rest = words::marker(&title).map(|(_, rest)| rest.to_owned());
+                (rest.unwrap_or(title), theme.style(Token::Warn))
+            }
             _ => (title, Style::new()),
         };
         // The end of a path says more than its beginning.
@@ -249,8 +338,11 @@ impl Columns {
             cut(&title, rest)
         };
         vec![
+            Span::raw(indent),
+            mark,
             Span::styled(head, theme.style(words::kind_token(row))),
             Span::styled(title, style),
+            Span::styled(note, theme.style(Token::Dim)),
         ]
     }
 }
@@ -358,6 +450,10 @@ pub(crate) fn draw_doc(app: &App, buf: &mut Buffer, area: Rect, pane: Pane, quer
         }
         (_, Some(row)) => {
             let title = text::one_line(&row.title);
+            let title = match words::marker(&title) {
+                Some((_, rest)) if row.kind == StepKind::Marker => rest.to_owned(),
+                _ => title,
+            };
             vec![
                 Span::styled(format!("Step {}", row.ordinal), title_style(app, active)),
                 Span::styled(

@@ -9,29 +9,15 @@ use super::screen;
 use super::update::{numbered, toast};
 use super::words;
 
-/// Looks at the step at a place; a fold over it opens.
+/// Looks at the step at a place; folds over it open, and what it is filtered out by ends.
 pub(crate) fn to_index(app: &mut App, index: usize) {
     let Some(row) = app.rows.get(index) else {
         return;
     };
-    let (ordinal, hidden, turn) = (row.ordinal, app.is_hidden(row), (row.session, row.turn));
-    app.focus = Some(ordinal);
+    app.focus = Some(row.ordinal);
     app.follow = false;
-    if hidden {
-        app.folded.remove(&turn);
-        app.refold();
-    }
-}
-
-/// After folding: looks at the row that the focus was folded into.
-pub(crate) fn out_of_fold(app: &mut App) {
-    if let Some(index) = app.focus_index()
-        && let Some(row) = app
-            .rows
-            .get(app.row_of(app.line_of(index)).unwrap_or(index))
-    {
-        app.focus = Some(row.ordinal);
-    }
+    app.folds.reveal(row);
+    app.refold();
 }
 
 fn moved(at: usize, n: usize, forward: bool, len: usize) -> usize {
@@ -121,24 +107,24 @@ pub(crate) fn to_number(app: &mut App, number: u64) {
     to_index(app, at);
 }
 
-/// One or more steps through time. In the diff only steps that changed files count.
-pub(crate) fn step(app: &mut App, n: usize, forward: bool, out: &mut Vec<Effect>) {
-    if matches!(app.view, Some(View::Diff(_))) {
-        return next(app, n, forward, "change", rows::changed, out);
-    }
-    let Some(index) = app.focus_index() else {
+/// One or more steps through time, into subagents; `over` passes them by. In the diff only steps that changed files count.
+pub(crate) fn step(app: &mut App, n: usize, forward: bool, over: bool, out: &mut Vec<Effect>) {
+    let Some(row) = app.focus_row() else {
         return;
     };
-    let to = moved(index, n, forward, app.rows.len());
-    if to == index {
+    let depth = if over { row.talk.depth } else { u8::MAX };
+    if matches!(app.view, Some(View::Diff(_))) {
+        let fits = move |r: &Row| rows::changed(r) && r.talk.depth <= depth;
+        return next(app, n, forward, "change", fits, out);
+    }
+    if !go(app, n, forward, |r| r.talk.depth <= depth) {
         let text = if forward {
             "this is the last step"
         } else {
             "this is the first step"
         };
-        return toast(app, Tone::Note, text.to_owned(), &[], out);
+        toast(app, Tone::Note, text.to_owned(), &[], out);
     }
-    to_index(app, to);
 }
 
 /// To the n-th next (or previous) step that fits.
@@ -150,28 +136,27 @@ pub(crate) fn next(
     fits: impl Fn(&Row) -> bool,
     out: &mut Vec<Effect>,
 ) {
-    let Some(start) = app.focus_index() else {
-        return;
-    };
-    let mut at = start;
-    for _ in 0..n {
-        match app.rows.find(at, forward, &fits) {
-            Some(found) => at = found,
-            None => break,
-        }
-    }
-    if at == start {
+    if app.focus_index().is_some() && !go(app, n, forward, fits) {
         let which = if forward { "later" } else { "earlier" };
         let more = if app.loading.busy { " loaded yet" } else { "" };
-        return toast(
-            app,
-            Tone::Note,
-            format!("no {which} {what}{more}"),
-            &[],
-            out,
-        );
+        let text = format!("no {which} {what}{more}");
+        toast(app, Tone::Note, text, &[], out);
     }
-    to_index(app, at);
+}
+
+/// Goes to the n-th step that fits, or the last that there is; what is filtered out does not count. `false` when there is
+/// none.
+fn go(app: &mut App, n: usize, forward: bool, fits: impl Fn(&Row) -> bool) -> bool {
+    let Some(start) = app.focus_index() else {
+        return false;
+    };
+    let folds = &app.folds;
+    let fits = |row: &Row| fits(row) && !folds.filtered(row);
+    let found = app.rows.nth_fit(start, n, forward, fits);
+    if let Some(found) = found {
+        to_index(app, found);
+    }
+    found.is_some()
 }
 
 /// To the step with a label.

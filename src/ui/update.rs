@@ -1,5 +1,6 @@
 //! The heart of the UI: a message changes the state and asks for effects. No terminal, no clock, no waiting.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,7 +46,10 @@ pub(crate) fn update(app: &mut App, msg: Msg) -> Vec<Effect> {
         Msg::Connected(Err(error)) => app.link = Link::Failed(error),
         Msg::Notice(notice) => notice_came(app, notice, &mut out),
         Msg::Gone => {
-            if app.live() && !matches!(app.view, Some(View::List(_))) {
+            if app.recording() {
+                // It has been read to its end, and nobody writes to it.
+                app.link = Link::Open { live: false };
+            } else if app.live() && !matches!(app.view, Some(View::List(_))) {
                 app.link = Link::Gone;
                 let text = "the engine has ended: what is here can still be read".to_owned();
                 toast(app, Tone::Bad, text, &[], &mut out);
@@ -118,7 +122,7 @@ fn notice_came(app: &mut App, notice: Notice, out: &mut Vec<Effect>) {
             if app.shelf.details.peek(&row.step).is_some() {
                 app.shelf.stale.insert(row.step);
             }
-            put_row(app, *row);
+            app.put_row(*row);
             rows_changed(app);
         }
         Notice::Status(status) => take_status(app, status, out),
@@ -148,6 +152,7 @@ fn take_status(app: &mut App, status: Box<EngineStatus>, out: &mut Vec<Effect>) 
         .cloned()
         .collect();
     app.status = Some(status);
+    app.folds.one_source = app.recording();
     if let Some(first) = news.first() {
         let text = text::one_line(first);
         toast(app, Tone::Bad, text, &[], out);
@@ -175,30 +180,46 @@ fn load(app: &mut App, out: &mut Vec<Effect>) {
     ));
 }
 
-fn put_row(app: &mut App, row: Row) {
-    app.lanes.see(&row);
-    app.rows.put(row);
-}
-
 /// After rows are new or have changed.
 fn rows_changed(app: &mut App) {
     app.lanes.settle(&app.rows, !app.loading.busy);
-    if app.visible.is_some() {
-        app.refold();
-    }
+    app.refold();
     if app.follow || app.focus.is_none() {
-        app.focus = app.rows.last().map(|r| r.ordinal);
+        let last = app.visible_len().checked_sub(1).and_then(|l| app.row_of(l));
+        app.focus = last.and_then(|i| app.rows.get(i)).map(|r| r.ordinal);
+    }
+}
+
+/// Rows that notices brought meanwhile are newer than those of the page.
+fn put_page(app: &mut App, page: Vec<Row>, noticed: &HashSet<Ordinal>) {
+    // What is known of subagents decides what of them is hidden: so the whole page is seen first.
+    for row in &page {
+        app.lanes.see(row);
+        if app.rows.at(row.ordinal).is_none() {
+            app.folds.see(row, None);
+        }
+    }
+    let folds = &app.folds;
+    if let Err(page) = app.rows.put_page(page, |row| folds.hides(row)) {
+        for row in page {
+            let old = app.rows.at(row.ordinal);
+            if old.is_some() && noticed.contains(&row.ordinal) {
+                continue;
+            }
+            if old.is_some() {
+                app.folds.see(&row, old);
+            }
+            let hidden = app.folds.hides(&row);
+            app.rows.put(row, hidden);
+        }
     }
 }
 
 fn page_came(app: &mut App, tail: bool, page: Rows, out: &mut Vec<Effect>) {
     let full = page.rows.len() >= PAGE;
     let last = page.rows.last().map(|r| r.ordinal);
-    for row in &page.rows {
-        app.lanes.see(row);
-    }
     let noticed = std::mem::take(&mut app.loading.noticed);
-    app.rows.put_page(page.rows, |o| noticed.contains(&o));
+    put_page(app, page.rows, &noticed);
     let next = last.filter(|_| full);
     let ask = |tag, after| Effect::Ask(None, tag, Request::Rows { after, limit: PAGE });
     match (tail, next, app.loading.until) {
@@ -329,8 +350,10 @@ fn sync_step(app: &mut App, out: &mut Vec<Effect>) {
 /// Asks for the steps beside the one that is looked at, so that the next key finds them here.
 fn sync_ahead(app: &App, out: &mut Vec<Effect>) {
     let Some(at) = app.focus_index() else { return };
-    let beside = [(true, at.checked_add(1)), (false, at.checked_sub(1))];
-    for (forward, index) in beside {
+    let line = app.line_of(at);
+    let beside = [(true, line.checked_add(1)), (false, line.checked_sub(1))];
+    for (forward, line) in beside {
+        let index = line.and_then(|l| app.row_of(l));
         let step = index.and_then(|i| app.rows.get(i)).map(|r| r.step);
         if let Some(step) = step.filter(|s| app.shelf.details.peek(s).is_none()) {
             out.push(Effect::Ask(

@@ -11,16 +11,40 @@ use super::theme::Token;
 /// The kind of a step, in at most seven characters, so that it can be read down a column and searched for.
 pub(crate) fn kind(row: &Row) -> String {
     let word = match row.kind {
+        StepKind::Prompt if row.talk.thread > 0 => "asked",
         StepKind::Prompt => "turn",
         StepKind::Thought => "think",
         StepKind::Message => "say",
         StepKind::Fs => "fs",
         StepKind::Outside => "outside",
-        StepKind::Marker => "note",
+        StepKind::Marker => {
+            return marker(&row.title)
+                .map_or("note", |(word, _)| word)
+                .to_owned();
+        }
         StepKind::Call => return call(row),
         StepKind::Unknown => "?",
     };
     word.to_owned()
+}
+
+/// The word that a marker's line begins with, and the rest of it.
+pub(crate) fn marker(title: &str) -> Option<(&str, &str)> {
+    const WORDS: [&str; 10] = [
+        "compaction",
+        "rewind",
+        "fork",
+        "interrupt",
+        "api-error",
+        "model",
+        "mode",
+        "outside-edit",
+        "session",
+        "context",
+    ];
+    let (word, rest) = title.split_once(':').unwrap_or((title, ""));
+    let word = WORDS.iter().find(|w| **w == word)?;
+    Some((word, rest.trim_start()))
 }
 
 fn call(row: &Row) -> String {
@@ -60,6 +84,7 @@ pub(crate) fn kind_token(row: &Row) -> Token {
 /// What a step was, in words, for its pane.
 pub(crate) fn what(row: &Row) -> String {
     match row.kind {
+        StepKind::Prompt if row.talk.thread > 0 => "what a subagent was asked".to_owned(),
         StepKind::Prompt => format!("prompt of turn {}", row.turn),
         StepKind::Thought => "thought".to_owned(),
         StepKind::Message => "message".to_owned(),
@@ -67,7 +92,7 @@ pub(crate) fn what(row: &Row) -> String {
         StepKind::Call => text::one_line(&row.tool),
         StepKind::Fs => "change that no call claims".to_owned(),
         StepKind::Outside => "change made outside".to_owned(),
-        StepKind::Marker => "note".to_owned(),
+        StepKind::Marker => kind(row),
         StepKind::Unknown => "unknown record".to_owned(),
     }
 }
@@ -77,8 +102,16 @@ pub(crate) fn label(name: &str) -> String {
     text::one_line(name.strip_prefix("label/").unwrap_or(name))
 }
 
-/// `12:04`, or `12:04:31`, in a zone.
+/// Whether a trace told this time: where it tells none, it is 1970.
+pub(crate) fn told(time: Time) -> bool {
+    time.0 != 0
+}
+
+/// `12:04`, or `12:04:31`, in a zone; blanks for a time that was not told.
 pub(crate) fn clock(zone: &jiff::tz::TimeZone, time: Time, seconds: bool) -> String {
+    if !told(time) {
+        return " ".repeat(if seconds { 8 } else { 5 });
+    }
     let stamp = jiff::Timestamp::from_microsecond(time.0).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     let local = stamp.to_zoned(zone.clone());
     let format = if seconds { "%H:%M:%S" } else { "%H:%M" };
@@ -143,6 +176,32 @@ pub(crate) fn all_tokens(tokens: &Tokens) -> u64 {
         .input
         .saturating_add(tokens.output)
         .saturating_add(tokens.cache_write)
+}
+
+/// What an answer cost, in short: what the model wrote, or all when that was not told.
+pub(crate) fn cost(tokens: &Tokens) -> String {
+    let n = if tokens.output > 0 {
+        tokens.output
+    } else {
+        all_tokens(tokens)
+    };
+    format!("{} tok", count(n))
+}
+
+/// What an answer cost, in full.
+pub(crate) fn tokens(tokens: &Tokens, dot: &str) -> String {
+    let parts = [
+        (tokens.output, "out"),
+        (tokens.input, "in"),
+        (tokens.cache_read, "from cache"),
+        (tokens.cache_write, "to cache"),
+    ];
+    let parts: Vec<String> = parts
+        .into_iter()
+        .filter(|(n, _)| *n > 0)
+        .map(|(n, what)| format!("{} {what}", text::grouped(n)))
+        .collect();
+    parts.join(dot)
 }
 
 /// A model's name without what all of its kind have in common.

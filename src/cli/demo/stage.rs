@@ -47,6 +47,7 @@ async fn connect(place: &Place) -> Result<Context, Fail> {
         cwd: place.project(),
         project,
         source,
+        _kept: None,
     })
 }
 

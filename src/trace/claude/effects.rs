@@ -12,11 +12,10 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use super::line::{
-    Attachment, Block, Content, Count, Flag, Line, Link, Maybe, Objects, Text, lenient,
-};
+use super::line::{Attachment, Block, Content, Line};
 use crate::model::Time;
 use crate::trace::event::{Before, FileEffect, Record, Replacement, Stage, What};
+use crate::trace::lenient::{Count, Flag, Link, Maybe, Objects, Text, lenient};
 
 /// Whether a line may say something about files: by bytes alone, so that hardly any line is read twice.
 pub fn has_effects(bytes: &[u8]) -> bool {

@@ -7,8 +7,10 @@
 mod effects;
 mod events;
 mod line;
+mod notes;
 mod said;
 mod sides;
+mod talk;
 #[cfg(test)]
 mod tests;
 

@@ -7,8 +7,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use crate::trace::event::Side;
-
-use super::line::Text;
+use crate::trace::lenient::Text;
 
 /// As many files as a session may have here; more are left out.
 const MOST: usize = 10_000;

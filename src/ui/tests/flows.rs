@@ -83,6 +83,10 @@ fn busy() -> World {
     w.prompt("More.");
     w.bash("make", 1, "", 0.1);
     w.edit("a.txt", "line 7", "line seven");
+    w.say("On a branch that was left.");
+    if let Some(row) = w.rows.last_mut() {
+        row.talk.dead = true;
+    }
     w
 }
 
@@ -371,7 +375,11 @@ async fn a_million_steps_are_quick() {
         for row in &shifted {
             stage.app.lanes.see(row);
         }
-        stage.app.rows.put_page(shifted, |_| false);
+        if let Err(rows) = stage.app.rows.put_page(shifted, |_| false) {
+            for row in rows {
+                stage.app.rows.put(row, false);
+            }
+        }
     }
     stage.app.lanes.settle(&stage.app.rows, true);
     let mut slowest = std::time::Duration::ZERO;

@@ -11,6 +11,7 @@
 mod flows;
 mod fuzz;
 mod machine;
+mod recorded;
 mod screens;
 mod script;
 mod source;

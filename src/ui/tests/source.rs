@@ -76,11 +76,16 @@ impl World {
             live: self
                 .live
                 .then(|| "/run/user/1000/backtrail/live".to_owned()),
-            capture: if self.live { "fuse" } else { "none" }.to_owned(),
+            capture: match (self.recording, self.live) {
+                (true, _) => "recording",
+                (false, true) => "fuse",
+                (false, false) => "none",
+            }
+            .to_owned(),
             since: Time(NOON),
             branch: "main".to_owned(),
             head: self.head,
-            workspace: self.workspace,
+            workspace: self.workspace.filter(|_| !self.recording),
             dirty: 0,
             scan: ScanStatus {
                 files: 11,

@@ -207,6 +207,11 @@ impl Stage {
         out
     }
 
+    /// The number of the step that is looked at, as it is written.
+    pub(super) fn focus_at(&self) -> String {
+        self.app.focus.map(|o| o.to_string()).unwrap_or_default()
+    }
+
     pub(super) fn focus(&self) -> u64 {
         self.app.focus_row().map_or(0, |r| r.ordinal.major)
     }

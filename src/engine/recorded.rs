@@ -1,0 +1,898 @@
+//! A recording as something to ask: the same questions as to an engine, answered from the trace alone.
+//!
+//! Steps come from the recording's index, commits from a store that is made of what the trace says about files and lies in
+//! the user's cache. Nothing here writes to a project or to the recording. Questions about steps are answered while the
+//! file is still being read; questions about states wait until they are rebuilt.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::{broadcast, mpsc};
+
+use crate::debug::history::{History, Text, Which};
+use crate::debug::rev;
+use crate::model::{BlobId, CommitId, Ordinal, Session, SessionId, Step, StepId, Time};
+use crate::store::{self, Store};
+use crate::trace::format::Format;
+use crate::trace::index::Index;
+use crate::trace::recording::{self, Recording};
+
+use super::answer::Answers;
+use super::api::{
+    ApiError, EffectInfo, EngineStatus, ErrorCode, Notice, RawRecord, RecordingSummary, Request,
+    Response, ScanStatus,
+};
+use super::core::Failure;
+use super::replay::{self, Replay};
+use super::source::{Answer, Source};
+use super::stats;
+
+/// How many notices a slow client may be behind before it is told to ask again.
+const BACKLOG: usize = 8_192;
+/// How often subscribers hear how far reading is.
+const NEWS: Duration = Duration::from_millis(100);
+/// How long a question about rows waits for the first ones.
+const FIRST: Duration = Duration::from_millis(150);
+/// How often a recording that may grow is looked at.
+const POLL: Duration = Duration::from_millis(60);
+
+/// How a recording is to be opened.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Where derived things are kept; nowhere (a temporary directory) when absent.
+    pub cache: Option<PathBuf>,
+    /// Look for what is appended, until the source is dropped.
+    pub follow: bool,
+    /// What the files were at the start: a directory, or a revision of the repository that the recording is of.
+    pub base: Option<String>,
+    /// The repository to look into instead of the session's working directory.
+    pub repository: Option<PathBuf>,
+}
+
+/// How far it is.
+#[derive(Debug, Default)]
+struct Stage {
+    indexed: bool,
+    rebuilt: bool,
+    failed: Option<ApiError>,
+}
+
+/// What was rebuilt.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct States {
+    /// The state after the step of that number, where it made one.
+    by_step: BTreeMap<Ordinal, CommitId>,
+    effects: Vec<EffectInfo>,
+    /// What could not be done, in words.
+    problems: Vec<String>,
+}
+
+/// An opened recording.
+pub struct Recorded {
+    recording: RwLock<Arc<Recording>>,
+    store: Arc<Store>,
+    states: RwLock<States>,
+    replay: Mutex<Option<Replay>>,
+    stage: Mutex<Stage>,
+    news: Condvar,
+    notices: broadcast::Sender<Notice>,
+    options: Options,
+    since: Time,
+    /// A directory that goes with it.
+    _scratch: Option<tempfile::TempDir>,
+}
+
+impl Recorded {
+    /// Opens a recording and begins to read it on a thread of its own.
+    pub fn open(
+        path: &Path,
+        format: &'static dyn Format,
+        options: Options,
+    ) -> Result<Arc<Self>, ApiError> {
+        let recording = Recording::open(path, format).map_err(failed)?;
+        let place = Place::of(path, options.cache.as_deref());
+        let cached = place.cached();
+        let fits = cached.is_some_and(|index| recording.take_cached(index));
+        let (store, scratch) = place.store(fits)?;
+        let fits = fits && scratch.is_none();
+        if !fits && recording.progress().cached {
+            // The steps were there, but their states are in use by another process: make both again, privately.
+            return Self::begin(
+                Recording::open(path, format).map_err(failed)?,
+                store,
+                scratch,
+                options,
+                place,
+            );
+        }
+        Self::begin(recording, store, scratch, options, place)
+    }
+
+    /// The end of opening: everything is there but the reading.
+    fn begin(
+        recording: Recording,
+        store: Store,
+        scratch: Option<tempfile::TempDir>,
+        options: Options,
+        place: Place,
+    ) -> Result<Arc<Self>, ApiError> {
+        let (notices, _) = broadcast::channel(BACKLOG);
+        let recorded = Arc::new(Self {
+            recording: RwLock::new(Arc::new(recording)),
+            store: Arc::new(store),
+            states: RwLock::default(),
+            replay: Mutex::default(),
+            stage: Mutex::default(),
+            news: Condvar::new(),
+            notices,
+            options,
+            since: Time::now(),
+            _scratch: scratch,
+        });
+        let weak = Arc::downgrade(&recorded);
+        std::thread::Builder::new()
+            .name("recording".to_owned())
+            .spawn(move || {
+                let Some(recorded) = weak.upgrade() else {
+                    return;
+                };
+                if let Err(e) = recorded.read(&place) {
+                    recorded.stage().failed = Some(e);
+                }
+                {
+                    let mut stage = recorded.stage();
+                    stage.indexed = true;
+                    stage.rebuilt = true;
+                }
+                recorded.news.notify_all();
+                recorded.tell_all();
+                let follow = recorded.options.follow;
+                drop(recorded);
+                if follow {
+                    follow_on(&weak);
+                }
+            })
+            .map_err(|e| {
+                ApiError::new(
+                    ErrorCode::Failed,
+                    format!("no thread can be started to read the recording: {e}"),
+                )
+            })?;
+        Ok(recorded)
+    }
+
+    /// Reads the whole of it and rebuilds its states.
+    fn read(&self, place: &Place) -> Result<(), ApiError> {
+        let recording = self.recording();
+        if !recording.progress().cached {
+            let said = Mutex::new(Instant::now());
+            let watcher = |_: &[u32]| {
+                self.news.notify_all();
+                let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+                if said.elapsed() >= NEWS {
+                    *said = Instant::now();
+                    self.tell_status();
+                }
+            };
+            recording
+                .read_all(!self.options.follow, &watcher)
+                .map_err(failed)?;
+        }
+        self.stage().indexed = true;
+        self.news.notify_all();
+        self.tell_all();
+        self.rebuild(place)?;
+        if !recording.progress().cached && recording.is_whole() {
+            place.keep(&recording, &self.states());
+        }
+        Ok(())
+    }
+
+    /// Makes the file states, or takes those that were kept.
+    fn rebuild(&self, place: &Place) -> Result<(), ApiError> {
+        let recording = self.recording();
+        if recording.progress().cached {
+            *self.states_mut() = place.cached_states().unwrap_or_default();
+            return Ok(());
+        }
+        let words = |e: replay::Error| ApiError::new(ErrorCode::Failed, e.to_string());
+        let mut replay = Replay::new(Arc::clone(&self.store), &recording, None);
+        replay.take(&recording).map_err(words)?;
+        let made = replay.settle(&recording).map_err(words)?;
+        let commits = made.commits.clone();
+        self.keep_made(made);
+        *self.replay.lock().unwrap_or_else(PoisonError::into_inner) = Some(replay);
+        self.stage().rebuilt = true;
+        self.news.notify_all();
+        self.tell_all();
+        self.count(&commits);
+        self.store.flush_index().map_err(Failure::from)?;
+        Ok(())
+    }
+
+    fn keep_made(&self, made: replay::Made) {
+        let mut states = self.states_mut();
+        states.by_step.extend(made.by_step);
+        states.effects.extend(made.effects);
+    }
+
+    /// Counts the lines of new commits, for the rows.
+    fn count(&self, commits: &[CommitId]) {
+        for id in commits {
+            let counted = stats::count(&self.store, *id)
+                .map_err(|e| e.to_string())
+                .and_then(|s| self.store.put_stats(*id, &s).map_err(|e| e.to_string()));
+            if let Err(e) = counted {
+                tracing::warn!("{id} could not be counted: {e}");
+            }
+        }
+    }
+
+    fn states_mut(&self) -> std::sync::RwLockWriteGuard<'_, States> {
+        self.states.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes what was appended.
+    fn look_again(&self) {
+        let recording = self.recording();
+        let news = Mutex::new(Vec::new());
+        let watcher = |changed: &[u32]| {
+            news.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .extend_from_slice(changed);
+            self.tell_rows(&recording, changed);
+            self.tell_status();
+        };
+        match recording.read_more(&watcher) {
+            Ok(true) => {}
+            Ok(false) => return self.reopen(&recording),
+            // Gone for a moment (it is being replaced), or for good: what was read stays.
+            Err(_) => return,
+        }
+        if news
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_empty()
+        {
+            return;
+        }
+        let mut replay = self.replay.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(replay) = replay.as_mut() {
+            let made = replay
+                .take(&recording)
+                .and_then(|()| replay.settle(&recording));
+            match made {
+                Ok(made) => {
+                    self.count(&made.commits);
+                    let places: Vec<u32> = made
+                        .steps
+                        .iter()
+                        .filter_map(|s| recording.find(*s))
+                        .collect();
+                    self.keep_made(made);
+                    self.tell_rows(&recording, &places);
+                    self.tell_status();
+                }
+                Err(e) => self.states_mut().problems.push(e.to_string()),
+            }
+        }
+    }
+
+    fn tell_rows(&self, recording: &Recording, places: &[u32]) {
+        for at in places {
+            if let Some(step) = recording.step(*at)
+                && let Ok(row) = self.answers().row_now(&step)
+            {
+                self.tell(Notice::Row(Box::new(row)));
+            }
+        }
+    }
+
+    /// The file is another one now: read it from its beginning.
+    fn reopen(&self, old: &Recording) {
+        let Ok(new) = Recording::open(old.path(), old.format()) else {
+            return;
+        };
+        if new.read_all(false, &|_| {}).is_err() {
+            return;
+        }
+        let new = Arc::new(new);
+        // The states of the old one stay in the store; the branch goes on from the new one's.
+        let mut replay = Replay::new(Arc::clone(&self.store), &new, None);
+        *self
+            .recording
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = Arc::clone(&new);
+        *self.states_mut() = States::default();
+        match replay.take(&new).and_then(|()| replay.settle(&new)) {
+            Ok(made) => {
+                self.count(&made.commits);
+                self.keep_made(made);
+            }
+            Err(e) => self.states_mut().problems.push(e.to_string()),
+        }
+        *self.replay.lock().unwrap_or_else(PoisonError::into_inner) = Some(replay);
+        self.tell_all();
+    }
+
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The recording as it is now.
+    pub fn recording(&self) -> Arc<Recording> {
+        Arc::clone(
+            &self
+                .recording
+                .read()
+                .unwrap_or_else(PoisonError::into_inner),
+        )
+    }
+
+    fn states(&self) -> std::sync::RwLockReadGuard<'_, States> {
+        self.states.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, notice: Notice) {
+        // Nobody listening is no failure.
+        let _ = self.notices.send(notice);
+    }
+
+    fn tell_status(&self) {
+        if let Ok(status) = self.status() {
+            self.tell(Notice::Status(Box::new(status)));
+        }
+    }
+
+    /// Everything may be different: ask again.
+    fn tell_all(&self) {
+        self.tell_status();
+        self.tell(Notice::Lagged { missed: 1 });
+    }
+
+    /// Waits until the first rows are there, the index is whole, or some time has passed.
+    fn wait_first(&self) {
+        let recording = self.recording();
+        let until = Instant::now() + FIRST;
+        let mut stage = self.stage();
+        while !stage.indexed && recording.with(|i| i.entries.is_empty()) && Instant::now() < until {
+            stage = self
+                .news
+                .wait_timeout(stage, Duration::from_millis(5))
+                .map_or_else(|e| e.into_inner().0, |(stage, _)| stage);
+        }
+    }
+
+    /// Waits until the states are rebuilt, and says what failed if something did.
+    pub fn wait(&self) -> Result<(), ApiError> {
+        let mut stage = self.stage();
+        while !stage.rebuilt {
+            stage = self
+                .news
+                .wait_timeout(stage, Duration::from_millis(50))
+                .map_or_else(|e| e.into_inner().0, |(stage, _)| stage);
+        }
+        stage.failed.clone().map_or(Ok(()), Err)
+    }
+
+    fn answers(&self) -> Answers<'_> {
+        Answers {
+            store: &self.store,
+            history: self,
+        }
+    }
+
+    fn status(&self) -> Result<EngineStatus, ApiError> {
+        let recording = self.recording();
+        let progress = recording.progress();
+        let (steps, last, name) = recording.with(|index| {
+            (
+                index.entries.len() as u64,
+                index.last(),
+                name_of(index, recording.path()),
+            )
+        });
+        let head = rev::head(&self.store).map_err(Failure::from)?;
+        let workspace = self.states().by_step.last_key_value().map(|(o, _)| *o);
+        let mut warnings = self.states().problems.clone();
+        if let Some(e) = &self.stage().failed {
+            warnings.push(e.message.clone());
+        }
+        for (what, count) in recording.unknown().iter().take(5) {
+            warnings.push(format!("{count} records not understood: {what}"));
+        }
+        Ok(EngineStatus {
+            project: recording.path().to_string_lossy().into_owned(),
+            name,
+            pid: 0,
+            live: None,
+            capture: "recording".to_owned(),
+            since: self.since,
+            branch: rev::branch(&self.store).map_err(Failure::from)?,
+            head,
+            workspace,
+            dirty: 0,
+            scan: ScanStatus {
+                files: (progress.read * 100)
+                    .checked_div(progress.of)
+                    .unwrap_or(100)
+                    .min(100),
+                done: progress.done,
+            },
+            steps,
+            last,
+            commits: self.store.commit_count().map_err(Failure::from)?,
+            sessions: Vec::new(),
+            warnings,
+        })
+    }
+
+    /// The sessions in it.
+    fn sessions(&self) -> Vec<Session> {
+        self.recording().with(|index| {
+            index
+                .sessions
+                .iter()
+                .zip(0_u16..)
+                .map(|(facts, n)| {
+                    let mut times = index
+                        .entries
+                        .iter()
+                        .filter(|e| e.session == n && e.time != crate::trace::index::NO_TIME)
+                        .map(|e| e.time);
+                    let first = times.next();
+                    let last = times.next_back().or(first);
+                    Session {
+                        id: index.session_id(n),
+                        native: facts.id.clone(),
+                        agent: [&facts.agent, &index.format]
+                            .into_iter()
+                            .find(|a| !a.is_empty())
+                            .cloned()
+                            .unwrap_or_default(),
+                        command: [&facts.title, &facts.cwd]
+                            .into_iter()
+                            .find(|a| !a.is_empty())
+                            .cloned()
+                            .unwrap_or_default(),
+                        cgroup: String::new(),
+                        start: facts.start.or(first.map(Time)).unwrap_or_default(),
+                        end: last.map(Time),
+                        exit_code: None,
+                    }
+                })
+                .collect()
+        })
+    }
+
+    /// What is in it, for lists.
+    #[must_use]
+    pub fn summary(&self) -> RecordingSummary {
+        self.recording().with(summary_of)
+    }
+
+    fn raw(&self, id: StepId) -> Result<Vec<RawRecord>, ApiError> {
+        let recording = self.recording();
+        let at = recording.find(id).ok_or_else(|| no_step(id))?;
+        let spans = recording.with(|index| {
+            let mut spans = Vec::new();
+            if let Some(entry) = index.get(at) {
+                for spot in [entry.body, entry.output].into_iter().flatten() {
+                    if !spans.contains(&spot.span) {
+                        spans.push(spot.span);
+                    }
+                }
+            }
+            spans
+        });
+        spans
+            .into_iter()
+            .map(|span| {
+                Ok(RawRecord {
+                    source: recording.with(|index| index.source(span)),
+                    bytes: recording.record(span).map_err(failed)?,
+                })
+            })
+            .collect()
+    }
+
+    fn handle(&self, request: Request) -> Result<Response, ApiError> {
+        let states = !matches!(
+            request,
+            Request::Status
+                | Request::Subscribe
+                | Request::Rows { .. }
+                | Request::Step { .. }
+                | Request::Raw { .. }
+                | Request::Blob { .. }
+                | Request::Sessions
+                | Request::Refs
+                | Request::Operations { .. }
+        );
+        if states {
+            self.wait()?;
+        }
+        let answers = self.answers();
+        Ok(match request {
+            Request::Status => Response::Status(Box::new(self.status()?)),
+            Request::Subscribe => Response::Done(String::new()),
+            Request::Log { before, limit } => Response::Log(answers.log(before, limit)?),
+            Request::Rows { after, limit } => {
+                self.wait_first();
+                Response::Rows(answers.rows(after, limit)?)
+            }
+            Request::Step { id } => Response::Step(Box::new(answers.step_detail(id)?)),
+            Request::Resolve { rev } => Response::Resolved(answers.resolve(&rev)?),
+            Request::Show { rev } => Response::Commit(Box::new(answers.show(&rev)?)),
+            Request::Diff { a, b, paths } => {
+                Response::Changes(answers.diff(&a, b.as_deref().unwrap_or("@"), &paths)?)
+            }
+            Request::List { rev, path } => Response::Listing(answers.list(&rev, &path)?),
+            Request::Entry { rev, path } => Response::Entry(answers.entry(&rev, &path)?),
+            Request::Blob { id, offset, len } => Response::Blob(answers.blob(id, offset, len)?),
+            Request::Refs => Response::Refs(self.store.refs().map_err(Failure::from)?),
+            Request::Operations { before, limit } => {
+                Response::Operations(answers.operations(before, limit)?)
+            }
+            Request::Sessions => {
+                self.wait()?;
+                Response::Sessions(self.sessions())
+            }
+            Request::Effects => Response::Effects(self.states().effects.clone()),
+            Request::Raw { id } => Response::Raw(self.raw(id)?),
+            _ => {
+                return Err(ApiError::new(
+                    ErrorCode::Refused,
+                    "this is a recording: it can be looked at, not changed (backtrail import keeps it in a project)",
+                ));
+            }
+        })
+    }
+}
+
+/// Looks for more until nobody wants to know.
+fn follow_on(recorded: &std::sync::Weak<Recorded>) {
+    loop {
+        std::thread::sleep(POLL);
+        let Some(recorded) = recorded.upgrade() else {
+            return;
+        };
+        recorded.look_again();
+    }
+}
+
+/// What an index tells for lists. The files are those that calls which change files name.
+#[must_use]
+pub fn summary_of(index: &Index) -> RecordingSummary {
+    let facts = index.sessions.first().cloned().unwrap_or_default();
+    let times = || {
+        index
+            .entries
+            .iter()
+            .map(|e| e.time)
+            .filter(|t| *t != crate::trace::index::NO_TIME)
+    };
+    let prompts = || {
+        index
+            .entries
+            .iter()
+            .filter(|e| e.kind == crate::model::StepKind::Prompt && e.thread == 0 && !e.dead)
+    };
+    RecordingSummary {
+        project: facts.cwd,
+        agent: if facts.agent.is_empty() {
+            index.format.clone()
+        } else {
+            facts.agent
+        },
+        version: facts.version,
+        model: facts.model,
+        branch: facts.branch,
+        start: facts.start.or(times().min().map(Time)),
+        end: times().max().map(Time),
+        records: index.records,
+        steps: index.entries.len() as u64,
+        turns: prompts().count() as u64,
+        tokens: index.tokens(),
+        files: files_of(index),
+        last_prompt: prompts()
+            .next_back()
+            .map(|e| e.title.to_string())
+            .unwrap_or_default(),
+        title: facts.title,
+        sessions: index.sessions.iter().map(|s| s.id.clone()).collect(),
+    }
+}
+
+fn files_of(index: &Index) -> u64 {
+    use crate::model::{CallKind, Status};
+    let paths: std::collections::HashSet<&str> = index
+        .entries
+        .iter()
+        .filter(|e| matches!(e.call, CallKind::Edit | CallKind::Delete | CallKind::Move))
+        .filter(|e| e.status == Status::Ok)
+        .flat_map(|e| e.paths.iter().map(|p| &**p))
+        .collect();
+    paths.len() as u64
+}
+
+fn name_of(index: &Index, path: &Path) -> String {
+    let facts = index.sessions.first();
+    let cwd = facts.map_or("", |f| f.cwd.as_str());
+    let name = Path::new(cwd)
+        .file_name()
+        .or_else(|| path.file_name())
+        .map_or_else(String::new, |n| n.to_string_lossy().into_owned());
+    crate::model::neutral(name.as_bytes())
+}
+
+fn no_step(id: StepId) -> ApiError {
+    ApiError::new(ErrorCode::NotFound, format!("no step has the id {id}"))
+}
+
+pub(super) fn failed(e: recording::Error) -> ApiError {
+    let code = match &e {
+        recording::Error::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            ErrorCode::NotFound
+        }
+        recording::Error::Unknown(_) | recording::Error::Empty(_) => ErrorCode::NotFound,
+        _ => ErrorCode::Failed,
+    };
+    ApiError::new(code, e.to_string())
+}
+
+/// The directory for what is derived from the recording at `path`, made; `None` where the cache cannot be written, which
+/// is no reason not to look.
+pub(super) fn place_of(path: &Path, cache: &Path) -> Option<PathBuf> {
+    use std::os::unix::ffi::OsStrExt as _;
+    let real = path.canonicalize().ok()?;
+    let key = blake3::hash(real.as_os_str().as_bytes()).to_hex();
+    let all = cache.join("recordings");
+    let dir = all.join(&key[..32]);
+    for dir in [cache, &all, &dir] {
+        super::project::private_dir(dir).ok()?;
+    }
+    Some(dir)
+}
+
+/// Where what is derived from a recording is kept.
+struct Place {
+    dir: Option<PathBuf>,
+}
+
+impl Place {
+    fn of(path: &Path, cache: Option<&Path>) -> Self {
+        Self {
+            dir: cache.and_then(|cache| place_of(path, cache)),
+        }
+    }
+
+    fn cached(&self) -> Option<Index> {
+        let bytes = std::fs::read(self.dir.as_ref()?.join("index")).ok()?;
+        recording::from_cache(&bytes)
+    }
+
+    /// The store of the states: the kept one where it may be used, else one that goes when we do.
+    fn store(&self, fits: bool) -> Result<(Store, Option<tempfile::TempDir>), ApiError> {
+        if let Some(dir) = &self.dir {
+            let at = dir.join("store");
+            let opened = if fits {
+                Store::open(&at)
+            } else {
+                match Store::open(&at) {
+                    // Made of another state of the file: begin again.
+                    Ok(old) => {
+                        drop(old);
+                        let _ = std::fs::remove_file(dir.join("index"));
+                        let _ = std::fs::remove_dir_all(&at);
+                        Store::open(&at)
+                    }
+                    Err(store::Error::Locked { dir, pid }) => {
+                        Err(store::Error::Locked { dir, pid })
+                    }
+                    Err(_) => {
+                        let _ = std::fs::remove_dir_all(&at);
+                        Store::open(&at)
+                    }
+                }
+            };
+            if let Ok(store) = opened {
+                return Ok((store, None));
+            }
+        }
+        let scratch = tempfile::Builder::new()
+            .prefix("backtrail-recording-")
+            .tempdir()
+            .map_err(|e| {
+                ApiError::new(
+                    ErrorCode::Failed,
+                    format!("no temporary directory can be made for the recording's states: {e}"),
+                )
+            })?;
+        let store = Store::open(scratch.path()).map_err(Failure::from)?;
+        Ok((store, Some(scratch)))
+    }
+
+    /// Keeps the index for the next time. Failing to is no failure.
+    fn keep(&self, recording: &Recording, states: &States) {
+        let Some(dir) = &self.dir else { return };
+        let index = recording.with(recording::to_cache);
+        let (Some(index), Ok(states)) = (index, serde_json::to_vec(states)) else {
+            return;
+        };
+        // The index comes last: where it is, the rest is too.
+        for (name, bytes) in [("states.json", states), ("index", index)] {
+            let new = dir.join(format!("{name}.{}", std::process::id()));
+            if std::fs::write(&new, bytes).is_err()
+                || std::fs::rename(&new, dir.join(name)).is_err()
+            {
+                let _ = std::fs::remove_file(&new);
+                return;
+            }
+        }
+    }
+
+    fn cached_states(&self) -> Option<States> {
+        let bytes = std::fs::read(self.dir.as_ref()?.join("states.json")).ok()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+}
+
+impl History for Recorded {
+    fn step(&self, id: StepId) -> store::Result<Option<Step>> {
+        let recording = self.recording();
+        Ok(recording.find(id).and_then(|at| recording.step(at)))
+    }
+
+    fn step_by_ordinal(&self, ordinal: Ordinal) -> store::Result<Option<Step>> {
+        Ok(self
+            .recording()
+            .with(|index| index.step(index.find(ordinal)?)))
+    }
+
+    fn steps_of_call(&self, call: &str) -> store::Result<Vec<Step>> {
+        let recording = self.recording();
+        let natives = recording.with(|index| {
+            (0..index.sessions.len().max(1))
+                .filter_map(|n| {
+                    let session: SessionId = index.session_id(u16::try_from(n).ok()?);
+                    Some(StepId::of(session, &format!("call:{call}")))
+                })
+                .collect::<Vec<_>>()
+        });
+        Ok(natives
+            .into_iter()
+            .filter_map(|id| recording.step(recording.find(id)?))
+            .collect())
+    }
+
+    fn steps_after(&self, after: Option<Ordinal>, limit: usize) -> store::Result<Vec<Step>> {
+        Ok(self.recording().with(|index| {
+            index
+                .after(after)
+                .take(limit)
+                .filter_map(|at| index.step(at))
+                .collect()
+        }))
+    }
+
+    fn steps_before(&self, before: Option<Ordinal>, limit: usize) -> store::Result<Vec<Step>> {
+        Ok(self.recording().with(|index| {
+            index
+                .before(before)
+                .take(limit)
+                .filter_map(|at| index.step(at))
+                .collect()
+        }))
+    }
+
+    fn step_count(&self) -> store::Result<u64> {
+        Ok(self.recording().with(|index| index.entries.len() as u64))
+    }
+
+    fn last_ordinal(&self) -> store::Result<Option<Ordinal>> {
+        Ok(self.recording().with(Index::last))
+    }
+
+    fn state_before(&self, store: &Store, before: Ordinal) -> store::Result<Option<CommitId>> {
+        let _ = store;
+        let states = self.states();
+        Ok(states
+            .by_step
+            .range(..before)
+            .next_back()
+            .map(|(_, id)| *id))
+    }
+
+    fn text(&self, step: &Step, which: Which, limit: usize) -> store::Result<Option<Text>> {
+        let recording = self.recording();
+        let Some(at) = recording.find(step.id) else {
+            return Ok(None);
+        };
+        let which = match which {
+            Which::Body => recording::Which::Body,
+            Which::Output => recording::Which::Output,
+        };
+        let Some(text) = recording.text(at, which).map_err(as_store)? else {
+            return Ok(None);
+        };
+        let blob = BlobId::of(text.as_bytes());
+        recording.remember(blob, at, which);
+        let mut bytes = text.into_bytes();
+        let len = bytes.len() as u64;
+        bytes.truncate(limit);
+        Ok(Some(Text { blob, len, bytes }))
+    }
+
+    fn part(&self, id: BlobId, offset: u64, len: usize) -> store::Result<(u64, Vec<u8>)> {
+        if let Some(text) = self.recording().remembered(id).map_err(as_store)? {
+            let bytes = text.as_bytes();
+            let from = usize::try_from(offset)
+                .unwrap_or(usize::MAX)
+                .min(bytes.len());
+            let to = from.saturating_add(len).min(bytes.len());
+            return Ok((bytes.len() as u64, bytes[from..to].to_vec()));
+        }
+        History::part(&*self.store, id, offset, len)
+    }
+}
+
+/// A source that cannot be read any more, as the answers' own error.
+fn as_store(e: recording::Error) -> store::Error {
+    match e {
+        recording::Error::Read { path, source } => store::Error::Io {
+            what: "read",
+            path,
+            source,
+        },
+        other => store::Error::Io {
+            what: "read",
+            path: PathBuf::new(),
+            source: std::io::Error::other(other.to_string()),
+        },
+    }
+}
+
+/// A recording as a [`Source`].
+pub struct Opened(pub Arc<Recorded>);
+
+impl Source for Opened {
+    fn ask(&self, request: Request) -> Answer<'_> {
+        let recorded = Arc::clone(&self.0);
+        Box::pin(async move {
+            tokio::task::spawn_blocking(move || recorded.handle(request))
+                .await
+                .unwrap_or_else(|e| {
+                    Err(ApiError::new(
+                        ErrorCode::Failed,
+                        format!("failed inside: {e}"),
+                    ))
+                })
+        })
+    }
+
+    fn notices(&self) -> mpsc::UnboundedReceiver<Notice> {
+        let (give, take) = mpsc::unbounded_channel();
+        let mut from = self.0.notices.subscribe();
+        tokio::spawn(async move {
+            loop {
+                let notice = match from.recv().await {
+                    Ok(notice) => notice,
+                    Err(broadcast::error::RecvError::Lagged(missed)) => Notice::Lagged { missed },
+                    Err(broadcast::error::RecvError::Closed) => return,
+                };
+                if give.send(notice).is_err() {
+                    return;
+                }
+            }
+        });
+        take
+    }
+
+    fn is_live(&self) -> bool {
+        true
+    }
+}

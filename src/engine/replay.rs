@@ -1,0 +1,220 @@
+//! Replays what a recording tells of files into a store, and again when more of it comes.
+//!
+//! The records that say something about files are known from the index; they are read again here, one at a time, so that
+//! memory holds the files' contents and not the recording.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::model::{CommitId, Ordinal, Status, StepId, Time};
+use crate::store::Store;
+use crate::trace::event::{Body, FileEffect, Out, Record, State};
+use crate::trace::index::{EffectAt, NO_TIME};
+use crate::trace::rebuild::{self, Options, Rebuild, StepRef, Steps};
+use crate::trace::recording::{self, Recording};
+
+use super::api::EffectInfo;
+
+/// Why states could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The recording cannot be read.
+    #[error(transparent)]
+    Read(#[from] recording::Error),
+    /// The states cannot be made.
+    #[error(transparent)]
+    Rebuild(#[from] rebuild::Error),
+}
+
+/// What came of a part of the recording.
+#[derive(Debug, Default)]
+pub struct Made {
+    /// The state after the step of that number.
+    pub by_step: BTreeMap<Ordinal, CommitId>,
+    /// The changes.
+    pub effects: Vec<EffectInfo>,
+    /// The commits.
+    pub commits: Vec<CommitId>,
+    /// The steps that they are tied to.
+    pub steps: Vec<StepId>,
+}
+
+/// A replay that can go on.
+pub struct Replay {
+    rebuild: Rebuild,
+    /// How many of the index's effects were taken.
+    taken: usize,
+}
+
+/// The steps of a recording, for whoever makes commits of them.
+struct Bridge<'a> {
+    recording: &'a Recording,
+}
+
+impl Bridge<'_> {
+    fn step_ref(&self, at: u32) -> Option<StepRef> {
+        let step = self.recording.step(at)?;
+        Some(StepRef {
+            id: step.id,
+            session: step.session,
+            time: step.time,
+            title: step.title,
+        })
+    }
+}
+
+impl Steps for Bridge<'_> {
+    fn of_call(&self, call: &str) -> Option<StepRef> {
+        let at = self
+            .recording
+            .change(|a| a.entry_of_call(call).map(|(at, _)| at))?;
+        self.step_ref(at)
+    }
+
+    fn outside(&mut self, before: Option<&StepRef>, title: &str, time: Time) -> StepRef {
+        let before = before.and_then(|s| self.recording.find(s.id));
+        let at = self.recording.change(|a| a.insert(before, title, time.0));
+        self.step_ref(at).unwrap_or_else(|| StepRef {
+            id: StepId([0; 32]),
+            session: None,
+            time,
+            title: title.to_owned(),
+        })
+    }
+}
+
+impl Replay {
+    /// Begins; `base` says what was there at the start.
+    #[must_use]
+    pub fn new(
+        store: Arc<Store>,
+        recording: &Recording,
+        base: Option<Box<dyn crate::trace::base::Base>>,
+    ) -> Self {
+        let options = recording.with(|index| {
+            let facts = index.sessions.first().cloned().unwrap_or_default();
+            let first = index.entries.iter().map(|e| e.time).find(|t| *t != NO_TIME);
+            Options {
+                cwd: facts.cwd,
+                base,
+                agent: if facts.agent.is_empty() {
+                    index.format.clone()
+                } else {
+                    facts.agent
+                },
+                start: facts.start.or(first.map(Time)).unwrap_or_default(),
+                session: Some(index.session_id(0)),
+            }
+        });
+        Self {
+            rebuild: Rebuild::new(store, options),
+            taken: 0,
+        }
+    }
+
+    /// What was rebuilt so far.
+    #[must_use]
+    pub fn rebuild(&self) -> &Rebuild {
+        &self.rebuild
+    }
+
+    /// Takes what the index has that was not taken yet. Nothing becomes a commit before [`Replay::settle`].
+    pub fn take(&mut self, recording: &Recording) -> Result<(), Error> {
+        let mut todo: Vec<EffectAt> =
+            recording.with(|index| index.effects.get(self.taken..).unwrap_or_default().to_vec());
+        self.taken += todo.len();
+        // Subagents' files are read after the main one; what happened to files goes by time.
+        if recording.with(|index| index.files.len() > 1) {
+            todo.sort_by_key(|e| e.time);
+        }
+        let mut states: BTreeMap<u16, State> = BTreeMap::new();
+        let mut records = recording.records();
+        let mut bridge = Bridge { recording };
+        for at in todo {
+            let bytes = records.read(at.span)?;
+            let tag = recording.tag(at.tag);
+            let record = Record {
+                bytes: &bytes,
+                span: at.span,
+                tag: &tag,
+            };
+            let state = states.entry(at.session).or_insert_with(|| {
+                recording.with(|index| {
+                    let facts = index.sessions.get(usize::from(at.session));
+                    State {
+                        cwd: facts.map(|f| f.cwd.clone()).unwrap_or_default(),
+                        session: facts.map(|f| f.id.clone()).unwrap_or_default(),
+                        ..State::default()
+                    }
+                })
+            });
+            let mut effects: Vec<FileEffect> = Vec::new();
+            recording.format().effects(record, state, &mut effects);
+            for effect in &mut effects {
+                if effect.time.is_none() && at.time != NO_TIME {
+                    effect.time = Some(Time(at.time));
+                }
+            }
+            self.rebuild.take(effects, &mut bridge)?;
+            if at.closes {
+                let mut out = Out::default();
+                recording
+                    .format()
+                    .events(record, &mut State::default(), &mut out);
+                for event in out.events {
+                    let Body::Result(outcome) = event.body else {
+                        continue;
+                    };
+                    let ok = recording.change(|a| {
+                        a.entry_of_call(&outcome.id)
+                            .is_some_and(|(_, e)| e.status == Status::Ok)
+                    });
+                    self.rebuild.closed(&outcome.id, ok, &mut bridge)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes commits of what was taken.
+    pub fn settle(&mut self, recording: &Recording) -> Result<Made, Error> {
+        let settled = self.rebuild.settle()?;
+        let ordinal = |id: StepId| {
+            let at = recording.find(id)?;
+            recording.with(|index| index.get(at).map(|e| e.ordinal()))
+        };
+        let mut made = Made::default();
+        for (commit, step) in &settled.commits {
+            made.commits.push(*commit);
+            match step {
+                Some(step) => {
+                    made.steps.push(*step);
+                    if let Some(ordinal) = ordinal(*step) {
+                        made.by_step.insert(ordinal, *commit);
+                    }
+                }
+                // The state at the start is that before the first step.
+                None => {
+                    made.by_step.entry(FIRST).or_insert(*commit);
+                }
+            }
+        }
+        made.effects = settled
+            .effects
+            .into_iter()
+            .map(|e| EffectInfo {
+                step: e.step.and_then(ordinal),
+                tool_call_id: e.call,
+                path: e.path,
+                op: e.op.to_owned(),
+                evidence: e.evidence.word().to_owned(),
+                before: e.before,
+                after: e.after,
+            })
+            .collect();
+        Ok(made)
+    }
+}
+
+/// Before the first step.
+const FIRST: Ordinal = Ordinal { major: 0, minor: 0 };

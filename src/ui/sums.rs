@@ -1,0 +1,89 @@
+//! What the overview shows of ranges of rows, kept for blocks of them, so that the overview of a million steps does not
+//! look at each.
+
+use crate::engine::api::Row;
+use crate::model::Status;
+
+/// Rows that are summed up together.
+pub(crate) const BLOCK: usize = 32;
+
+/// What the overview shows of a range of rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Sum {
+    /// Lines changed.
+    pub lines: u64,
+    /// Files changed.
+    pub files: u64,
+    /// Something failed.
+    pub failed: bool,
+    /// Something has a label.
+    pub label: bool,
+}
+
+impl Sum {
+    /// Of one row. What was left behind does not count.
+    pub(crate) fn of(row: &Row) -> Self {
+        if row.talk.dead {
+            return Self::default();
+        }
+        let effect = row.effect.unwrap_or_default();
+        Self {
+            lines: u64::from(effect.added) + u64::from(effect.removed),
+            files: u64::from(effect.files),
+            failed: row.status == Status::Error,
+            label: !row.labels.is_empty(),
+        }
+    }
+
+    /// Takes another range in.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.lines += other.lines;
+        self.files += other.files;
+        self.failed |= other.failed;
+        self.label |= other.label;
+    }
+}
+
+/// The sums of a run of rows, block by block.
+#[derive(Debug, Default)]
+pub(crate) struct Sums {
+    blocks: Vec<Sum>,
+}
+
+impl Sums {
+    /// After the rows from `at` on have changed (or only that one, when their places are the same).
+    pub(crate) fn renew(&mut self, rows: &[Row], at: usize, only: bool) {
+        let first = at / BLOCK;
+        self.blocks
+            .resize(rows.len().div_ceil(BLOCK), Sum::default());
+        let last = if only { first + 1 } else { self.blocks.len() };
+        for (n, block) in self.blocks.iter_mut().enumerate().take(last).skip(first) {
+            *block = Sum::default();
+            let end = rows.len().min((n + 1) * BLOCK);
+            for row in rows.get(n * BLOCK..end).unwrap_or_default() {
+                block.add(Sum::of(row));
+            }
+        }
+    }
+
+    /// Adds each part of the rows, which begin at place `start` of `len`, to its cell.
+    pub(crate) fn spread(&self, rows: &[Row], start: usize, len: usize, out: &mut [Sum]) {
+        let cells = out.len();
+        let cell_of = |at: usize| at * cells / len.max(1);
+        for (n, block) in self.blocks.iter().enumerate() {
+            let (from, to) = (n * BLOCK, rows.len().min((n + 1) * BLOCK));
+            let (first, last) = (cell_of(start + from), cell_of(start + to.saturating_sub(1)));
+            if first == last {
+                if let Some(cell) = out.get_mut(first) {
+                    cell.add(*block);
+                }
+                continue;
+            }
+            for (i, row) in rows.get(from..to).unwrap_or_default().iter().enumerate() {
+                if let Some(cell) = out.get_mut(cell_of(start + from + i)) {
+                    cell.add(Sum::of(row));
+                }
+            }
+        }
+    }
+}

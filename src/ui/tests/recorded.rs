@@ -1,0 +1,263 @@
+//! A recording of an agent with subagents, answers of several steps, branches that were left, long texts and images.
+
+use crate::engine::api::Notice;
+use crate::model::{CallKind, StepKind, Time};
+use crate::ui::msg::Msg;
+
+use super::script::World;
+use super::stage::{Stage, assert_screen};
+
+/// A run with everything that a conversation can have.
+pub(super) fn recorded() -> World {
+    let mut w = World::new("token-service");
+    w.recording = true;
+    w.put(
+        "src/auth/token.rs",
+        "fn is_expired(exp: u64, now: u64) -> bool {\n    exp < now\n}\n",
+    );
+    w.put("README.md", "# tokens\n");
+    w.marker("session: claude 2.1.217, opus-4-1", "");
+    w.prompt("Users are logged out right after refresh; find out why and fix it.");
+    let from = w.rows.len();
+    w.think(
+        "The expiry is in seconds, the clock in milliseconds. First look where it is compared.",
+    );
+    w.read("src/auth/token.rs");
+    w.bash("cargo test auth", 101, "test auth::expiry ... FAILED", 4.0);
+    w.one_answer(1, from, 1_240);
+    w.agent(
+        1,
+        "explorer",
+        "Find every place that compares an expiry",
+        |w| {
+            w.step(
+                StepKind::Prompt,
+                CallKind::Other,
+                "",
+                "Find every place that compares an expiry",
+                "Find every place that compares an expiry",
+                None,
+                None,
+                0.0,
+            );
+            for n in 0..9 {
+                w.bash(
+                    &format!("rg expiry src/part{n}"),
+                    0,
+                    "src/auth/token.rs:2",
+                    0.4,
+                );
+            }
+            w.agent(2, "reader", "Read the token module", |w| {
+                w.read("src/auth/token.rs");
+                w.say("It compares seconds with milliseconds.");
+            });
+            w.say("It is in src/auth/token.rs, line 2.");
+        },
+    );
+    w.agent(3, "tester", "Run the tests", |w| {
+        w.bash("cargo test", 0, "ok", 3.0);
+        w.say("All pass.");
+    });
+    let from = w.rows.len();
+    w.edit("src/auth/token.rs", "exp < now", "exp * 1000 < now");
+    w.say("The expiry is converted now.");
+    w.one_answer(2, from, 310);
+    w.prompt("No, convert the clock instead.");
+    w.edit("src/auth/token.rs", "exp * 1000 < now", "exp < now / 1000");
+    w.marker(
+        "compaction: The person wants the clock converted, not the expiry.",
+        "The person wants the clock converted, not the expiry. The test is auth::expiry.",
+    );
+    w.prompt("And write it down.");
+    let from = w.rows.len();
+    w.edit(
+        "README.md",
+        "tokens",
+        "tokens\n\nTimes are in milliseconds.",
+    );
+    for row in &mut w.rows[from - 1..] {
+        row.talk.dead = true;
+    }
+    w.marker("rewind: to step 19", "");
+    w.prompt("Write it down in the code.");
+    w.edit("src/auth/token.rs", "fn is", "/// Both in seconds.\nfn is");
+    let details: Vec<_> = w.rows.iter().map(|r| (r.ordinal, r.clone())).collect();
+    for (at, row) in details {
+        if let Some(detail) = w.details.get_mut(&at) {
+            detail.row = row;
+        }
+    }
+    w
+}
+
+async fn after(keys: &str) -> Stage {
+    let mut stage = Stage::open(recorded(), 100, 30).await;
+    stage.keys(keys).await;
+    stage
+}
+
+#[tokio::test]
+async fn a_recording_at_every_size() {
+    let mut stage = after("gg").await;
+    assert_screen("recorded", &stage.screen());
+    stage.resize(60, 14).await;
+    assert_screen("recorded_60x14", &stage.screen());
+    stage.resize(200, 50).await;
+    assert_screen("recorded_200x50", &stage.screen());
+}
+
+#[tokio::test]
+async fn subagents_fold() {
+    // The long one is folded, the short one is not.
+    let mut stage = after("6G").await;
+    assert_eq!(stage.focus_at(), "6");
+    stage.keys("j").await;
+    assert_eq!(stage.focus_at(), "7", "a fold is one line");
+    stage.keys("ks").await;
+    assert_eq!(stage.focus_at(), "6.1", "a step goes in");
+    assert_screen("recorded_entered", &stage.screen());
+    stage.keys("za").await;
+    assert_eq!(stage.focus_at(), "6", "and folding comes out");
+    stage.keys("o").await;
+    assert_eq!(stage.focus_at(), "7");
+    stage.keys("o").await;
+    assert_eq!(stage.focus_at(), "8", "over the open one");
+    stage.keys("OOO").await;
+    assert_eq!(stage.focus_at(), "5");
+    stage.keys("8GS").await;
+    assert_eq!(stage.focus_at(), "7.2", "back goes in, too");
+    stage.keys("7GS").await;
+    assert_eq!(stage.focus_at(), "6.14", "also into what is folded");
+    stage.keys("zmgg").await;
+    assert_screen("recorded_all_folded", &stage.screen());
+    stage.keys("zr").await;
+    let all = stage.app.rows.len() - 2;
+    assert_eq!(stage.app.visible_len(), all, "all but the left branch");
+}
+
+#[tokio::test]
+async fn jumps_open_what_they_go_into() {
+    let mut stage = after("gg/compares seconds<enter>").await;
+    assert_eq!(stage.focus_at(), "6.13");
+    assert!(stage.screen().contains("It compares seconds"));
+    stage.keys("zmgg").await;
+    stage.keys("]e").await;
+    assert_eq!(stage.focus_at(), "5");
+    // h closes what holds the row, l opens what it holds.
+    stage.keys("zr6.").await;
+    stage.keys("gg6Gs").await;
+    assert_eq!(stage.focus_at(), "6.1");
+    stage.keys("h").await;
+    assert_eq!(stage.focus_at(), "6");
+    assert_eq!(
+        stage.app.folds.child(stage.app.focus_row().unwrap()),
+        Some((true, 12))
+    );
+    stage.keys("l").await;
+    assert_eq!(
+        stage.app.folds.child(stage.app.focus_row().unwrap()),
+        Some((false, 12))
+    );
+    stage.keys("hh").await;
+    assert_eq!(stage.focus_at(), "2", "then the turn folds");
+}
+
+#[tokio::test]
+async fn left_branches_are_hidden_until_asked_for() {
+    let mut stage = after("G").await;
+    assert!(
+        stage.screen().contains("2 in left branches"),
+        "{}",
+        stage.screen()
+    );
+    stage.keys("kkk").await;
+    assert_eq!(stage.focus_at(), "12", "past the branch");
+    stage.keys("zd").await;
+    assert_screen("recorded_dead", &stage.screen());
+    stage.keys("s").await;
+    assert_eq!(stage.focus_at(), "13");
+    stage.keys("zd").await;
+    assert_eq!(stage.focus_at(), "12");
+    // Who asks for a step by its number sees it.
+    stage.keys("14G").await;
+    assert_eq!(stage.focus_at(), "14");
+    assert!(stage.app.folds.dead);
+}
+
+#[tokio::test]
+async fn thoughts_can_be_hidden() {
+    let mut stage = after("3G").await;
+    assert!(stage.screen().contains("think"));
+    stage.keys("zt").await;
+    assert_eq!(stage.focus_at(), "2");
+    assert!(!stage.screen().contains("think"));
+    stage.keys("s").await;
+    assert_eq!(stage.focus_at(), "4");
+    stage.keys("zt").await;
+    assert!(stage.screen().contains("think"));
+}
+
+#[tokio::test]
+async fn nothing_in_a_recording_changes_the_world() {
+    let mut stage = after("8G").await;
+    for keys in ["r", "u", "U", "ma", " "] {
+        stage.keys(keys).await;
+        assert!(
+            stage
+                .screen()
+                .contains("backtrail import keeps it in a project"),
+            "{keys}"
+        );
+    }
+    stage.keys("?G").await;
+    assert!(stage.screen().contains("this is a recording"));
+}
+
+#[tokio::test]
+async fn rows_come_in_any_order() {
+    let whole = {
+        let mut stage = after("ggG").await;
+        stage.screen()
+    };
+    // As they are when a recording is read while it is on the screen: in bursts, the last first.
+    let world = recorded();
+    let rows = world.rows.clone();
+    let mut stage = Stage::open(recorded(), 100, 30).await;
+    stage.app.rows = Default::default();
+    stage.app.folds = Default::default();
+    stage.app.folds.one_source = true;
+    for row in rows.into_iter().rev() {
+        stage.take(Msg::Notice(Notice::Row(Box::new(row))));
+    }
+    stage.keys("ggG").await;
+    assert_eq!(stage.screen(), whole);
+}
+
+#[tokio::test]
+async fn rows_without_time_have_no_clock() {
+    let mut w = recorded();
+    for row in &mut w.rows {
+        row.time = Time(0);
+        row.end = None;
+    }
+    let mut stage = Stage::open(w, 100, 30).await;
+    assert!(!stage.screen().contains("00:00"), "{}", stage.screen());
+}
+
+#[tokio::test]
+async fn reading_says_how_far() {
+    let mut w = recorded();
+    w.live = true;
+    let mut stage = Stage::open(w, 100, 30).await;
+    let mut status = stage.app.status.clone().unwrap();
+    status.scan.done = false;
+    status.scan.files = 43;
+    stage.take(Msg::Notice(Notice::Status(status.clone())));
+    assert!(stage.screen().contains("READING 43 %"));
+    status.scan.done = true;
+    stage.take(Msg::Notice(Notice::Status(status)));
+    assert!(stage.screen().contains("FOLLOWING"));
+    stage.take(Msg::Gone);
+    assert!(stage.screen().contains("REPLAY"));
+}
