@@ -262,6 +262,28 @@ impl Rows {
         }
     }
 
+    /// Takes a row out.
+    pub(crate) fn remove(&mut self, ordinal: Ordinal) {
+        let at = self.chunks.partition_point(|c| c.last() < ordinal);
+        let Some(chunk) = self.chunks.get_mut(at) else {
+            return;
+        };
+        if let Ok(i) = chunk.rows.binary_search_by(|r| r.ordinal.cmp(&ordinal)) {
+            let (mut rows, mut hidden) = (
+                std::mem::take(&mut chunk.rows),
+                std::mem::take(&mut chunk.hidden),
+            );
+            rows.remove(i);
+            hidden.remove(i);
+            if rows.is_empty() {
+                self.chunks.remove(at);
+            } else {
+                *chunk = Chunk::new(rows, hidden);
+            }
+            self.renumber();
+        }
+    }
+
     /// Puts a page in its place when no row is there yet; else gives it back, to be put row by row.
     pub(crate) fn put_page(
         &mut self,

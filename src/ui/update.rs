@@ -125,6 +125,14 @@ fn notice_came(app: &mut App, notice: Notice, out: &mut Vec<Effect>) {
             app.put_row(*row);
             rows_changed(app);
         }
+        Notice::Gone { ordinal, .. } => {
+            app.rows.remove(ordinal);
+            if app.focus == Some(ordinal) {
+                let (Ok(at) | Err(at)) = app.rows.position(ordinal);
+                app.focus = app.rows.get(at.saturating_sub(1)).map(|r| r.ordinal);
+            }
+            rows_changed(app);
+        }
         Notice::Status(status) => take_status(app, status, out),
         Notice::Operation(op) => {
             // What this client did itself is said by its answer.
