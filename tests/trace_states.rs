@@ -417,7 +417,7 @@ impl Session {
                 self.change(&new, Some(text));
             }
             1 if names.len() > 3 => {
-                let changes = json!({full.clone(): {"type": "delete", "content": old}});
+                let changes = json!({full: {"type": "delete", "content": old}});
                 self.patch(&format!("*** Delete File: {path}\n"), changes, tells, true);
                 self.change(&path, None);
             }
@@ -425,7 +425,7 @@ impl Session {
                 let to = format!("moved/{n}.rs");
                 let text = self.edited(&old);
                 let (hunks, diff) = compared(&old, &text);
-                let changes = json!({full.clone(): {
+                let changes = json!({full: {
                     "type": "update", "unified_diff": diff, "move_path": format!("{CWD}/{to}"),
                 }});
                 self.patch(
