@@ -31,12 +31,13 @@ const MEMORY: &str = "memory-of";
 struct One;
 
 impl Attribution for One {
-    fn group(&self, _: &RepoPath, _: &[Writer]) -> Group {
+    fn group(&self, _: &RepoPath, _: Option<&backtrail::model::Entry>, _: &[Writer]) -> Group {
         Group {
             outside: false,
             author: "bench".to_owned(),
             session: None,
             step: None,
+            order: 0,
         }
     }
 

@@ -95,7 +95,7 @@ fn talk(stream: UnixStream, project: &Path, tell: &Sender<i32>) {
         }
         let call: Call = serde_json::from_str(&line).unwrap();
         let answer = match call.request {
-            Request::Begin { agent, command } => Response::Session(Box::new(Begun {
+            Request::Begin { agent, command, .. } => Response::Session(Box::new(Begun {
                 session: session(agent, command),
                 view: path.clone(),
                 project: path.clone(),

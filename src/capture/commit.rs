@@ -88,7 +88,7 @@ impl Recorder {
                 _ => Vec::new(),
             };
             return vec![Share {
-                group: how.attribution.group(&RepoPath::root(), &writers),
+                group: how.attribution.group(&RepoPath::root(), None, &writers),
                 changes,
                 writers: Vec::new(),
             }];

@@ -24,12 +24,35 @@ pub struct Group {
     pub session: Option<SessionId>,
     /// The step that made them, by which rule that is known, and how surely (0 to 100).
     pub step: Option<(StepId, LinkRule, u8)>,
+    /// Among several commits of one checkpoint those with less come first: when the work began, in microseconds.
+    pub order: i64,
+}
+
+impl Group {
+    /// Whether the changes of both go into one commit: the same step's do, by whatever rules that is known.
+    fn is_with(&self, other: &Self) -> bool {
+        match (&self.step, &other.step) {
+            (Some((a, ..)), Some((b, ..))) => a == b,
+            (None, None) => self == other,
+            _ => false,
+        }
+    }
+
+    /// A commit is tied no more surely than each of its changes.
+    fn absorb(&mut self, other: &Self) {
+        if let (Some(mine), Some(theirs)) = (&mut self.step, &other.step)
+            && theirs.2 < mine.2
+        {
+            *mine = *theirs;
+        }
+    }
 }
 
 /// Who made a change: answered by the engine, which knows sessions and open calls.
 pub trait Attribution: Send + Sync {
-    /// The group of a changed path. `writers` may be empty: nobody touched it, a rule about it changed.
-    fn group(&self, path: &RepoPath, writers: &[Writer]) -> Group;
+    /// The group of a changed path, which became `after`. `writers` may be empty: nobody touched it, a rule about it
+    /// changed.
+    fn group(&self, path: &RepoPath, after: Option<&Entry>, writers: &[Writer]) -> Group;
 
     /// For a group without a step: the step to make for it, with the rule and how sure it is; `None` = no step.
     fn step_for(
@@ -100,7 +123,7 @@ impl Touched<'_> {
     }
 }
 
-/// Splits `changes` by group, those from outside first, otherwise in order of appearance.
+/// Splits `changes` by group: those from outside first, then as their work began, then in order of appearance.
 pub fn split(
     changes: Vec<PathChange>,
     touched: &Touched<'_>,
@@ -109,9 +132,12 @@ pub fn split(
     let mut shares: Vec<Share> = Vec::new();
     for change in changes {
         let writers = touched.writers(&change.path);
-        let group = attribution.group(&change.path, &writers);
-        let i = match shares.iter().position(|s| s.group == group) {
-            Some(i) => i,
+        let group = attribution.group(&change.path, change.after.as_ref(), &writers);
+        let i = match shares.iter().position(|s| s.group.is_with(&group)) {
+            Some(i) => {
+                shares[i].group.absorb(&group);
+                i
+            }
             None => {
                 shares.push(Share {
                     group,
@@ -129,7 +155,7 @@ pub fn split(
         }
         share.changes.push(change);
     }
-    shares.sort_by_key(|s| !s.group.outside);
+    shares.sort_by_key(|s| (!s.group.outside, s.group.order));
     shares
 }
 

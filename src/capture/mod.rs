@@ -18,7 +18,7 @@ pub mod recorder;
 pub mod restore;
 mod scan;
 pub mod settings;
-mod subtree;
+pub(crate) mod subtree;
 mod suspects;
 mod sweep;
 mod tracked;

@@ -368,12 +368,13 @@ mod tests {
     struct One;
 
     impl Attribution for One {
-        fn group(&self, _: &RepoPath, _: &[Writer]) -> Group {
+        fn group(&self, _: &RepoPath, _: Option<&crate::model::Entry>, _: &[Writer]) -> Group {
             Group {
                 outside: true,
                 author: String::new(),
                 session: None,
                 step: None,
+                order: 0,
             }
         }
 

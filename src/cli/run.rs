@@ -1,5 +1,6 @@
 //! `run`, and the engine's own process.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::io::{IsTerminal, stderr};
 use std::path::{Path, PathBuf};
@@ -21,12 +22,20 @@ pub fn run(cwd: PathBuf, args: &args::Run) -> Ended {
         None => agent_name(&args.command),
     };
     let command = command_line(&args.command);
+    let home = home(std::env::vars_os(), &args.command);
     let runtime = runtime(true)?;
     // On a helper thread, so that an interrupt meanwhile reaches this one and ends us, as anybody expects.
     let begin = runtime.spawn(async move {
         let source = link::open(&project, Want::Engine).await?;
         start_log(&project);
-        let begun = match source.ask(Request::Begin { agent, command }).await? {
+        let begun = match source
+            .ask(Request::Begin {
+                agent,
+                command,
+                home,
+            })
+            .await?
+        {
             Response::Session(begun) => begun,
             other => return Err(Fail::unexpected(&other)),
         };
@@ -95,6 +104,29 @@ fn agent_name(command: &[OsString]) -> String {
     neutral(name.as_encoded_bytes())
 }
 
+/// Directories that say where the command's agent keeps its transcripts: from the environment, and as `env` in the
+/// command sets them.
+fn home(
+    vars: impl Iterator<Item = (OsString, OsString)>,
+    command: &[OsString],
+) -> BTreeMap<String, String> {
+    let of_command = command.iter().map_while(|word| {
+        let text = word.to_str()?;
+        match text.split_once('=') {
+            Some((name, value)) => Some((OsString::from(name), OsString::from(value))),
+            None => (agent_name(std::slice::from_ref(word)) == "env")
+                .then(|| (OsString::new(), OsString::new())),
+        }
+    });
+    vars.chain(of_command)
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, value)| {
+            let told = name == "HOME" || name.ends_with("_HOME") || name.ends_with("_DIR");
+            told && value.starts_with('/') && value.len() < 4096
+        })
+        .collect()
+}
+
 /// The command line for people: quoted where a shell would want it.
 fn command_line(command: &[OsString]) -> String {
     let words: Vec<String> = command
@@ -136,5 +168,18 @@ mod tests {
         );
         assert_eq!(agent_name(&words(&["/usr/bin/claude", "-p"])), "claude");
         assert_eq!(agent_name(&words(&[".."])), "..");
+        let vars = [
+            ("HOME", "/h"),
+            ("LANG", "/x"),
+            ("CODEX_HOME", "c"),
+            ("A_DIR", "/a"),
+        ];
+        let vars = vars.map(|(n, v)| (OsString::from(n), OsString::from(v)));
+        let told = home(
+            vars.into_iter(),
+            &words(&["env", "A_DIR=/b", "claude", "C_DIR=/c"]),
+        );
+        let told: Vec<(&str, &str)> = told.iter().map(|(n, v)| (&**n, &**v)).collect();
+        assert_eq!(told, [("A_DIR", "/b"), ("HOME", "/h")]);
     }
 }

@@ -30,7 +30,7 @@ pub fn context(cwd: PathBuf, trace: &args::Trace, file: &Path) -> Result<Context
         .as_ref()
         .map_or(cwd.join(file), |k| k.path().to_owned());
     let recorded = link::open_recording(&path, &opening(&cwd, trace, false))?;
-    recorded.wait()?;
+    recorded.wait_whole()?;
     // Paths on the command line are the session's: below its working directory, or relative to it.
     let root = match recorded.summary().project {
         dir if dir.starts_with('/') => PathBuf::from(dir),

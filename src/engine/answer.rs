@@ -110,16 +110,28 @@ impl Answers<'_> {
 
     pub fn rows(&self, after: Option<Ordinal>, limit: usize) -> Result<Rows, Failure> {
         let names = self.names()?;
-        let steps = self.history.steps_after(after, limit.min(ROWS))?;
+        let limit = limit.min(ROWS);
+        let mut steps = self.history.steps_after(after, limit)?;
         let mut line = match steps.first() {
             Some(first) => self.line_before(first)?,
             None => 0,
         };
         let mut rows = Vec::with_capacity(steps.len());
-        for step in steps {
-            let row = self.row(&step, line, &names)?;
-            line = row.line;
-            rows.push(row);
+        // A page is full unless it is the last one.
+        while let Some(last) = steps.last().map(|s| s.ordinal) {
+            for step in steps {
+                let row = self.row(&step, line, &names)?;
+                line = row.line;
+                // A step made for changes that were tied to their call since then.
+                let superseded = row.kind == StepKind::Fs && row.commits == 0;
+                if !superseded {
+                    rows.push(row);
+                }
+            }
+            if rows.len() >= limit {
+                break;
+            }
+            steps = self.history.steps_after(Some(last), limit - rows.len())?;
         }
         Ok(Rows {
             rows,

@@ -249,6 +249,10 @@ pub enum Request {
         agent: String,
         /// The command line, for people.
         command: String,
+        /// Directories in the command's environment, where its agent may keep its transcripts: `HOME`, and variables
+        /// that end in `_HOME` or `_DIR`.
+        #[serde(default)]
+        home: BTreeMap<String, String>,
     },
     /// Its first process ended. -> `Done` once the last changes are durable
     End {
@@ -439,6 +443,13 @@ pub struct RecordingSummary {
 pub enum Notice {
     /// A row is new or has changed (by its step's id).
     Row(Box<Row>),
+    /// A row is no more: what its step stood for was tied to another one.
+    Gone {
+        /// Which step.
+        step: StepId,
+        /// Its number.
+        ordinal: Ordinal,
+    },
     /// How things stand has changed.
     Status(Box<EngineStatus>),
     /// An operation was done.

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::broadcast;
+use tokio::sync::{Notify, broadcast};
 
 use crate::capture::journal::Journal;
 use crate::capture::recorder::{Cut, Made, Recorder, Settings};
@@ -19,6 +19,7 @@ use super::answer::Answers;
 use super::api::{
     ApiError, Changes, EngineStatus, ErrorCode, Notice, OpInfo, Request, Response, Role, ScanStatus,
 };
+use super::follow::Follower;
 use super::project::Project;
 use super::sessions::Sessions;
 use super::stats::Counter;
@@ -113,6 +114,9 @@ pub struct Core {
     pub(super) sessions: Sessions,
     pub(super) journal: Journal,
     pub(super) counter: OnceLock<Counter>,
+    pub(super) follower: OnceLock<Follower>,
+    /// A call has ended whose changes can be committed.
+    pub(super) due: Notify,
     recorder: OnceLock<Arc<Recorder>>,
     making: Mutex<()>,
     live: OnceLock<Live>,
@@ -138,6 +142,8 @@ impl Core {
             sessions: Sessions::default(),
             journal,
             counter: OnceLock::new(),
+            follower: OnceLock::new(),
+            due: Notify::new(),
             recorder: OnceLock::new(),
             making: Mutex::new(()),
             live: OnceLock::new(),
@@ -309,7 +315,13 @@ impl Core {
         session: Option<SessionId>,
     ) -> Result<Made, Failure> {
         let recorder = self.scanned()?;
-        let swap = |f: &mut dyn FnMut()| self.gate.swap(f);
+        let ties = &self.timeline.ties;
+        let swap = |f: &mut dyn FnMut()| {
+            self.gate.swap(|| {
+                f();
+                ties.log.swap();
+            });
+        };
         let cut = Cut {
             cause,
             message,
@@ -322,11 +334,19 @@ impl Core {
         // the cut: settling stops requests as a cut does, and two that do so at once would wait for each other.
         let made = if matches!(cause, Cause::Manual | Cause::SessionEnd | Cause::Safety) {
             recorder.exclusive(|workspace| {
-                self.settle_outside(&swap);
-                workspace.cut(cut)
+                self.settle_outside(&|f| self.gate.swap(f));
+                ties.begin();
+                let made = workspace.cut(cut);
+                ties.over(&made);
+                made
             })?
         } else {
-            recorder.cut(cut)?
+            recorder.exclusive(|workspace| {
+                ties.begin();
+                let made = workspace.cut(cut);
+                ties.over(&made);
+                made
+            })?
         };
         self.tell_made(&made);
         Ok(made)
@@ -476,9 +496,11 @@ impl Core {
                 self.emit(events, session)?;
                 Response::Done(String::new())
             }
-            Request::Begin { agent, command } => {
-                Response::Session(Box::new(self.begin(&agent, &command)?))
-            }
+            Request::Begin {
+                agent,
+                command,
+                home,
+            } => Response::Session(Box::new(self.begin(&agent, &command, home)?)),
             Request::End { session, exit_code } => {
                 self.end(session, exit_code)?;
                 Response::Done(String::new())

@@ -91,6 +91,7 @@ impl Core {
             session: id,
             agent: session.agent,
             cgroup: session.cgroup,
+            host: host.map(|h| h.host.unwrap_or(h.session)),
         });
         Ok(id)
     }
@@ -141,6 +142,15 @@ impl Core {
                 );
                 draft.native = format!("call:{id}");
                 let mut step = self.timeline.step(draft);
+                if let Some(told) = self.told_by_transcript(session, &step.native)? {
+                    self.timeline.open_call(OpenCall {
+                        step: told.id,
+                        session,
+                        native: id,
+                        paths: told.paths,
+                    });
+                    return stored.map(|_| ());
+                }
                 if self.store.step(step.id)?.is_some() {
                     // An id used again after its result: another step, never a change of the old one.
                     step.native = format!("call:{id}#{}", step.ordinal);
@@ -188,6 +198,21 @@ impl Core {
         }
     }
 
+    /// The call's step, if the agent's transcript was quicker.
+    fn told_by_transcript(
+        &self,
+        session: SessionId,
+        native: &str,
+    ) -> Result<Option<Step>, Failure> {
+        let running = self.timeline.running();
+        let host = running
+            .iter()
+            .find(|r| r.session == session)
+            .map(|r| r.host.unwrap_or(r.session));
+        let told = self.call_in_family(host, native)?;
+        Ok(told.filter(|s| !s.sources.is_empty()))
+    }
+
     fn text(&self, text: &str) -> Result<BlobId, Failure> {
         let bytes = text.as_bytes();
         Ok(self.store.put_blob(&bytes[..bytes.len().min(LONGEST)])?)
@@ -201,7 +226,7 @@ impl Core {
         self.keep(&step)
     }
 
-    fn keep(&self, step: &Step) -> Result<(), Failure> {
+    pub(super) fn keep(&self, step: &Step) -> Result<(), Failure> {
         self.store.put_step(step)?;
         self.tell_row(step);
         Ok(())

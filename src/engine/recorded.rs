@@ -57,6 +57,8 @@ pub struct Options {
 struct Stage {
     indexed: bool,
     rebuilt: bool,
+    /// Lines are counted, and all of it is kept in the cache.
+    whole: bool,
     failed: Option<ApiError>,
 }
 
@@ -146,6 +148,7 @@ impl Recorded {
                     let mut stage = recorded.stage();
                     stage.indexed = true;
                     stage.rebuilt = true;
+                    stage.whole = true;
                 }
                 recorded.news.notify_all();
                 recorded.tell_all();
@@ -368,8 +371,17 @@ impl Recorded {
 
     /// Waits until the states are rebuilt, and says what failed if something did.
     pub fn wait(&self) -> Result<(), ApiError> {
+        self.wait_until(|stage| stage.rebuilt)
+    }
+
+    /// Waits until there is nothing left to do: lines are counted, and what was made is kept.
+    pub fn wait_whole(&self) -> Result<(), ApiError> {
+        self.wait_until(|stage| stage.whole)
+    }
+
+    fn wait_until(&self, there: impl Fn(&Stage) -> bool) -> Result<(), ApiError> {
         let mut stage = self.stage();
-        while !stage.rebuilt {
+        while !there(&stage) {
             stage = self
                 .news
                 .wait_timeout(stage, Duration::from_millis(50))

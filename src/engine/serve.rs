@@ -16,14 +16,18 @@ use crate::store::{self, Store};
 
 use super::api::{ApiError, ErrorCode, Role};
 use super::core::{Core, Failure, Live};
+use super::follow::Follower;
 use super::project::Project;
 use super::server::{self, Door};
 use super::stats::Counter;
+use super::touches::Touches;
 
 /// A burst has ended when nothing changed for this long.
 pub const QUIET: Duration = Duration::from_millis(500);
 /// A longer burst is cut at this age.
 pub const LONGEST_BURST: Duration = Duration::from_secs(2);
+/// How often changes that wait for their transcript are looked at again.
+const LAG: Duration = Duration::from_millis(100);
 /// An engine without sessions and clients ends after this long; `BACKTRAIL_IDLE` gives other seconds.
 const IDLE: Duration = Duration::from_secs(10);
 
@@ -53,6 +57,10 @@ pub fn serve(project: Project) -> Result<(), ApiError> {
         )
     })?;
     let _ = core.counter.set(counter);
+    match Follower::start(&core) {
+        Ok(follower) => _ = core.follower.set(follower),
+        Err(e) => core.warn(format!("transcripts are not followed: {e}")),
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -171,9 +179,10 @@ fn mount(core: &Arc<Core>, recorder: &Arc<Recorder>) -> Result<Option<Mounted>, 
         .as_fd()
         .try_clone_to_owned()
         .map_err(|e| ApiError::new(ErrorCode::Failed, format!("no descriptor is left: {e}")))?;
+    let log = Arc::clone(&core.timeline.ties.log);
     let view = LiveView::new(
         root,
-        Arc::clone(recorder) as _,
+        Arc::new(Touches::new(Arc::clone(recorder), log)),
         Arc::clone(&core.gate),
         is_staging_name,
     );
@@ -234,21 +243,35 @@ fn watch(core: &Arc<Core>, recorder: &Arc<Recorder>) {
 async fn bursts(core: Arc<Core>, recorder: Arc<Recorder>) {
     let signal = recorder.changed_signal();
     loop {
-        signal.notified().await;
+        tokio::select! {
+            () = signal.notified() => {}
+            () = core.due.notified() => {}
+        }
         // The status line shows that something is going on.
         core.tell_status();
         while let Some((first, last)) = recorder.burst() {
             let now = Instant::now();
             let quiet = last + QUIET;
             let limit = first + LONGEST_BURST;
-            if now < quiet && now < limit {
-                tokio::time::sleep_until(quiet.min(limit).into()).await;
+            let cause = if now >= limit {
+                if now >= quiet {
+                    Cause::Quiet
+                } else {
+                    Cause::Timer
+                }
+            } else if core.work_is_over(last) {
+                Cause::PostTool
+            } else if now < quiet {
+                // A result ends a burst at once.
+                let _ = tokio::time::timeout_at(quiet.min(limit).into(), core.due.notified()).await;
                 continue;
-            }
-            let cause = if now >= quiet {
-                Cause::Quiet
+            } else if core.may_wait(last, LONGEST_BURST) {
+                // The transcript lags behind.
+                let later = now + LAG;
+                let _ = tokio::time::timeout_at(later.min(limit).into(), core.due.notified()).await;
+                continue;
             } else {
-                Cause::Timer
+                Cause::Quiet
             };
             let here = Arc::clone(&core);
             let cut = blocking(move || here.cut(cause, None, None).map_err(ApiError::from)).await;

@@ -1,5 +1,6 @@
 //! Sessions begun by `backtrail run`: their cgroups, their sockets, freezing and ending them.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -184,7 +185,12 @@ impl Sessions {
 
 impl Core {
     /// Begins a session.
-    pub(super) fn begin(&self, agent: &str, command: &str) -> Result<Begun, ApiError> {
+    pub(super) fn begin(
+        &self,
+        agent: &str,
+        command: &str,
+        home: BTreeMap<String, String>,
+    ) -> Result<Begun, ApiError> {
         let live = self.live().ok_or_else(|| {
             ApiError::new(
                 ErrorCode::Refused,
@@ -227,6 +233,7 @@ impl Core {
             session: id,
             agent: session.agent.clone(),
             cgroup: session.cgroup.clone(),
+            host: None,
         });
         let step = self.timeline.step(Draft {
             session: Some(id),
@@ -256,6 +263,9 @@ impl Core {
                 .collect(),
             session: session.clone(),
         };
+        if let Some(follower) = self.follower.get() {
+            follower.begin(&session, home);
+        }
         self.sessions.lock().push(Held {
             session,
             cgroup,
@@ -288,6 +298,7 @@ impl Core {
     /// A session's first process has ended. The session itself ends when nothing is left in its cgroup: what its agent
     /// left running in the background is still its work.
     pub(super) fn end(&self, id: SessionId, exit_code: i32) -> Result<(), ApiError> {
+        self.hear_out();
         // The session ends also when its last changes cannot be stored now (a full disk); the error is told after.
         let stored = self.cut(Cause::SessionEnd, None, Some(id));
         if !self.sessions.over(id, Some(exit_code)) {
@@ -317,18 +328,32 @@ impl Core {
         Ok(())
     }
 
+    /// Reads what transcripts hold by now, so that what is cut next finds its calls.
+    fn hear_out(&self) {
+        if let Some(follower) = self.follower.get() {
+            follower.hear_out();
+        }
+    }
+
     fn conclude(&self, id: SessionId, exit_code: Option<i32>) -> Result<(), ApiError> {
+        self.hear_out();
         let stored = self.cut(Cause::SessionEnd, None, Some(id));
         let _ = std::fs::remove_dir_all(self.project.agent_dir(&id.short()));
+        if let Some(follower) = self.follower.get() {
+            follower.end(id);
+        }
         let now = Time::now();
         let Some(mut session) = self.store.session(id).map_err(Failure::from)? else {
             return Ok(());
         };
         // Sessions that its agent named by events end with it.
         let named = self.timeline.running().into_iter().filter(|r| {
-            r.session == id || (!session.cgroup.is_empty() && r.cgroup == session.cgroup)
+            r.session == id
+                || r.host == Some(id)
+                || (!session.cgroup.is_empty() && r.cgroup == session.cgroup)
         });
         for each in named {
+            self.timeline.ties.end(each.session, now);
             for open in self.timeline.end(each.session) {
                 self.finish(&open, now, Status::Aborted, None, None)?;
             }

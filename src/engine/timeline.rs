@@ -8,17 +8,21 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::capture::recorder::{Attribution, Group};
 use crate::model::{
-    CallKind, Cause, CommitId, LinkRule, Ordinal, Origin, RepoPath, SessionId, Status, Step,
+    CallKind, Cause, CommitId, Entry, LinkRule, Ordinal, Origin, RepoPath, SessionId, Status, Step,
     StepId, StepKind, Talk, Time, Writer,
 };
 use crate::store::{self, NewCommit, Store};
 use crate::trace::calls::{OpenCall, Running, claim};
+
+use super::ties::Ties;
 
 #[derive(Default)]
 struct Present {
     /// The number that the next step gets.
     next: u64,
     turns: HashMap<SessionId, u32>,
+    /// The last number given out between a whole one and the next.
+    minors: HashMap<u64, u32>,
     calls: Vec<OpenCall>,
     running: Vec<Running>,
 }
@@ -26,6 +30,8 @@ struct Present {
 /// Numbers, sessions and open calls.
 pub struct Timeline {
     present: Mutex<Present>,
+    /// Calls that transcripts tell, and who touched what.
+    pub(super) ties: Ties,
 }
 
 /// What a step is made of, besides its number.
@@ -51,6 +57,7 @@ impl Timeline {
                 next,
                 ..Present::default()
             }),
+            ties: Ties::default(),
         })
     }
 
@@ -103,6 +110,33 @@ impl Timeline {
         }
     }
 
+    /// The next number, for a step that is made elsewhere; behind that of the step `after`, if one is given.
+    pub fn number(&self, after: Option<Ordinal>) -> Ordinal {
+        let mut now = self.lock();
+        match after {
+            Some(Ordinal { major, .. }) => {
+                let minor = now.minors.entry(major).or_insert(0);
+                *minor += 1;
+                Ordinal {
+                    major,
+                    minor: *minor,
+                }
+            }
+            None => {
+                now.next += 1;
+                Ordinal {
+                    major: now.next - 1,
+                    minor: 0,
+                }
+            }
+        }
+    }
+
+    /// A session is in that turn now.
+    pub fn turn(&self, session: SessionId, turn: u32) {
+        self.lock().turns.insert(session, turn);
+    }
+
     /// A session's agent runs from now on.
     pub fn begin(&self, running: Running) {
         let mut now = self.lock();
@@ -147,7 +181,7 @@ impl Timeline {
 }
 
 impl Attribution for Timeline {
-    fn group(&self, path: &RepoPath, writers: &[Writer]) -> Group {
+    fn group(&self, path: &RepoPath, after: Option<&Entry>, writers: &[Writer]) -> Group {
         let inside = writers.iter().rev().find(|w| w.origin == Origin::Inside);
         let Some(writer) = inside else {
             return Group {
@@ -155,10 +189,30 @@ impl Attribution for Timeline {
                 author: "outside".to_owned(),
                 session: None,
                 step: None,
+                order: 0,
             };
         };
         let now = self.lock();
-        let found = claim(path, writer, &now.running, &now.calls);
+        let mut found = claim(path, writer, &now.running, &now.calls);
+        let mut order = 0;
+        // What was told at that moment is better than what a transcript tells afterwards.
+        if found.step.is_none()
+            && let Some(session) = found.session
+        {
+            let blob = after.and_then(|e| e.kind.blob());
+            match self.ties.judge(path, blob) {
+                Some((verdict, begun)) => {
+                    found.session = Some(verdict.session);
+                    found.step = Some((verdict.step, verdict.rule, verdict.sure));
+                    order = begun.0;
+                }
+                // The agent's own session, where it has one, rather than the `run` around it.
+                None => {
+                    let own = now.running.iter().rev().find(|r| r.host == Some(session));
+                    found.session = own.map(|r| r.session).or(found.session);
+                }
+            }
+        }
         let agent = found
             .session
             .and_then(|s| now.running.iter().find(|r| r.session == s))
@@ -174,6 +228,7 @@ impl Attribution for Timeline {
             }),
             session: found.session,
             step: found.step,
+            order,
         }
     }
 

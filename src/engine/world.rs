@@ -197,14 +197,21 @@ impl Core {
         mv: &Move<'_>,
         out_applied: &mut Applied,
     ) -> Result<RollbackReport, Failure> {
+        let ties = &self.timeline.ties;
+        ties.begin();
         let safety = workspace.cut(Cut {
             cause: Cause::Safety,
             message: None,
-            swap: &|f| f(),
+            swap: &|f| {
+                f();
+                ties.log.swap();
+            },
             flush: &|_| {},
             attribution: self.timeline.as_ref(),
             session: None,
-        })?;
+        });
+        ties.over(&safety);
+        let safety = safety?;
         self.tell_made(&safety);
         let (head, tree) = recorder.head().ok_or(rev::Error::Empty)?;
         let to = self.store.commit(mv.target)?.tree;

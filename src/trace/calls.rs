@@ -28,6 +28,8 @@ pub struct Running {
     pub agent: String,
     /// Its cgroup v2 path; empty where it has none.
     pub cgroup: String,
+    /// The `run` in which it goes on, for one that an agent names itself.
+    pub host: Option<SessionId>,
 }
 
 /// Who made a change.
@@ -118,6 +120,7 @@ mod tests {
             session: SessionId::of(name),
             agent: name.into(),
             cgroup: cgroup.into(),
+            host: None,
         }
     }
 

@@ -520,10 +520,7 @@ fn take(
     side: Option<&Side>,
     record: Record<'_>,
 ) {
-    let mut out = Out {
-        events: Vec::new(),
-        counted: 1,
-    };
+    let mut out = Out::default();
     format.events(record, state, &mut out);
     state.records += 1;
     let effects = format.has_effects(record);

@@ -288,6 +288,12 @@ impl Tail {
         }
     }
 
+    /// The next look is at everything.
+    pub fn hurry(&mut self) {
+        self.walk = true;
+        self.glanced = None;
+    }
+
     /// Looks where news came from, and elsewhere when it is time, and tells what grew.
     pub fn look(&mut self, told: &mut dyn FnMut(Chunk<'_>)) {
         let now = Instant::now();

@@ -34,13 +34,19 @@ pub fn p(path: impl AsRef<[u8]>) -> RepoPath {
 pub struct ByWriter;
 
 impl Attribution for ByWriter {
-    fn group(&self, _: &RepoPath, writers: &[Writer]) -> Group {
+    fn group(
+        &self,
+        _: &RepoPath,
+        _: Option<&backtrail::model::Entry>,
+        writers: &[Writer],
+    ) -> Group {
         let inside = writers.iter().find(|w| w.origin == Origin::Inside);
         Group {
             outside: inside.is_none(),
             author: inside.map_or("outside".to_owned(), |w| w.comm.clone()),
             session: None,
             step: None,
+            order: 0,
         }
     }
 

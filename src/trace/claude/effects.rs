@@ -9,7 +9,9 @@
 //! only to count lines.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
+use memchr::memmem::Finder;
 use serde_json::value::RawValue;
 
 use super::line::{Attachment, Block, Content, Line};
@@ -19,10 +21,19 @@ use crate::trace::lenient::{Count, Flag, Link, Maybe, Objects, Text, lenient};
 
 /// Whether a line may say something about files: by bytes alone, so that hardly any line is read twice.
 pub fn has_effects(bytes: &[u8]) -> bool {
-    let has = |needle: &[u8]| memchr::memmem::find(bytes, needle).is_some();
-    has(b"\"filePath\"")
-        || (has(b"\"file_path\"") && (has(b"\"Write\"") || has(b"Edit\"")))
-        || has(b"\"notebook_path\"")
+    static NEEDLES: LazyLock<[Finder<'static>; 5]> = LazyLock::new(|| {
+        [
+            "\"filePath\"",
+            "\"notebook_path\"",
+            "\"file_path\"",
+            "\"Write\"",
+            "Edit\"",
+        ]
+        .map(Finder::new)
+    });
+    let [told, notebook, named, write, edit] = &*NEEDLES;
+    let has = |needle: &Finder<'_>| needle.find(bytes).is_some();
+    has(told) || has(notebook) || (has(named) && (has(write) || has(edit)))
 }
 
 /// Adds what `record` says about files.

@@ -6,7 +6,11 @@
 
 mod effects;
 mod events;
+#[cfg(test)]
+mod fuzz_tests;
 mod line;
+#[cfg(test)]
+mod made_tests;
 mod notes;
 mod said;
 mod sides;
