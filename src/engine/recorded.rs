@@ -95,7 +95,10 @@ impl Recorded {
         options: Options,
     ) -> Result<Arc<Self>, ApiError> {
         let recording = Recording::open(path, format).map_err(failed)?;
-        let place = Place::of(path, options.cache.as_deref());
+        // What is named by hand is not in what was kept, and does not belong there.
+        let by_hand = options.base.is_some() || options.repository.is_some();
+        let cache = options.cache.as_deref().filter(|_| !by_hand);
+        let place = Place::of(path, cache);
         let cached = place.cached();
         let fits = cached.is_some_and(|index| recording.take_cached(index));
         let (store, scratch) = place.store(fits)?;
@@ -202,7 +205,14 @@ impl Recorded {
             return Ok(());
         }
         let words = |e: replay::Error| ApiError::new(ErrorCode::Failed, e.to_string());
-        let mut replay = Replay::new(Arc::clone(&self.store), &recording, None);
+        let base = replay::base_of(
+            &self.store,
+            &recording,
+            self.options.base.as_deref(),
+            self.options.repository.as_deref(),
+        )
+        .map_err(words)?;
+        let mut replay = Replay::new(Arc::clone(&self.store), &recording, base);
         replay.take(&recording).map_err(words)?;
         let made = replay.settle(&recording).map_err(words)?;
         let commits = made.commits.clone();
