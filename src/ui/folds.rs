@@ -137,6 +137,15 @@ impl Folds {
         }
     }
 
+    /// A row is no more.
+    pub(crate) fn forget(&mut self, row: &Row) {
+        self.dead_rows = self.dead_rows.saturating_sub(usize::from(row.talk.dead));
+        let key = self.key(row, row.talk.thread);
+        if let Some(thread) = self.threads.get_mut(&key) {
+            thread.rows = thread.rows.saturating_sub(1);
+        }
+    }
+
     fn folded(&self, thread: &Thread) -> bool {
         // Without its call on the screen nothing could open it again.
         thread.call.is_some() && thread.wish.or(self.all).unwrap_or(thread.rows > OPEN)

@@ -145,12 +145,15 @@ fn notice_came(app: &mut App, notice: Notice, out: &mut Vec<Effect>) {
             app.loading.unsettled = true;
         }
         Notice::Gone { ordinal, .. } => {
+            if let Some(row) = app.rows.at(ordinal) {
+                app.folds.forget(row);
+            }
             app.rows.remove(ordinal);
             if app.focus == Some(ordinal) {
                 let (Ok(at) | Err(at)) = app.rows.position(ordinal);
                 app.focus = app.rows.get(at.saturating_sub(1)).map(|r| r.ordinal);
             }
-            rows_changed(app);
+            app.loading.unsettled = true;
         }
         Notice::Status(status) => take_status(app, status, out),
         Notice::Operation(op) => {
