@@ -313,6 +313,15 @@ impl Recorded {
             return;
         }
         let new = Arc::new(new);
+        let gone: Vec<(StepId, Ordinal)> = old.with(|old| {
+            new.with(|new| {
+                old.after(None)
+                    .filter_map(|at| old.get(at))
+                    .filter(|e| new.find(e.ordinal()).is_none())
+                    .map(|e| (old.step_id(e), e.ordinal()))
+                    .collect()
+            })
+        });
         // The states of the old one stay in the store; the branch goes on from the new one's.
         let mut replay = Replay::new(Arc::clone(&self.store), &new, None);
         *self
@@ -328,6 +337,9 @@ impl Recorded {
             Err(e) => self.states_mut().problems.push(e.to_string()),
         }
         *self.replay.lock().unwrap_or_else(PoisonError::into_inner) = Some(replay);
+        for (step, ordinal) in gone {
+            self.tell(Notice::Gone { step, ordinal });
+        }
         self.tell_all();
     }
 
