@@ -92,14 +92,19 @@ fn main() {
         recording.read_all(true, &|_| {}).unwrap();
         index.push(ms(start.elapsed()));
     }
-    println!("whole index: median {:.0} ms ({ROUNDS} times)", median(index));
+    println!(
+        "whole index: median {:.0} ms ({ROUNDS} times)",
+        median(index)
+    );
 
     let (mut first, mut whole, mut again, mut memory) = (vec![], vec![], vec![], 0);
     for _ in 0..ROUNDS {
         let _ = std::fs::remove_dir_all(dir.path().join("cache"));
         let start = Instant::now();
         let mut term = Term::start(&command(dir.path(), &file), 110, 30);
-        term.wait("rows", LONG, |s| s.contains("turn") && s.contains("Timeline"));
+        term.wait("rows", LONG, |s| {
+            s.contains("turn") && s.contains("Timeline")
+        });
         first.push(ms(start.elapsed()));
         term.wait("all read", LONG, |s| s.contains("FOLLOWING"));
         whole.push(ms(start.elapsed()));
