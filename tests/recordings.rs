@@ -104,7 +104,8 @@ fn own_recordings() -> Vec<PathBuf> {
         let mut inside: Vec<PathBuf> = std::fs::read_dir(&format)
             .unwrap()
             .map(|e| e.unwrap().path())
-            .filter(|p| p.is_file())
+            // An outline beside a recording is what its reader is to make of it.
+            .filter(|p| p.is_file() && p.extension().is_none_or(|e| e != "outline"))
             .collect();
         inside.sort();
         files.extend(inside);

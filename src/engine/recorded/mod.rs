@@ -4,6 +4,10 @@
 //! the user's cache. Nothing here writes to a project or to the recording. Questions about steps are answered while the
 //! file is still being read; questions about states wait until they are rebuilt.
 
+mod history;
+mod place;
+mod summary;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
@@ -12,17 +16,11 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{broadcast, mpsc};
 
-use crate::debug::history::{History, Text, Which};
 use crate::debug::rev;
-use crate::model::{BlobId, CommitId, Ordinal, Session, SessionId, Step, StepId, Time};
-use crate::store::{self, Store};
+use crate::model::{CommitId, Ordinal, Session, StepId, Time};
+use crate::store::Store;
 use crate::trace::format::Format;
-use crate::trace::index::Index;
 use crate::trace::recording::{self, Recording};
-
-mod history;
-mod place;
-mod summary;
 
 use super::answer::Answers;
 use super::api::{
@@ -33,6 +31,11 @@ use super::core::Failure;
 use super::replay::{self, Replay};
 use super::source::{Answer, Source};
 use super::stats;
+pub(super) use place::place_of;
+pub use summary::summary_of;
+
+use place::Place;
+use summary::name_of;
 
 /// How many notices a slow client may be behind before it is told to ask again.
 const BACKLOG: usize = 8_192;
