@@ -388,7 +388,7 @@ fn damaged_recordings_are_shown_as_far_as_they_go() {
     ];
     assert_eq!(steps("circle.jsonl", circle.join("\n").as_bytes()).len(), 3);
     // Noise between, also NULs and what is no UTF-8.
-    let mut noisy = text.clone().into_bytes();
+    let mut noisy = text.into_bytes();
     noisy.extend_from_slice(b"\n\0\0\0\n\xff\xfe{\"a\n[1,2]\n\"text\"\n{}\n");
     let rows = steps("noise.jsonl", &noisy);
     assert!(rows.len() > whole.len());
