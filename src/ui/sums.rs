@@ -48,6 +48,7 @@ impl Sum {
 #[derive(Debug, Default)]
 pub(crate) struct Sums {
     blocks: Vec<Sum>,
+    all: Sum,
 }
 
 impl Sums {
@@ -57,12 +58,26 @@ impl Sums {
         self.blocks
             .resize(rows.len().div_ceil(BLOCK), Sum::default());
         let last = if only { first + 1 } else { self.blocks.len() };
+        let ends = (
+            cell_of(start),
+            cell_of(start + rows.len().saturating_sub(1)),
+        );
+        if ends.0 == ends.1 {
+            if let Some(cell) = out.get_mut(ends.0) {
+                cell.add(self.all);
+            }
+            return;
+        }
         for (n, block) in self.blocks.iter_mut().enumerate().take(last).skip(first) {
             *block = Sum::default();
             let end = rows.len().min((n + 1) * BLOCK);
             for row in rows.get(n * BLOCK..end).unwrap_or_default() {
                 block.add(Sum::of(row));
             }
+        }
+        self.all = Sum::default();
+        for block in &self.blocks {
+            self.all.add(*block);
         }
     }
 
