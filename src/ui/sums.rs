@@ -58,16 +58,6 @@ impl Sums {
         self.blocks
             .resize(rows.len().div_ceil(BLOCK), Sum::default());
         let last = if only { first + 1 } else { self.blocks.len() };
-        let ends = (
-            cell_of(start),
-            cell_of(start + rows.len().saturating_sub(1)),
-        );
-        if ends.0 == ends.1 {
-            if let Some(cell) = out.get_mut(ends.0) {
-                cell.add(self.all);
-            }
-            return;
-        }
         for (n, block) in self.blocks.iter_mut().enumerate().take(last).skip(first) {
             *block = Sum::default();
             let end = rows.len().min((n + 1) * BLOCK);
@@ -85,6 +75,16 @@ impl Sums {
     pub(crate) fn spread(&self, rows: &[Row], start: usize, len: usize, out: &mut [Sum]) {
         let cells = out.len();
         let cell_of = |at: usize| at * cells / len.max(1);
+        let ends = (
+            cell_of(start),
+            cell_of(start + rows.len().saturating_sub(1)),
+        );
+        if ends.0 == ends.1 {
+            if let Some(cell) = out.get_mut(ends.0) {
+                cell.add(self.all);
+            }
+            return;
+        }
         for (n, block) in self.blocks.iter().enumerate() {
             let (from, to) = (n * BLOCK, rows.len().min((n + 1) * BLOCK));
             let (first, last) = (cell_of(start + from), cell_of(start + to.saturating_sub(1)));
