@@ -460,7 +460,7 @@ impl Maker {
     // --- files ------------------------------------------------------------------------------------------------------
 
     fn path(&mut self) -> String {
-        format!("{CWD}/src/part_{:02}.rs", self.random.below(40))
+        format!("{CWD}/src/part_{:02}.rs", self.random.below(16))
     }
 
     fn source(&mut self) -> String {

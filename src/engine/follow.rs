@@ -554,6 +554,7 @@ impl Core {
             start: first.time,
             end: None,
             exit_code: None,
+            imported: false,
         });
         session.end = None;
         self.store.put_session(&session)?;

@@ -221,7 +221,9 @@ fn first_lines(bytes: &[u8]) -> Vec<Value> {
 
 /// Whether a file of this name is worth opening.
 fn may_be(path: &Path) -> bool {
-    const EXTENSIONS: [&str; 7] = ["jsonl", "json", "ndjson", "cast", "traj", "log", "txt"];
+    const EXTENSIONS: [&str; 8] = [
+        "jsonl", "json", "ndjson", "cast", "traj", "md", "log", "txt",
+    ];
     match path.extension() {
         None => path.file_name().is_some_and(|n| !hidden(n)),
         Some(extension) => EXTENSIONS.iter().any(|e| extension.eq_ignore_ascii_case(e)),
@@ -458,6 +460,7 @@ mod tests {
             ("atif", "atif", 1),
             ("derived", "atif", 1),
             ("asciicast", "asciicast", 3),
+            ("aider", "aider", 1),
         ] {
             let all = list_dir(&dir.join(place));
             assert_eq!(all.len(), count, "{place}");

@@ -14,15 +14,21 @@ use crate::trace::event::{Before, Body, Span, Stage, What};
 #[path = "../../../benches/generate/mod.rs"]
 mod generate;
 
+#[derive(serde::Deserialize)]
+struct Kind {
+    #[serde(rename = "type")]
+    name: String,
+}
+
 #[test]
 fn made_transcripts_read_and_replay() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("made.jsonl");
-    let made = generate::claude_with(&path, 12_000, 6_000_000, 7, 200_000).unwrap();
+    let made = generate::claude_with(&path, 6_000, 3_000_000, 7, 200_000).unwrap();
     let bytes = std::fs::read(&path).unwrap();
-    assert_eq!((made.lines, made.bytes), (12_000, bytes.len() as u64));
+    assert_eq!((made.lines, made.bytes), (6_000, bytes.len() as u64));
     assert!(
-        bytes.len().abs_diff(6_200_000) < 150_000,
+        bytes.len().abs_diff(3_200_000) < 150_000,
         "{} bytes",
         bytes.len()
     );
@@ -37,10 +43,8 @@ fn made_transcripts_read_and_replay() {
             span: Span::default(),
             tag: "",
         };
-        let value: Value = serde_json::from_slice(line).unwrap();
-        *kinds
-            .entry(value["type"].as_str().unwrap().to_owned())
-            .or_default() += 1;
+        let kind: Kind = serde_json::from_slice(line).unwrap();
+        *kinds.entry(kind.name).or_default() += 1;
         let mut out = Out::default();
         Claude.events(record, &mut State::default(), &mut out);
         for event in out.events {
@@ -92,7 +96,7 @@ fn made_transcripts_read_and_replay() {
     );
     assert_eq!((changes, outside), (made.changes, made.outside));
     assert_eq!(files, made.files);
-    assert!(changes > 80, "{changes}");
+    assert!(changes > 40, "{changes}");
     assert!(outside > 0 && made.rewinds > 0);
     assert!(longest > 200_000);
     let share = |kind: &str| kinds[kind] * 100 / made.lines;
@@ -101,7 +105,7 @@ fn made_transcripts_read_and_replay() {
     assert!((18..30).contains(&share("user")), "{kinds:?}");
     assert!((18..32).contains(&share("progress")), "{kinds:?}");
     let again = dir.path().join("again.jsonl");
-    generate::claude_with(&again, 12_000, 6_000_000, 7, 200_000).unwrap();
+    generate::claude_with(&again, 6_000, 3_000_000, 7, 200_000).unwrap();
     assert!(
         std::fs::read(again).unwrap() == bytes,
         "the same for the same seed"

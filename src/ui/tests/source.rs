@@ -68,6 +68,7 @@ impl World {
             start: Time(NOON),
             end: None,
             exit_code: None,
+            imported: false,
         };
         EngineStatus {
             project: format!("/home/ada/{}", self.name),
