@@ -433,9 +433,9 @@ fn scripts_of_code_mode_are_named_and_their_parts_are_calls() {
         all,
         [
             ("M a.rs", Status::Ok),
-            ("M /w/a.rs", Status::Ok),
+            ("M a.rs", Status::Ok),
             ("ls A", Status::Error),
-            ("M /w/a.rs", Status::Error),
+            ("M a.rs", Status::Error),
         ]
     );
     assert_eq!(run.index.entries[0].paths.to_vec(), [Box::from("a.rs")]);
@@ -727,7 +727,7 @@ fn a_rollout_with_everything() {
             "Message I’ll add the file and run it.",
             "Call ok ls -a",
             "Call ok A hello.py",
-            "Call ok A /w/hello/hello.py",
+            "Call ok A hello.py",
             "Call ok M hello.py -> greet.py",
             "Call error python greet.py --loud",
             "Call ok python argparse flag",
