@@ -551,6 +551,11 @@ fn side_files_of_a_session() {
     write("notes.txt", "");
     write("workflows/wf1/agent-c3.jsonl", "");
     write("workflows/wf1/journal.jsonl", "");
+    // As earlier versions did it; one of another session lies there too.
+    for (id, session) in [("d4", "0a1b"), ("e5", "ffff")] {
+        let line = format!(r#"{{"type":"user","sessionId":"{session}"}}"#);
+        std::fs::write(dir.path().join(format!("agent-{id}.jsonl")), line).unwrap();
+    }
     let sides = Claude.sides(&main);
     let told: Vec<_> = sides
         .iter()
@@ -561,7 +566,8 @@ fn side_files_of_a_session() {
         [
             ("a1", Some("toolu_1"), "Explore"),
             ("b2", None, ""),
-            ("c3", None, "")
+            ("c3", None, ""),
+            ("d4", None, "")
         ]
     );
     assert!(Claude.sides(&dir.path().join("other.jsonl")).is_empty());
