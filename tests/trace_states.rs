@@ -17,7 +17,9 @@ use std::sync::Arc;
 use backtrail::model::{Known, SessionId, StepId, Time, TreeId};
 use backtrail::store::Store;
 use backtrail::trace::base::{self, Base};
-use backtrail::trace::event::{Body, Ending, Out, State};
+use backtrail::trace::event::{
+    Before, Body, Ending, FileEffect, Out, Replacement, Stage, State, What,
+};
 use backtrail::trace::format::{Format, by_name};
 use backtrail::trace::rebuild::{Effect, Evidence, Options, Rebuild, StepRef, Steps};
 use backtrail::trace::records;
@@ -584,4 +586,56 @@ fn content(store: &Store, root: TreeId, path: &str) -> Option<String> {
     }
     let blob = tree.get(name.as_bytes())?.kind.blob()?;
     Some(String::from_utf8(store.blob(blob).unwrap()).unwrap())
+}
+
+/// Many edits of files of a usual size: the time is printed, and bounded far above what it is.
+#[test]
+fn many_edits_are_quick() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(Store::open(dir.path()).unwrap());
+    let options = Options {
+        cwd: CWD.to_owned(),
+        base: None,
+        agent: "claude".to_owned(),
+        start: Time(0),
+        session: None,
+    };
+    let mut rebuild = Rebuild::new(Arc::clone(&store), options);
+    let mut told = Told::default();
+    let mut files: Vec<String> = (0..50)
+        .map(|f| {
+            (0..250)
+                .map(|l| format!("file {f} line {l} is a line of code\n"))
+                .collect()
+        })
+        .collect();
+    let began = std::time::Instant::now();
+    for i in 0..3000 {
+        let text = &mut files[i % 50];
+        let old = format!("line {} is", i / 50);
+        let new = format!("line {} was, after edit {i},", i / 50);
+        let effect = FileEffect {
+            call: format!("call {i}"),
+            path: format!("{CWD}/src/part{}/file{}.rs", i % 50 % 7, i % 50),
+            cwd: None,
+            time: Some(Time(i as i64)),
+            stage: Stage::Applied,
+            before: Before::Content(text.clone()),
+            what: What::Replace(vec![Replacement {
+                old: old.clone(),
+                new: new.clone(),
+                all: false,
+            }]),
+        };
+        *text = text.replacen(&old, &new, 1);
+        rebuild.take(vec![effect], &mut told).unwrap();
+    }
+    let taken = began.elapsed();
+    assert_eq!(rebuild.settle().unwrap().commits.len(), 3001);
+    eprintln!(
+        "3,000 edits: taken in {taken:?}, settled after {:?}",
+        began.elapsed()
+    );
+    assert_eq!(told.outside, 0);
+    assert!(began.elapsed().as_secs() < 60);
 }

@@ -670,6 +670,7 @@ mod tests {
                 start: Time(0),
                 end: None,
                 exit_code: None,
+                imported: false,
             },
             places: Vec::new(),
         }
