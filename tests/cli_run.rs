@@ -130,6 +130,7 @@ fn session(agent: String, command: String) -> Session {
         start: Time::now(),
         end: None,
         exit_code: None,
+        imported: false,
     }
 }
 

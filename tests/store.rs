@@ -326,6 +326,7 @@ fn steps_links_sessions_newest_wins() {
         start: Time(5),
         end: None,
         exit_code: None,
+        imported: false,
     };
     store.put_session(&session).unwrap();
     let ended = Session {

@@ -104,6 +104,8 @@ pub enum Verb {
     Sessions(Sessions),
     /// Print every change of a file that is known, one a line
     Effects(JsonOnly),
+    /// Take recordings into the project's store for good
+    Import(Import),
     /// List the formats of recordings that can be read
     Formats(JsonOnly),
     /// Re-hash the whole store and say what is wrong with it
@@ -157,6 +159,17 @@ pub struct Open {
     /// A recording, a directory of recordings, or - for standard input
     #[arg(value_name = "FILE|DIR|-")]
     pub what: PathBuf,
+}
+
+/// `import`
+#[derive(Debug, Args)]
+pub struct Import {
+    /// Recordings, or directories of recordings
+    #[arg(value_name = "FILE|DIR", required = true)]
+    pub what: Vec<PathBuf>,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `sessions`

@@ -156,7 +156,7 @@ fn dispatch(cli: Cli) -> Ended {
 async fn ask(cwd: PathBuf, verb: Verb, trace: &args::Trace, out: &mut Out) -> Ended {
     if let Some(file) = &trace.trace {
         let cx = trace::context(cwd, trace, file)?;
-        return answer(&cx, verb, true, out).await;
+        return answer(&cx, verb, true, trace, out).await;
     }
     if let Verb::Sessions(args) = &verb
         && args.all
@@ -170,7 +170,10 @@ async fn ask(cwd: PathBuf, verb: Verb, trace: &args::Trace, out: &mut Out) -> En
         _ => Want::Any,
     };
     // Looking must not leave anything behind.
-    let makes = matches!(verb, Verb::Emit(_) | Verb::Init(_) | Verb::Checkpoint(_));
+    let makes = matches!(
+        verb,
+        Verb::Emit(_) | Verb::Init(_) | Verb::Checkpoint(_) | Verb::Import(_)
+    );
     if !project.exists() && !makes && std::env::var_os("BACKTRAIL_SOCKET").is_none() {
         return state::nothing_here(&project, &verb, out);
     }
@@ -189,11 +192,17 @@ async fn ask(cwd: PathBuf, verb: Verb, trace: &args::Trace, out: &mut Out) -> En
         source,
         _kept: None,
     };
-    answer(&cx, verb, existed, out).await
+    answer(&cx, verb, existed, trace, out).await
 }
 
 /// What each of them does with a source.
-async fn answer(cx: &Context, verb: Verb, existed: bool, out: &mut Out) -> Ended {
+async fn answer(
+    cx: &Context,
+    verb: Verb,
+    existed: bool,
+    trace: &args::Trace,
+    out: &mut Out,
+) -> Ended {
     match verb {
         Verb::Status(args) => state::status(cx, args.json, out).await,
         Verb::Stop(args) => state::stop(cx, args.force, out).await,
@@ -206,6 +215,7 @@ async fn answer(cx: &Context, verb: Verb, existed: bool, out: &mut Out) -> Ended
         },
         Verb::Show(args) if args.raw => trace::raw(cx, &args.rev, args.json, out).await,
         Verb::Show(args) => diff::show(cx, &args, out).await,
+        Verb::Import(args) => trace::import(cx, &args, trace, out).await,
         Verb::Effects(args) => trace::effects(cx, args.json, out).await,
         Verb::Diff(args) => diff::diff(cx, &args, out).await,
         Verb::Cat(args) => cat::cat(cx, &args.what, out).await,

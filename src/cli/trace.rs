@@ -119,6 +119,62 @@ pub async fn browse(shelf: Arc<dyn Source>, how: Opening) -> Result<(), ui::Erro
     .await
 }
 
+/// `import`
+pub async fn import(
+    cx: &Context,
+    args: &args::Import,
+    trace: &args::Trace,
+    out: &mut Out,
+) -> Ended {
+    let mut files = Vec::new();
+    for what in &args.what {
+        let path = cx.cwd.join(what);
+        if path.is_dir() {
+            files.extend(link::recordings_in(&path)?.into_iter().map(|f| f.path));
+        } else {
+            files.push(path);
+        }
+    }
+    let mut failed = 0;
+    for file in &files {
+        let shown = neutral(file.as_os_str().as_encoded_bytes());
+        let Some(path) = file.to_str() else {
+            failed += 1;
+            super::say(&format!(
+                "{shown}: its name is not UTF-8; rename it to import it"
+            ));
+            continue;
+        };
+        let request = Request::Import {
+            path: path.to_owned(),
+            format: trace.format.clone(),
+            base: trace.base.clone(),
+            repository: trace
+                .repository
+                .as_ref()
+                .map(|r| cx.cwd.join(r).to_string_lossy().into_owned()),
+        };
+        match cx.ask(request).await {
+            Ok(Response::Imported(imported)) if args.json => out.json(&*imported)?,
+            Ok(Response::Imported(i)) => out.line(&format!(
+                "{shown}: {} and {} new, on branch {}",
+                count(usize::try_from(i.steps).unwrap_or(usize::MAX), "step"),
+                count(usize::try_from(i.commits).unwrap_or(usize::MAX), "state"),
+                out.paint(Tone::Name, &i.branch)
+            ))?,
+            Ok(other) => return Err(Fail::unexpected(&other)),
+            // One bad file among many must not keep the others out.
+            Err(Fail::Api(e)) => {
+                failed += 1;
+                super::say(&e.message);
+            }
+            Err(e) => return Err(e),
+        }
+        out.flush()?;
+    }
+    Ok(u8::from(failed > 0))
+}
+
 /// `formats`
 pub fn formats(json: bool, out: &mut Out) -> Result<(), Fail> {
     for (name, about) in link::formats() {

@@ -3,6 +3,8 @@
 //! Commits, trees and links are always in a store; only steps and their texts differ. Whatever asks about a run asks
 //! this, so that a recorded run is looked at with the same code as a live one.
 
+use std::collections::HashSet;
+
 use crate::model::{BlobId, CommitId, Ordinal, SessionId, Step, StepId};
 use crate::store::{self, Store};
 
@@ -49,12 +51,21 @@ pub trait History: Send + Sync {
     /// The highest step number.
     fn last_ordinal(&self) -> store::Result<Option<Ordinal>>;
 
-    /// The state before the step of that number: that of the nearest step before it that has one.
-    fn state_before(&self, store: &Store, mut before: Ordinal) -> store::Result<Option<CommitId>> {
+    /// The state before the step of that number: that of the nearest step before it that has one. `of` is the step's
+    /// session: the states of a run that was recorded elsewhere are those of its own steps only.
+    fn state_before(
+        &self,
+        store: &Store,
+        mut before: Ordinal,
+        of: Option<SessionId>,
+    ) -> store::Result<Option<CommitId>> {
+        let imported = Imported::of(store)?;
         loop {
             let page = self.steps_before(Some(before), 256)?;
             for earlier in &page {
-                if let Some(state) = own_state(store, earlier)? {
+                if imported.home(earlier.session) == imported.home(of)
+                    && let Some(state) = own_state(store, earlier)?
+                {
                     return Ok(Some(state));
                 }
             }
@@ -70,6 +81,29 @@ pub trait History: Send + Sync {
 
     /// Part of a text or of a file's content, with the length of the whole.
     fn part(&self, id: BlobId, offset: u64, len: usize) -> store::Result<(u64, Vec<u8>)>;
+}
+
+/// The sessions that were recorded elsewhere.
+pub struct Imported(HashSet<SessionId>);
+
+impl Imported {
+    /// Of a store.
+    pub fn of(store: &Store) -> store::Result<Self> {
+        Ok(Self(
+            store
+                .sessions()?
+                .into_iter()
+                .filter(|s| s.imported)
+                .map(|s| s.id)
+                .collect(),
+        ))
+    }
+
+    /// Whose states a step of that session has: the workspace's (`None`), or those of a run recorded elsewhere.
+    #[must_use]
+    pub fn home(&self, session: Option<SessionId>) -> Option<SessionId> {
+        session.filter(|s| self.0.contains(s))
+    }
 }
 
 /// The state that `step` itself made, or moved to.

@@ -233,7 +233,7 @@ fn of_call(store: &Store, history: &dyn History, call: &str, whole: &str) -> Res
     // What the call itself made goes back to what it found; another call may have been at work in between.
     let commit = match store.links_of_step(step.id)?.first() {
         Some(link) => store.commit(link.commit)?.parents.first().copied(),
-        None => history.state_before(store, step.ordinal)?,
+        None => history.state_before(store, step.ordinal, step.session)?,
     };
     commit
         .map(|commit| Named { commit, step: None })
@@ -249,7 +249,7 @@ pub fn state_at(
     if let Some(own) = own_state(store, step)? {
         return Ok(Some(own));
     }
-    history.state_before(store, step.ordinal)
+    history.state_before(store, step.ordinal, step.session)
 }
 
 /// What the workspace equalled at `t`: where the newest operation not later than `t` left its branch.

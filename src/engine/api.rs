@@ -273,6 +273,20 @@ pub enum Request {
     Sessions,
     /// Re-hashes the store. -> `Verify`
     Verify,
+    /// Takes a recording into the store for good. -> `Imported`
+    Import {
+        /// Its main file, or a directory with just one recording; absolute.
+        path: String,
+        /// The format by name; recognised when absent.
+        #[serde(default)]
+        format: Option<String>,
+        /// What the files were at its start; see `--base`.
+        #[serde(default)]
+        base: Option<String>,
+        /// The repository that it is of.
+        #[serde(default)]
+        repository: Option<String>,
+    },
     /// Every change of a file that is known, in order. -> `Effects`
     Effects,
     /// The records of the trace that a step was read from, as they are. -> `Raw`
@@ -341,6 +355,8 @@ pub enum Response {
         /// What is wrong, a line each; empty when all is well.
         faults: Vec<String>,
     },
+    /// See [`Request::Import`].
+    Imported(Box<Imported>),
     /// See [`Request::Effects`].
     Effects(Vec<EffectInfo>),
     /// See [`Request::Raw`].
@@ -354,6 +370,19 @@ pub enum Response {
     },
     /// See [`Request::Recording`].
     Recording(Box<RecordingInfo>),
+}
+
+/// What an import brought.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imported {
+    /// The agent's ids of its sessions.
+    pub sessions: Vec<String>,
+    /// The branch that its states are on.
+    pub branch: String,
+    /// Steps that were new.
+    pub steps: u64,
+    /// States that were new.
+    pub commits: u64,
 }
 
 /// One change of one file, as `backtrail effects` prints it.

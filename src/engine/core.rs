@@ -23,6 +23,7 @@ use super::api::{
 use super::follow::Follower;
 use super::project::Project;
 use super::sessions::Sessions;
+use super::shelf::Opening;
 use super::stats::Counter;
 use super::timeline::Timeline;
 
@@ -181,6 +182,12 @@ impl Core {
             self.cut(Cause::Safety, None, None)?;
         }
         answers.diff(a, b.unwrap_or("@"), paths)
+    }
+
+    /// Much is different: subscribers are to ask again.
+    pub(super) fn tell_all(&self) {
+        self.tell(Notice::Lagged { missed: 0 });
+        self.tell_status();
     }
 
     pub(super) fn tell_operation(&self, seq: u64, id: OpId) {
@@ -544,6 +551,20 @@ impl Core {
                 ))
             }
             Request::Sessions => Response::Sessions(self.store.sessions().map_err(Failure::from)?),
+            Request::Import {
+                path,
+                format,
+                base,
+                repository,
+            } => {
+                let how = Opening {
+                    format,
+                    base,
+                    repository: repository.map(Into::into),
+                    follow: false,
+                };
+                Response::Imported(Box::new(self.import(&path, &how)?))
+            }
             Request::Effects => Response::Effects(self.answers().effects()?),
             Request::Raw { id } => Response::Raw(self.answers().raw(id)?),
             Request::Recordings { .. } | Request::Recording { .. } => {

@@ -555,6 +555,7 @@ impl Core {
             start: first.time,
             end: None,
             exit_code: None,
+            imported: false,
         });
         session.end = None;
         self.store.put_session(&session)?;
@@ -670,6 +671,7 @@ mod tests {
                 start: Time(0),
                 end: None,
                 exit_code: None,
+                imported: false,
             },
             places: Vec::new(),
         }

@@ -85,6 +85,7 @@ impl Core {
             start: Time::now(),
             end: None,
             exit_code: None,
+            imported: false,
         });
         self.store.put_session(&session).map_err(Failure::from)?;
         self.timeline.begin(Running {

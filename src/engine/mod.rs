@@ -7,6 +7,7 @@ pub mod connect;
 pub mod core;
 mod follow;
 mod heard;
+mod import;
 mod intake;
 pub mod project;
 pub mod recorded;

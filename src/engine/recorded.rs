@@ -75,7 +75,7 @@ struct States {
 /// An opened recording.
 pub struct Recorded {
     recording: RwLock<Arc<Recording>>,
-    store: Arc<Store>,
+    pub(super) store: Arc<Store>,
     states: RwLock<States>,
     replay: Mutex<Option<Replay>>,
     stage: Mutex<Stage>,
@@ -443,7 +443,7 @@ impl Recorded {
     }
 
     /// The sessions in it.
-    fn sessions(&self) -> Vec<Session> {
+    pub(super) fn sessions(&self) -> Vec<Session> {
         self.recording().with(|index| {
             index
                 .sessions
@@ -474,6 +474,7 @@ impl Recorded {
                         start: facts.start.or(first.map(Time)).unwrap_or_default(),
                         end: last.map(Time),
                         exit_code: None,
+                        imported: false,
                     }
                 })
                 .collect()
@@ -809,8 +810,12 @@ impl History for Recorded {
         Ok(self.recording().with(Index::last))
     }
 
-    fn state_before(&self, store: &Store, before: Ordinal) -> store::Result<Option<CommitId>> {
-        let _ = store;
+    fn state_before(
+        &self,
+        _store: &Store,
+        before: Ordinal,
+        _of: Option<SessionId>,
+    ) -> store::Result<Option<CommitId>> {
         let states = self.states();
         Ok(states
             .by_step

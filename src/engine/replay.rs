@@ -141,9 +141,15 @@ impl Replay {
             let state = states.entry(at.session).or_insert_with(|| {
                 recording.with(|index| {
                     let facts = index.sessions.get(usize::from(at.session));
+                    let id = facts.map(|f| f.id.clone()).unwrap_or_default();
+                    // What is copied from the session that this one goes on from is not of this one.
+                    let copied = at.session != 0
+                        && !id.is_empty()
+                        && index.sessions.first().is_some_and(|own| own.parent == id);
                     State {
                         cwd: facts.map(|f| f.cwd.clone()).unwrap_or_default(),
-                        session: facts.map(|f| f.id.clone()).unwrap_or_default(),
+                        origin: copied.then(|| id.clone()),
+                        session: id,
                         ..State::default()
                     }
                 })

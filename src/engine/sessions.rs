@@ -227,6 +227,7 @@ impl Core {
             start,
             end: None,
             exit_code: None,
+            imported: false,
         };
         self.store.put_session(&session).map_err(Failure::from)?;
         self.timeline.begin(Running {

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
-use crate::model::{Known, Source, StepId};
+use crate::model::{Known, LinkRule, Source, StepId};
 
 use super::answer::Answers;
 use super::api::{ApiError, ChangeOp, EffectInfo, EntryInfo, ErrorCode, RawRecord};
@@ -25,6 +25,11 @@ impl Answers<'_> {
             before = Some(last.seq);
             for commit in &page {
                 let link = self.store.link_of_commit(commit.id)?;
+                let evidence = match link.as_ref().map(|l| l.rule) {
+                    Some(LinkRule::Told) => "transcript",
+                    Some(LinkRule::Inferred) => "outside",
+                    _ => "filesystem",
+                };
                 let step = match link {
                     Some(link) => self.history.step(link.step)?,
                     None => None,
@@ -45,7 +50,7 @@ impl Answers<'_> {
                         tool_call_id: call.clone(),
                         path: change.path.to_string(),
                         op: word(change.op).to_owned(),
-                        evidence: "filesystem".to_owned(),
+                        evidence: evidence.to_owned(),
                         before: self.known(change.before.as_ref())?,
                         after: self.known(change.after.as_ref())?,
                     });

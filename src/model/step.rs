@@ -300,6 +300,9 @@ pub struct Session {
     /// Exit code of its first process.
     #[serde(default)]
     pub exit_code: Option<i32>,
+    /// It was recorded elsewhere and taken in: its states are not those of the workspace.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub imported: bool,
 }
 
 #[cfg(test)]

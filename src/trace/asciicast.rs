@@ -81,7 +81,7 @@ impl Format for Asciicast {
     fn about(&self) -> About {
         About {
             title: "asciinema recordings of a terminal",
-            basis: "real recordings of version 2; version 3 from its specification",
+            basis: "casts of version 2; version 3 from its specification",
             real: true,
             gives: "what was printed, in bursts; what was typed, markers and the exit status where they were recorded",
             lacks: "calls, thoughts, tokens, file states",

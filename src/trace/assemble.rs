@@ -60,6 +60,8 @@ pub struct Assembler {
     calls: HashMap<u64, Vec<u32>>,
     answers: HashMap<u64, u32>,
     threads: HashMap<u64, u16>,
+    /// The kind of agent that a call starts, where that is told before the agent itself is.
+    kinds: HashMap<u32, String>,
     /// Calls that start an agent, by the words they give it.
     tasks: HashMap<u64, u32>,
     echoes: HashSet<u64>,
@@ -447,6 +449,11 @@ impl Assembler {
         {
             t.call = Some(call);
             t.depth = depth;
+            if t.agent.is_empty()
+                && let Some(kind) = self.kinds.get(&call)
+            {
+                kind.clone_into(&mut t.agent);
+            }
         }
         self.touch(call);
     }
@@ -647,15 +654,10 @@ impl Assembler {
             .get(usize::from(self.session))
             .map_or("", |s| s.cwd.as_str());
         let title = match &call.title {
-            Some(title) => first_line(below(title, cwd)),
-            None => {
-                let title = call_title(&call.name, &input);
-                match below(&title, cwd) {
-                    short if short.len() < title.len() => short.to_owned(),
-                    _ => title,
-                }
-            }
+            Some(title) => first_line(title),
+            None => call_title(&call.name, &input),
         };
+        let title = shorten(title, cwd);
         let paths: Box<[Box<str>]> = call
             .paths
             .iter()
@@ -797,8 +799,11 @@ impl Assembler {
                 Ending::Aborted => Status::Aborted,
             };
         }
+        let kind = outcome.agent.as_deref().unwrap_or("");
         if let Some(child) = outcome.child.as_deref().filter(|c| !c.is_empty()) {
-            self.new_thread(child, Some(at), outcome.agent.as_deref().unwrap_or(""));
+            self.new_thread(child, Some(at), kind);
+        } else if !kind.is_empty() {
+            self.kinds.insert(at, kind.to_owned());
         }
     }
 
@@ -1067,6 +1072,14 @@ impl Assembler {
         entry.time = time;
         self.add(entry, 0)
     }
+}
+
+/// A title with its paths as said from the working directory.
+fn shorten(title: String, cwd: &str) -> String {
+    if cwd.len() < 2 || !title.contains(cwd) {
+        return title;
+    }
+    title.replace(&format!("{}/", cwd.trim_end_matches('/')), "")
 }
 
 /// A path as said from the working directory, where it lies in it.

@@ -187,6 +187,7 @@ impl Format for Atif {
                 let field = serde_json::from_slice::<&RawValue>(record.bytes).ok();
                 if tag == SUBNAME {
                     state.turn = raw::owned(field);
+                    raw::cut(&mut state.turn);
                     return;
                 }
                 let facts = if tag == "agent" {

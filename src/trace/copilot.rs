@@ -447,6 +447,7 @@ fn asked<'a>(data: &Data<'a>, tell: &mut Teller<'a, '_>) {
 fn answered<'a>(data: &Data<'a>, state: &mut State, tell: &mut Teller<'a, '_>) {
     let id = raw::text(data.message_id);
     state.turn = id.to_string();
+    raw::cut(&mut state.turn);
     tell.common.answer = id;
     if tell.common.thread.is_empty() {
         model(data.model, tell);

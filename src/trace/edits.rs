@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::event::{Before, FileEffect, Replacement, Stage, What};
+use super::patch;
 use super::raw::{self, Field};
 use crate::model::Time;
 
@@ -247,6 +248,21 @@ pub(super) fn declared(
         });
     };
     let args: Args<'_> = raw::object(input).unwrap_or_default();
+    if let Some(text) = raw::string(input).or_else(|| args.patch()) {
+        // A patch that cannot be read changed what it names, or nothing: the paths are in it for people to see.
+        for part in patch::parse(&text).unwrap_or_default() {
+            let change = What::Patch(part.patch);
+            let what = match part.move_to {
+                Some(to) => What::Rename {
+                    to,
+                    change: Some(Box::new(change)),
+                },
+                None => change,
+            };
+            say(&part.path, Before::NotTold, what);
+        }
+        return;
+    }
     let Some(path) = args.path() else {
         return;
     };
@@ -350,6 +366,21 @@ mod tests {
             effects("str_replace_editor", r#"{"command":"insert","path":"a"}"#),
             [("a".into(), Before::NotTold, What::Changed)]
         );
+    }
+
+    #[test]
+    fn patches() {
+        let patch = "*** Begin Patch\\n*** Add File: a\\n+x\\n*** Update File: b\\n*** Move to: c\\n@@\\n-1\\n+2\\n*** Delete File: d\\n*** End Patch";
+        let text = format!("\"{patch}\"");
+        let told = effects("apply_patch", &text);
+        assert_eq!(
+            told,
+            effects("apply_patch", &format!("{{\"patchText\":{text}}}"))
+        );
+        let paths: Vec<&str> = told.iter().map(|(path, _, _)| path.as_str()).collect();
+        assert_eq!(paths, ["a", "b", "d"]);
+        assert!(matches!(&told[1].2, What::Rename { to, change: Some(_) } if to == "c"));
+        assert_eq!(effects("apply_patch", "\"*** Begin Patch\\n*** Oops\""), []);
     }
 
     #[test]

@@ -109,6 +109,22 @@ pub struct Home {
 }
 
 impl Home {
+    /// This user's, with the variables by which agents' directories are moved: those called `..._HOME` and `..._DIR` that
+    /// hold an absolute path. Without a home directory there are no places but theirs.
+    #[must_use]
+    pub fn from_env() -> Self {
+        let vars = std::env::vars_os().filter_map(|(name, value)| {
+            let name = name.into_string().ok()?;
+            let path = PathBuf::from(value);
+            let moves = name.ends_with("_HOME") || name.ends_with("_DIR");
+            (moves && path.is_absolute()).then_some((name, path))
+        });
+        Self {
+            dir: std::env::home_dir().unwrap_or_default(),
+            vars: vars.collect(),
+        }
+    }
+
     /// The variable's directory, else `dir` joined with `below`.
     #[must_use]
     pub fn dir_or(&self, var: &str, below: &str) -> PathBuf {

@@ -5,6 +5,7 @@
 //! named after its message and place.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -710,8 +711,9 @@ fn file_effects(message: &Message<'_>, state: &State, out: &mut Vec<FileEffect>)
         }
     }
     // A patch part lists all that changed in the step, commands' doing too: what no tool tells is told as changed.
+    let told: HashSet<String> = out[first..].iter().flat_map(paths_of).collect();
     for path in touched {
-        if !out[first..].iter().any(|e| same(e, &path)) {
+        if !told.contains(&path) {
             out.push(FileEffect {
                 call: String::new(),
                 path,
@@ -725,17 +727,17 @@ fn file_effects(message: &Message<'_>, state: &State, out: &mut Vec<FileEffect>)
     }
 }
 
-fn same(effect: &FileEffect, path: &str) -> bool {
-    if matches!(effect.what, What::Seen(_) | What::SeenPart { .. }) {
-        return false;
+/// The absolute paths of what an effect changed.
+fn paths_of(effect: &FileEffect) -> Vec<String> {
+    let whole = |path: &str| match &effect.cwd {
+        Some(cwd) if !path.starts_with('/') => format!("{}/{path}", cwd.trim_end_matches('/')),
+        _ => path.to_owned(),
+    };
+    match &effect.what {
+        What::Seen(_) | What::SeenPart { .. } => Vec::new(),
+        What::Rename { to, .. } => vec![whole(&effect.path), whole(to)],
+        _ => vec![whole(&effect.path)],
     }
-    let renamed = matches!(&effect.what, What::Rename { to, .. } if to == path);
-    let relative = effect
-        .cwd
-        .as_deref()
-        .and_then(|cwd| path.strip_prefix(cwd))
-        .is_some_and(|p| p.trim_start_matches('/') == effect.path);
-    renamed || relative || effect.path == path
 }
 
 fn tool_effects(id: &str, part: &Part<'_>, cwd: Option<&str>, out: &mut Vec<FileEffect>) {
@@ -762,7 +764,17 @@ fn tool_effects(id: &str, part: &Part<'_>, cwd: Option<&str>, out: &mut Vec<File
     let path = raw::owned(input.path);
     match raw::text(part.tool).as_ref() {
         "apply_patch" | "patch" => {
-            for file in raw::list(meta.files) {
+            let files = raw::list(meta.files);
+            if files.is_empty() {
+                let time = raw::time(times.end);
+                let from = out.len();
+                edits::declared("apply_patch", state.input, id, cwd, time, out);
+                out[from..]
+                    .iter_mut()
+                    .for_each(|e| e.stage = Stage::Applied);
+                return;
+            }
+            for file in files {
                 let file: FileDiff<'_> = raw::object(Some(file)).unwrap_or_default();
                 let (path, before, what) = patched(&file);
                 say(path, before, what);

@@ -133,19 +133,22 @@ struct TextPart<'a> {
 
 /// The texts that are not empty, one after the other; borrowed where there is but one.
 pub(super) fn join<'a>(texts: impl Iterator<Item = Cow<'a, str>>, between: &str) -> Cow<'a, str> {
-    let mut all: Option<Cow<'a, str>> = None;
+    let mut all: Cow<'a, str> = Cow::Borrowed("");
     for text in texts.filter(|t| !t.is_empty()) {
-        all = Some(match all {
-            None => text,
-            Some(before) => Cow::Owned(format!("{before}{between}{text}")),
-        });
+        if all.is_empty() {
+            all = text;
+        } else {
+            let all = all.to_mut();
+            all.push_str(between);
+            all.push_str(&text);
+        }
     }
-    all.unwrap_or_default()
+    all
 }
 
-/// Whether the bytes hold this text. For records that are not UTF-8: no.
+/// Whether the bytes hold this text.
 pub(super) fn has(bytes: &[u8], needle: &str) -> bool {
-    std::str::from_utf8(bytes).is_ok_and(|text| text.contains(needle))
+    memchr::memmem::find(bytes, needle.as_bytes()).is_some()
 }
 
 /// How many bytes this much base64 stands for.
@@ -163,6 +166,17 @@ pub(super) fn number_after(text: &str, marker: &str) -> Option<i32> {
         .find(|(at, c)| !(c.is_ascii_digit() || (*at == 0 && *c == '-')))
         .map_or(rest.len(), |(at, _)| at);
     rest[..digits].parse().ok()
+}
+
+/// Longest id. What is longer is no id: it is cut, for it may be kept with each of a record's events.
+const LONGEST_ID: usize = 512;
+
+/// Cuts an id that is too long.
+pub(super) fn cut(id: &mut String) {
+    if id.len() > LONGEST_ID {
+        let end = (0..=LONGEST_ID).rev().find(|at| id.is_char_boundary(*at));
+        id.truncate(end.unwrap_or(0));
+    }
 }
 
 /// Gives a record's events, each with the next part and what they have in common.
@@ -192,6 +206,18 @@ impl<'a, 'o> Teller<'a, 'o> {
     pub(super) fn say_at(&mut self, time: Option<Time>, body: Body<'a>) {
         if self.next == u16::MAX {
             return;
+        }
+        let common = &mut self.common;
+        for id in [
+            Some(&mut common.native),
+            common.parent.as_mut(),
+            Some(&mut common.thread),
+            Some(&mut common.answer),
+        ] {
+            // What is borrowed costs nothing, however often.
+            if let Some(Cow::Owned(id)) = id {
+                cut(id);
+            }
         }
         let mut event = self.common.clone();
         event.part = self.next;
@@ -433,6 +459,19 @@ mod tests {
             Time::parse("2026-03-13T05:38:53.273Z")
         );
         assert_eq!(time(Some(&raw("\"soon\""))), None);
+    }
+
+    #[test]
+    fn ids_that_are_none() {
+        let mut out = Out::default();
+        let mut tell = Teller::new(&mut out);
+        tell.common.native = Cow::Owned("é".repeat(100_000));
+        tell.say(Body::Link);
+        assert_eq!(out.events[0].native.len(), LONGEST_ID);
+        assert_eq!(
+            join(["a", "", "b", "c"].map(Cow::Borrowed).into_iter(), "-"),
+            "a-b-c"
+        );
     }
 
     #[test]

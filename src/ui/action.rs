@@ -19,6 +19,8 @@ pub(crate) enum Context {
     Diff,
     /// The state browser.
     State,
+    /// The records that a step was read from.
+    Raw,
     /// The recordings of this machine.
     List,
     /// The question before a rollback under a running agent.
@@ -29,11 +31,12 @@ pub(crate) enum Context {
 
 /// All contexts.
 #[cfg(test)]
-pub(crate) const CONTEXTS: [Context; 7] = [
+pub(crate) const CONTEXTS: [Context; 8] = [
     Context::Timeline,
     Context::Detail,
     Context::Diff,
     Context::State,
+    Context::Raw,
     Context::List,
     Context::Dialog,
     Context::Help,
@@ -45,12 +48,28 @@ const VIEWS: &[Context] = &[
     Context::Detail,
     Context::Diff,
     Context::State,
+    Context::Raw,
+];
+/// Views in which something is selected that can be opened, and panes.
+const OPENING: &[Context] = &[
+    Context::Timeline,
+    Context::Detail,
+    Context::Diff,
+    Context::State,
+    Context::List,
+];
+const PANES: &[Context] = &[
+    Context::Timeline,
+    Context::Detail,
+    Context::Diff,
+    Context::State,
 ];
 const LISTS: &[Context] = &[
     Context::Timeline,
     Context::Detail,
     Context::Diff,
     Context::State,
+    Context::Raw,
     Context::List,
     Context::Help,
 ];
@@ -60,6 +79,7 @@ const ALL: &[Context] = &[
     Context::Detail,
     Context::Diff,
     Context::State,
+    Context::Raw,
     Context::List,
 ];
 
@@ -129,6 +149,8 @@ pub(crate) enum Action {
     UnfoldAll,
     Thoughts,
     Dead,
+    More,
+    Raw,
     Centre,
     Rollback,
     Undo,
@@ -206,17 +228,19 @@ actions! {
     PrevLabel "time.prev-label" Time VIEWS, ["[m"], "previous label", "Go to the previous step with a label.";
     ViewDiff "look.diff" Look HOME, ["d", "2"], "diff", "Show in full what the step changed.";
     ViewState "look.state" Look &[Context::Timeline, Context::Detail, Context::Diff], ["3"], "state", "Browse all files as they were after the step.";
-    ViewTimeline "look.timeline" Look &[Context::Diff, Context::State], ["1"], "timeline", "Return to the timeline.";
-    Open "look.open" Look ALL, ["<enter>"], "open", "Go into what is selected.";
-    Close "look.close" Look &[Context::Timeline, Context::Detail, Context::Diff, Context::State, Context::List, Context::Dialog, Context::Help], ["<esc>"], "back", "Close what is open, or cancel; a recording, back to the list that it was opened from. Never quits.";
-    NextPane "look.next-pane" Look VIEWS, ["<tab>"], "next pane", "Give the keys to the next pane.";
-    PrevPane "look.prev-pane" Look VIEWS, ["<s-tab>"], "previous pane", "Give the keys to the previous pane.";
+    ViewTimeline "look.timeline" Look &[Context::Diff, Context::State, Context::Raw], ["1"], "timeline", "Return to the timeline.";
+    Open "look.open" Look OPENING, ["<enter>"], "open", "Go into what is selected.";
+    Close "look.close" Look &[Context::Timeline, Context::Detail, Context::Diff, Context::State, Context::Raw, Context::List, Context::Dialog, Context::Help], ["<esc>"], "back", "Close what is open, or cancel; a recording, back to the list that it was opened from. Never quits.";
+    NextPane "look.next-pane" Look PANES, ["<tab>"], "next pane", "Give the keys to the next pane.";
+    PrevPane "look.prev-pane" Look PANES, ["<s-tab>"], "previous pane", "Give the keys to the previous pane.";
     SideBySide "look.side-by-side" Look &[Context::Diff], ["zs"], "side by side", "Show the diff side by side, or unified again.";
     Fold "look.fold" Look HOME, ["za"], "fold", "Fold or unfold the subagent that the selected step started or is part of, or else its turn.";
     FoldAll "look.fold-all" Look HOME, ["zm"], "fold all", "Fold every turn and subagent.";
     UnfoldAll "look.unfold-all" Look HOME, ["zr"], "unfold all", "Unfold every turn and subagent.";
     Thoughts "look.thoughts" Look HOME, ["zt"], "thoughts", "Hide or show the agent's thoughts.";
     Dead "look.dead" Look HOME, ["zd"], "left branches", "Show or hide the branches of the conversation that were left by a rewind or a retry.";
+    More "look.more" Look HOME, ["zo"], "more text", "Show more of a long text: the next 64 KiB, or as many times that as the number before the key.";
+    Raw "look.raw" Look HOME, ["z!"], "raw record", "Show the raw record: the lines of the trace that the step was read from.";
     Centre "look.centre" Look HOME, ["zz"], "centre", "Scroll so that the selected step is in the middle.";
     Rollback "world.rollback" World VIEWS, ["r"], "roll back", "Set the workspace back to this step; what is there is saved first.", world;
     Undo "world.undo" World VIEWS, ["u"], "undo", "Reverse the last rollback or label.", world;
@@ -246,10 +270,10 @@ actions! {
     CopyPath "more.copy-path" More ALL, ["yp"], "copy path", "Copy the selected path through the terminal.";
     Palette "more.palette" More ALL, [":", "<c-p>"], "palette", "Find an action by its words, or a step by its number.";
     Help "more.help" More LISTS, ["?", "<f1>"], "help", "Show or close the keys.";
-    Quit "more.quit" More &[Context::Timeline, Context::Detail, Context::Diff, Context::State, Context::List, Context::Help], ["q"], "close", "Close the view; on the timeline, quit, or go back to the list. An agent keeps running.";
+    Quit "more.quit" More &[Context::Timeline, Context::Detail, Context::Diff, Context::State, Context::Raw, Context::List, Context::Help], ["q"], "close", "Close the view; on the timeline, quit, or go back to the list. An agent keeps running.";
     Redraw "more.redraw" More ALL, ["<c-l>"], "redraw", "Draw the whole screen again.";
     Suspend "more.suspend" More ALL, ["<c-z>"], "suspend", "Go to the background; `fg` brings it back.";
-    Interrupt "more.interrupt" More &[Context::Timeline, Context::Detail, Context::Diff, Context::State, Context::List, Context::Dialog, Context::Help], ["<c-c>"], "cancel", "Cancel; twice quits.";
+    Interrupt "more.interrupt" More &[Context::Timeline, Context::Detail, Context::Diff, Context::State, Context::Raw, Context::List, Context::Dialog, Context::Help], ["<c-c>"], "cancel", "Cancel; twice quits.";
 }
 
 /// The line of `action`.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ratatui::layout::Size;
 
 use crate::engine::api::{ApiError, EngineStatus, FileChange, Row, StepDetail};
-use crate::model::{CommitId, Ordinal, StepId, Time};
+use crate::model::{BlobId, CommitId, Ordinal, StepId, Time};
 
 use super::action::{Action, Context};
 use super::cache::Cache;
@@ -21,6 +21,7 @@ use super::light::Light;
 use super::list::ListView;
 use super::msg::{Compared, DiffKey, LightKey};
 use super::palette::Palette;
+use super::raw_view::RawView;
 use super::rows::{self, Rows};
 use super::state_view::StateView;
 use super::theme::{Glyphs, Theme};
@@ -73,6 +74,8 @@ pub(crate) enum View {
     Diff(Box<DiffView>),
     /// The state browser.
     State(Box<StateView>),
+    /// The records that the step was read from.
+    Raw(Box<RawView>),
 }
 
 /// What lies over a view.
@@ -122,6 +125,8 @@ pub(crate) struct Loading {
     pub tail: bool,
     /// Where the newest page began: the pages from the beginning end there.
     pub until: Option<Ordinal>,
+    /// Rows came, and what follows from them was not done yet.
+    pub unsettled: bool,
     /// Rows that notices brought since the last page was asked for.
     pub noticed: HashSet<Ordinal>,
 }
@@ -134,6 +139,8 @@ pub(crate) struct Shelf {
     pub stale: HashSet<StepId>,
     pub diffs: Cache<DiffKey, Compared>,
     pub lights: Cache<LightKey, Arc<Light>>,
+    /// What was read of long texts beyond their beginnings.
+    pub more: Cache<BlobId, Arc<Vec<u8>>>,
     /// Changes with everything that is put here.
     pub version: u64,
 }
@@ -173,6 +180,8 @@ pub(crate) struct App {
     pub interrupted: bool,
     /// The step that was asked for last and has not come.
     pub asked: Option<StepId>,
+    /// The text of which more was asked for.
+    pub asked_more: Option<BlobId>,
     /// The step whose neighbours were asked for.
     pub ahead: Option<StepId>,
     /// Something that changes the world is under way.
@@ -213,6 +222,7 @@ impl App {
             toast: None,
             interrupted: false,
             asked: None,
+            asked_more: None,
             ahead: None,
             busy: None,
             warned: HashSet::new(),
@@ -221,6 +231,7 @@ impl App {
                 stale: HashSet::new(),
                 diffs: Cache::new(256),
                 lights: Cache::new(128),
+                more: Cache::new(16),
                 version: 0,
             },
             detail: DocPane::default(),
@@ -251,6 +262,7 @@ impl App {
             Some(View::List(_)) => Context::List,
             Some(View::Diff(_)) => Context::Diff,
             Some(View::State(_)) => Context::State,
+            Some(View::Raw(_)) => Context::Raw,
             None if self.pane == Pane::Timeline => Context::Timeline,
             None => Context::Detail,
         }
@@ -368,7 +380,7 @@ impl App {
             Some(View::Diff(diff)) => diff.selected().map(|c| c.path.to_string()),
             Some(View::State(state)) => state.selected().map(|n| n.path.to_string()),
             Some(View::List(list)) => list.selected().map(|r| r.path.clone()),
-            None => first(),
+            Some(View::Raw(_)) | None => first(),
         }
     }
 
@@ -414,6 +426,8 @@ impl App {
             Action::SearchNext | Action::SearchPrev if self.search.is_none() => {
                 no("nothing was searched for: / asks")
             }
+            Action::Raw if self.focus_row().is_none() => no("no step is recorded yet"),
+            Action::More if self.detail.doc.more.is_empty() => no("all of it is shown"),
             Action::Dead if self.folds.dead_rows() == 0 => {
                 no("no branch of the conversation was left")
             }

@@ -1,21 +1,22 @@
 //! The panes beside the timeline: what happened at a step and why, what it printed, and what it changed.
 //!
-//! They are built as lists of lines when something in them changes, not on every frame; texts are capped at what the
-//! engine sends of them (64 KiB), differences at a few hundred lines, beyond which the full diff view takes over.
+//! They are built as lists of lines when something in them changes, not on every frame. Of a text the first 64 KiB are
+//! shown, and more when it is asked for; of differences a few hundred lines, beyond which the full diff view takes over.
+
+use std::sync::Arc;
 
 use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 
 use crate::engine::api::{Row, StepDetail, TextPart, rule_words};
-use crate::model::{CallKind, Status, StepKind};
+use crate::model::{BlobId, CallKind, Status, StepKind};
 
 use super::app::{App, Look};
+use super::cache::Cache;
 use super::text;
 use super::theme::Token;
+use super::whole::{self, Whole};
 use super::words;
-
-/// Lines of a text shown in a pane.
-const MAX_TEXT: usize = 4000;
 
 /// Lines of the thought that led to a step.
 const WHY_LINES: usize = 4;
@@ -28,6 +29,8 @@ pub(crate) struct Doc {
     pub hunks: Vec<usize>,
     /// Where files begin.
     pub files: Vec<usize>,
+    /// Texts of which more can be had: the line that says so, the text, and the byte to go on from.
+    pub more: Vec<(usize, BlobId, u64)>,
 }
 
 /// What a pane's text was built from; it is built again when this differs.
@@ -74,6 +77,7 @@ pub(crate) fn build(app: &App, parts: Parts, width: u16) -> Doc {
     let detail = app.focus_detail().map(std::sync::Arc::as_ref);
     let mut pen = Pen {
         look: &app.look,
+        more: &app.shelf.more,
         width,
         doc: &mut doc,
         ruled: 0,
@@ -102,6 +106,7 @@ pub(crate) fn build(app: &App, parts: Parts, width: u16) -> Doc {
 /// Writes a pane's lines.
 pub(crate) struct Pen<'a> {
     pub look: &'a Look,
+    more: &'a Cache<BlobId, Arc<Vec<u8>>>,
     pub width: usize,
     pub doc: &'a mut Doc,
     /// Lines there were after the last rule.
@@ -318,24 +323,33 @@ impl Pen<'_> {
     }
 
     fn prose_text(&mut self, prose: &str) {
-        for line in text::clean_lines(prose, MAX_TEXT) {
+        for line in text::clean_lines(prose, usize::MAX) {
+            let token = if is_image(&line) {
+                Token::Kind
+            } else {
+                Token::Text
+            };
             for part in text::wrap(&line, self.width) {
-                self.push(Line::from(part));
+                let span = self.span(part, token);
+                self.push(Line::from(span));
             }
         }
     }
 
     fn prose(&mut self, part: &TextPart) {
-        self.prose_text(&part.text);
-        self.rest(part);
+        let whole = Whole::of(part, self.more);
+        self.prose_text(&whole.text);
+        self.rest(part, &whole);
     }
 
-    /// Says how much of a text is not shown.
-    fn rest(&mut self, part: &TextPart) {
-        let shown = part.text.len() as u64;
-        if part.len > shown {
-            let more = text::bytes(part.len - shown);
-            self.dim(&format!("{} {more} more", self.look.glyphs.ellipsis));
+    /// Says how much of a text is not shown, and what shows it.
+    fn rest(&mut self, part: &TextPart, whole: &Whole<'_>) {
+        let left = part.len.saturating_sub(whole.end);
+        if left > 0 {
+            let line = self.doc.lines.len();
+            self.doc.more.push((line, part.blob, whole.end));
+            let left = text::bytes(left);
+            self.dim(&format!("{} {left} more: zo", self.look.glyphs.ellipsis));
         }
     }
 
@@ -344,15 +358,12 @@ impl Pen<'_> {
             self.prose_text(&row.title);
             return;
         };
-        let value: serde_json::Value = match serde_json::from_str(&part.text) {
-            Ok(value) => value,
-            Err(_) => return self.prose(part),
-        };
-        let Some(map) = value.as_object() else {
+        let whole = Whole::of(part, self.more);
+        let Some(map) = whole::object(&whole.text, whole.end < part.len) else {
             return self.prose(part);
         };
         if let Some(command) = map.get("command").and_then(serde_json::Value::as_str) {
-            for (i, line) in text::clean_lines(command, MAX_TEXT).iter().enumerate() {
+            for (i, line) in text::clean_lines(command, usize::MAX).iter().enumerate() {
                 for (k, piece) in text::wrap(line, self.width.saturating_sub(2))
                     .into_iter()
                     .enumerate()
@@ -367,12 +378,12 @@ impl Pen<'_> {
                     self.push(Line::from(vec![sign, Span::styled(piece, bold)]));
                 }
             }
-            return;
+            return self.rest(part, &whole);
         }
         // What an edit was told to change is shown better by what it changed.
         let told = matches!(row.call, CallKind::Edit | CallKind::Move | CallKind::Delete)
             && !detail.changes.is_empty();
-        for (name, value) in map {
+        for (name, value) in &map {
             let value = match value {
                 serde_json::Value::String(s) => s.clone(),
                 other => other.to_string(),
@@ -382,7 +393,7 @@ impl Pen<'_> {
                 continue;
             }
             let label = format!("{} ", text::one_line(name));
-            let lines = text::clean_lines(&value, 40);
+            let lines = text::clean_lines(&value, usize::MAX);
             let many = lines.len() > 1;
             let first = if many {
                 String::new()
@@ -403,10 +414,12 @@ impl Pen<'_> {
                 }
             }
         }
+        self.rest(part, &whole);
     }
 
     fn output(&mut self, row: &Row, part: &TextPart) {
-        let mut lines = text::printed_lines(&part.text, MAX_TEXT);
+        let whole = Whole::of(part, self.more);
+        let mut lines = text::printed_lines(&whole.text, usize::MAX);
         while lines.last().is_some_and(|l| l.trim().is_empty()) {
             lines.pop();
         }
@@ -420,10 +433,19 @@ impl Pen<'_> {
         };
         self.rule(&name);
         for line in lines {
-            let token = words::output_token(&line);
+            let token = if is_image(&line) {
+                Token::Kind
+            } else {
+                words::output_token(&line)
+            };
             let span = self.span(line, token);
             self.push(Line::from(span));
         }
-        self.rest(part);
+        self.rest(part, &whole);
     }
+}
+
+/// Whether a line stands for an image.
+fn is_image(line: &str) -> bool {
+    line.starts_with("<image ") && line.ends_with('>') && line.len() < 80
 }

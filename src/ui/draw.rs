@@ -15,7 +15,7 @@ use super::screen::{self, Shape};
 use super::sums::Sum;
 use super::text;
 use super::theme::Token;
-use super::{diff_draw, list_draw, overlay, state_draw, timeline, welcome};
+use super::{diff_draw, list_draw, overlay, raw_view, state_draw, timeline, welcome};
 
 /// Draws everything.
 pub(crate) fn draw(app: &App, frame: &mut Frame<'_>) {
@@ -45,6 +45,7 @@ pub(crate) fn draw(app: &App, frame: &mut Frame<'_>) {
         }
         Some(View::List(list)) => list_draw::draw(app, list, buf, parts.body),
         Some(View::Diff(diff)) => diff_draw::draw(app, diff, buf, query.as_ref()),
+        Some(View::Raw(raw)) => raw_view::draw(app, raw, buf, query.as_ref()),
         Some(View::State(state)) => state_draw::draw(app, state, buf, query.as_ref()),
     }
     let over = overlay::draw(app, buf, parts.body);
@@ -92,6 +93,7 @@ fn header(app: &App, buf: &mut Buffer, area: Rect) {
         }
         Some(View::Diff(diff)) => add(0, diff_draw::title(app, diff)),
         Some(View::State(state)) => add(0, state_draw::title(app, state)),
+        Some(View::Raw(_)) => add(0, raw_view::title(app)),
         None => {
             if let Some(row) = app.focus_row() {
                 let last = app
@@ -345,6 +347,13 @@ fn offers(context: Context) -> &'static [(&'static [Action], &'static str)] {
             (&[A::Help], "help"),
             (&[A::CopyPath], "copy path"),
             (&[A::Rollback], "roll back"),
+        ],
+        Context::Raw => &[
+            (&[A::Down, A::Up], "scroll"),
+            (&[A::Step, A::Back], "step"),
+            (&[A::Search], "search"),
+            (&[A::Close], "back"),
+            (&[A::Help], "help"),
         ],
         Context::List => &[
             (&[A::Down, A::Up], "select"),

@@ -1,4 +1,4 @@
-//! The loop: waits for whatever comes first, lets [`update`] take it, draws when there is something new.
+//! The loop: waits for whatever comes first, lets [`apply`] take it, draws when there is something new.
 //!
 //! Nothing is polled. A burst of messages is taken as one; frames are at least 16 ms apart (one that a key asks for 4 ms);
 //! when nothing happens, nothing wakes.
@@ -25,7 +25,7 @@ use super::query;
 use super::runner::{Runner, shielded};
 use super::terminal::Guard;
 use super::theme::{ASCII, Depth, PLAIN, Theme, UNICODE};
-use super::update::update;
+use super::update::{apply, finish};
 use super::{Error, Options};
 
 /// Shortest time between frames.
@@ -176,7 +176,7 @@ impl Desk {
         } = screen;
         let guard = &mut self.guard;
         for key in std::mem::take(&mut self.typed) {
-            if let Some(end) = take(app, Msg::Key(key), runner, guard)? {
+            if let Some(end) = carry_out(apply(app, Msg::Key(key)), runner, guard)? {
                 return Ok(end);
             }
         }
@@ -225,9 +225,12 @@ impl Desk {
                 FRAME
             };
             for msg in burst(msg, messages) {
-                if let Some(end) = take(app, msg, runner, guard)? {
+                if let Some(end) = carry_out(apply(app, msg), runner, guard)? {
                     return Ok(end);
                 }
+            }
+            if let Some(end) = carry_out(finish(app), runner, guard)? {
+                return Ok(end);
             }
             // A person waits for what a key does, not for a frame's time to pass.
             if last_frame.elapsed() >= least {
@@ -239,14 +242,13 @@ impl Desk {
     }
 }
 
-/// Lets the state take a message, and carries out what it asks for.
-fn take(
-    app: &mut App,
-    msg: Msg,
+/// Carries out what the state asks for.
+fn carry_out(
+    effects: Vec<Effect>,
     runner: &mut Runner,
     guard: &mut Guard,
 ) -> Result<Option<End>, Error> {
-    for effect in update(app, msg) {
+    for effect in effects {
         match runner.run(effect) {
             Some(Effect::Quit) => return Ok(Some(End::Quit)),
             Some(Effect::Back) => return Ok(Some(End::Back)),

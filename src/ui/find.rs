@@ -106,6 +106,7 @@ pub(crate) fn next(app: &mut App, forward: bool, here: bool, out: &mut Vec<Effec
     let found = match &app.view {
         Some(View::Diff(_)) => in_diff(app, &query, forward, here),
         Some(View::List(_)) => false,
+        Some(View::Raw(_)) => in_raw(app, &query, forward, here),
         Some(View::State(_)) => in_state(app, &query, forward, here),
         None if app.pane == Pane::Timeline => in_rows(app, &query, forward),
         None => in_doc(app, &query, forward, here),
@@ -169,6 +170,22 @@ fn in_doc(app: &mut App, query: &Query, forward: bool, here: bool) -> bool {
     });
     if let Some(at) = found {
         pane.scroll = at;
+    }
+    found.is_some()
+}
+
+fn in_raw(app: &mut App, query: &Query, forward: bool, here: bool) -> bool {
+    let Some(View::Raw(raw)) = &mut app.view else {
+        return false;
+    };
+    let Some(Ok(lines)) = &raw.lines else {
+        return false;
+    };
+    let found = line(raw.scroll, lines.len(), forward, here, |i| {
+        lines.get(i).is_some_and(|l| query.is_in(&l.text()))
+    });
+    if let Some(at) = found {
+        raw.scroll = at;
     }
     found.is_some()
 }

@@ -59,6 +59,8 @@ impl Default for Thread {
 #[derive(Debug, Default)]
 pub(crate) struct Folds {
     turns: HashSet<Key>,
+    /// The first row and the last of each turn.
+    turn_ranges: HashMap<Key, (Ordinal, Ordinal)>,
     threads: HashMap<Key, Thread>,
     /// What the person wants of all subagents.
     all: Option<bool>,
@@ -100,6 +102,11 @@ impl Folds {
     pub(crate) fn see(&mut self, row: &Row, old: Option<&Row>) {
         let dead = |row: &Row| usize::from(row.talk.dead);
         self.dead_rows = (self.dead_rows + dead(row)).saturating_sub(old.map_or(0, dead));
+        if let Some(turn) = self.turn_of(row) {
+            let range = self.turn_ranges.entry(turn).or_insert((LAST, ZERO));
+            range.0 = range.0.min(row.ordinal);
+            range.1 = range.1.max(row.ordinal);
+        }
         if row.talk.thread > 0 && old.is_none_or(|o| o.talk.thread != row.talk.thread) {
             let key = self.key(row, row.talk.thread);
             let thread = self.threads.entry(key).or_default();
@@ -127,6 +134,15 @@ impl Folds {
                 thread.call = call;
                 self.settle();
             }
+        }
+    }
+
+    /// A row is no more.
+    pub(crate) fn forget(&mut self, row: &Row) {
+        self.dead_rows = self.dead_rows.saturating_sub(usize::from(row.talk.dead));
+        let key = self.key(row, row.talk.thread);
+        if let Some(thread) = self.threads.get_mut(&key) {
+            thread.rows = thread.rows.saturating_sub(1);
         }
     }
 
@@ -214,7 +230,7 @@ impl Folds {
         Some(thread.call?.0)
     }
 
-    /// Folds (or opens) the turn of a row. Which rows that is must be looked for.
+    /// Folds (or opens) the turn of a row.
     pub(crate) fn fold_turn(&mut self, row: &Row, fold: bool) {
         let Some(turn) = self.turn_of(row) else {
             return;
@@ -224,9 +240,8 @@ impl Folds {
         } else {
             self.turns.remove(&turn)
         };
-        if new {
-            // Other sessions may have rows between those of a turn, but a turn's own rows come after its prompt.
-            self.touch((ZERO, LAST));
+        if new && let Some(range) = self.turn_ranges.get(&turn) {
+            self.touch(*range);
         }
     }
 

@@ -16,6 +16,7 @@ use super::screen;
 use super::state_view::StateView;
 use super::travel;
 use super::update::toast;
+use super::whole;
 use super::world;
 
 /// How long a prefix waits before it says what may follow, and a lone digit before it is a view.
@@ -246,6 +247,8 @@ pub(crate) fn act(
             app.folds.toggle_dead();
             app.refold();
         }
+        Action::More => whole::ask_more(app, n, out),
+        Action::Raw => app.view = Some(View::Raw(Box::default())),
         Action::Centre => travel::centre(app),
         Action::Rollback => world::rollback(app, out),
         Action::Confirm => world::confirm(app, false, out),
@@ -302,6 +305,7 @@ fn open(app: &mut App, out: &mut Vec<Effect>) {
                 out.push(Effect::Open(item.path.clone()));
             }
         }
+        Some(View::Raw(_)) => {}
         Some(View::Diff(diff)) => {
             if diff.in_files {
                 diff.in_files = false;
@@ -324,6 +328,8 @@ fn open(app: &mut App, out: &mut Vec<Effect>) {
         None => {
             if app.enabled(Action::ViewDiff).is_ok() {
                 app.view = Some(View::Diff(Box::new(DiffView::new())));
+            } else if app.enabled(Action::More).is_ok() {
+                whole::ask_more(app, 1, out);
             }
         }
     }
@@ -372,7 +378,7 @@ fn interrupt(app: &mut App, out: &mut Vec<Effect>) {
 
 fn pane(app: &mut App, forward: bool) {
     match &mut app.view {
-        Some(View::List(_)) => {}
+        Some(View::List(_) | View::Raw(_)) => {}
         Some(View::Diff(diff)) => diff.in_files = !diff.in_files,
         Some(View::State(state)) => state.in_file = !state.in_file && state.shown.is_some(),
         None => {
@@ -430,6 +436,7 @@ fn sideways(app: &mut App, right: bool) {
     };
     match &mut app.view {
         Some(View::List(_)) => {}
+        Some(View::Raw(raw)) => shift(&mut raw.left),
         Some(View::Diff(diff)) => {
             if diff.in_files {
                 diff.in_files = !right;

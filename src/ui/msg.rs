@@ -9,6 +9,7 @@ use crate::model::{BlobId, Ordinal, RepoPath, StepId};
 
 use super::keys::Key;
 use super::light::Light;
+use super::raw_view::RawLines;
 
 /// Something happened.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub(crate) enum Msg {
     Lit(LightKey, Arc<Light>),
     /// A file was read.
     Read(BlobId, Result<Arc<Vec<u8>>, String>),
+    /// A step's records were read and set out.
+    Raw((StepId, usize), RawLines),
     /// A background task failed: a mistake of this program.
     Broken,
     /// A time has passed.
@@ -64,6 +67,8 @@ pub(crate) enum Tag {
     Freeze(bool),
     /// A label that was set on a step.
     Label(char, Ordinal),
+    /// More of a text, from this byte on.
+    More(BlobId, u64),
     /// A page of the recordings of this machine, from this one on.
     Recordings(usize),
     /// What is in one of them.
@@ -127,6 +132,8 @@ pub(crate) enum Slot {
     Compare,
     /// The file shown by the state browser.
     Read,
+    /// The records shown as they are.
+    Raw,
     /// A rollback's preview.
     Preview,
 }
@@ -140,6 +147,8 @@ pub(crate) enum Effect {
     Compare(Vec<FileChange>),
     /// Read a file and recognise its words.
     Read(EntryInfo),
+    /// Read a step's records and set them out in lines of this width.
+    Raw(StepId, usize),
     /// Say so after a while.
     Later(Duration, Timer),
     /// Send a text to the terminal's clipboard.

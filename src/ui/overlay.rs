@@ -158,6 +158,7 @@ fn context_name(context: Context) -> &'static str {
         Context::Detail => "Step",
         Context::Diff => "Diff",
         Context::State => "State",
+        Context::Raw => "Raw record",
         Context::List => "Recordings",
         Context::Dialog | Context::Help => "Help",
     }

@@ -13,11 +13,13 @@ use tokio::task::AbortHandle;
 use crate::diff::text::hunks;
 use crate::engine::api::{ApiError, EntryInfo, ErrorCode, FileChange, Request, Response};
 use crate::engine::source::Source;
-use crate::model::BlobId;
+use crate::model::{BlobId, StepId};
 
 use super::app::diff_key;
 use super::light;
 use super::msg::{Compared, DiffKey, Effect, LightKey, Msg, Slot};
+use super::raw_view::{self, RawLines};
+use super::text;
 
 /// Unchanged lines around a change.
 const AROUND: usize = 4;
@@ -143,6 +145,13 @@ impl Runner {
                     read(source, entry, send).await;
                 });
             }
+            Effect::Raw(step, width) => {
+                let source = self.source.clone()?;
+                self.task(Some(Slot::Raw), async move {
+                    let lines = raw(source.as_ref(), step, width).await;
+                    let _ = send.send(Msg::Raw((step, width), lines));
+                });
+            }
             Effect::Later(time, timer) => {
                 tokio::spawn(async move {
                     tokio::time::sleep(time).await;
@@ -236,6 +245,17 @@ async fn compare_all(
         if let Some(light) = job(move |stop| light::light(&name, &bytes, stop)).await {
             let _ = send.send(Msg::Lit(key, Arc::new(light)));
         }
+    }
+}
+
+async fn raw(source: &dyn Source, step: StepId, width: usize) -> RawLines {
+    match source.ask(Request::Raw { id: step }).await {
+        Ok(Response::Raw(records)) => job(move |_| raw_view::lines(&records, width))
+            .await
+            .map(Arc::new)
+            .ok_or_else(|| "the records cannot be shown".to_owned()),
+        Ok(_) => Err("no records were given; is the engine of another version?".to_owned()),
+        Err(error) => Err(text::one_line(&error.message)),
     }
 }
 

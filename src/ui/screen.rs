@@ -153,6 +153,12 @@ pub(crate) fn arrange(app: &mut App) {
                 list.top = scrolled(list.top, list.cursor, list.shown.len(), height);
             }
         }
+        Some(View::Raw(_)) => {
+            let height = list_height(app);
+            if let Some(View::Raw(raw)) = &mut app.view {
+                raw.scroll = raw.scroll.min(raw.len().saturating_sub(height));
+            }
+        }
         Some(View::Diff(_)) => arrange_diff(app),
         Some(View::State(_)) => arrange_state(app),
     }

@@ -18,9 +18,9 @@ use super::msg::LightKey;
 use super::paint;
 use super::screen;
 use super::state_view::{Content, Node, StateView, line_at};
+use super::sync::LARGE;
 use super::text;
 use super::theme::{Syntax, Token};
-use super::update::LARGE;
 
 /// The view's words in the header.
 pub(crate) fn title(app: &App, state: &StateView) -> Vec<Span<'static>> {

@@ -36,6 +36,7 @@ pub(crate) fn scroll(app: &mut App, n: usize, forward: bool) {
         return;
     }
     match &mut app.view {
+        Some(View::Raw(raw)) => raw.scroll = moved(raw.scroll, n, forward, raw.len()),
         Some(View::List(list)) => {
             list.cursor = moved(list.cursor, n, forward, list.shown.len());
         }
@@ -190,7 +191,7 @@ pub(crate) fn hunk(app: &mut App, n: usize, forward: bool) {
                 diff.want = Some(forward);
             }
         }
-        Some(View::State(_) | View::List(_)) => {}
+        Some(View::State(_) | View::List(_) | View::Raw(_)) => {}
         None => {
             let pane = if app.pane == Pane::Changes {
                 &mut app.changes
@@ -206,7 +207,7 @@ pub(crate) fn hunk(app: &mut App, n: usize, forward: bool) {
 /// Files up or down.
 pub(crate) fn file(app: &mut App, n: usize, forward: bool) {
     match &mut app.view {
-        Some(View::List(_)) => {}
+        Some(View::List(_) | View::Raw(_)) => {}
         Some(View::Diff(diff)) => {
             let to = moved(diff.cursor, n, forward, diff.changes.len());
             if to != diff.cursor {

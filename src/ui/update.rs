@@ -4,35 +4,40 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::api::{
-    ApiError, EngineStatus, EntryInfo, ErrorCode, FileChange, Notice, Request, Response, Row, Rows,
-};
+use crate::engine::api::{ApiError, EngineStatus, ErrorCode, Notice, Request, Response, Row, Rows};
 use crate::model::{OpKind, Ordinal};
 
-use super::app::{App, Link, Overlay, Toast, Tone, View, diff_key};
-use super::code;
+use super::app::{App, Link, Overlay, Toast, Tone, View};
 use super::input;
-use super::msg::{Compared, Effect, Msg, Slot, Tag, Timer};
+use super::msg::{Effect, Msg, Tag, Timer};
 use super::rows::ZERO;
 use super::state_view::Content;
+use super::sync::sync;
 use super::text;
+use super::whole;
 use super::world;
 
 /// Rows in a page.
 pub(crate) const PAGE: usize = 1000;
 
-/// Sides longer than this are compared and read only when asked for.
-pub(crate) const LARGE: u64 = 1 << 20;
-
-/// Files of a step that are compared without being selected.
-const MAX_FILES: usize = 40;
-
 /// How long a toast stays.
 const TOAST: Duration = Duration::from_secs(8);
 
-/// Takes a message; says what is to be done about it.
+/// Takes a message and what follows from it; says what is to be done.
+#[cfg(test)]
 pub(crate) fn update(app: &mut App, msg: Msg) -> Vec<Effect> {
+    let mut out = apply(app, msg);
+    out.extend(finish(app));
+    out
+}
+
+/// Takes a message; says what is to be done about it. After the last of a burst, [`finish`] is due.
+pub(crate) fn apply(app: &mut App, msg: Msg) -> Vec<Effect> {
     let mut out = Vec::new();
+    // Many thousands of rows may come at once: what follows from them is done once for all of them.
+    if !matches!(msg, Msg::Notice(Notice::Row(_))) {
+        settle(app);
+    }
     match msg {
         Msg::Key(key) => input::key(app, key, &mut out),
         Msg::Paste(text) => input::paste(app, &text),
@@ -79,6 +84,13 @@ pub(crate) fn update(app: &mut App, msg: Msg) -> Vec<Effect> {
                 state.content = Some((blob, content));
             }
         }
+        Msg::Raw(what, lines) => {
+            if let Some(View::Raw(raw)) = &mut app.view
+                && raw.asked == Some(what)
+            {
+                raw.lines = Some(lines);
+            }
+        }
         Msg::Broken => {
             app.busy = None;
             app.asked = None;
@@ -90,6 +102,13 @@ pub(crate) fn update(app: &mut App, msg: Msg) -> Vec<Effect> {
             app.toast.take_if(|t| t.stamp == stamp);
         }
     }
+    out
+}
+
+/// After messages were taken: brings the list up to date, and asks for what the screen needs and does not have.
+pub(crate) fn finish(app: &mut App) -> Vec<Effect> {
+    let mut out = Vec::new();
+    settle(app);
     sync(app, &mut out);
     out
 }
@@ -123,15 +142,18 @@ fn notice_came(app: &mut App, notice: Notice, out: &mut Vec<Effect>) {
                 app.shelf.stale.insert(row.step);
             }
             app.put_row(*row);
-            rows_changed(app);
+            app.loading.unsettled = true;
         }
         Notice::Gone { ordinal, .. } => {
+            if let Some(row) = app.rows.at(ordinal) {
+                app.folds.forget(row);
+            }
             app.rows.remove(ordinal);
             if app.focus == Some(ordinal) {
                 let (Ok(at) | Err(at)) = app.rows.position(ordinal);
                 app.focus = app.rows.get(at.saturating_sub(1)).map(|r| r.ordinal);
             }
-            rows_changed(app);
+            app.loading.unsettled = true;
         }
         Notice::Status(status) => take_status(app, status, out),
         Notice::Operation(op) => {
@@ -189,7 +211,10 @@ fn load(app: &mut App, out: &mut Vec<Effect>) {
 }
 
 /// After rows are new or have changed.
-fn rows_changed(app: &mut App) {
+fn settle(app: &mut App) {
+    if !std::mem::take(&mut app.loading.unsettled) {
+        return;
+    }
     app.lanes.settle(&app.rows, !app.loading.busy);
     app.refold();
     if app.follow || app.focus.is_none() {
@@ -237,7 +262,7 @@ fn page_came(app: &mut App, tail: bool, page: Rows, out: &mut Vec<Effect>) {
         _ => app.loading.busy = false,
     }
     app.loading.tail |= tail && next.is_none();
-    rows_changed(app);
+    app.loading.unsettled = true;
 }
 
 fn answer(app: &mut App, tag: Tag, result: Result<Response, ApiError>, out: &mut Vec<Effect>) {
@@ -265,6 +290,14 @@ fn answer(app: &mut App, tag: Tag, result: Result<Response, ApiError>, out: &mut
         // It is asked for again when it is looked at.
         (Tag::Ahead(_), _) => {}
         (Tag::Step(_), Err(error)) => failed(app, "the step cannot be read", &error, out),
+        (Tag::More(blob, from), result) => {
+            app.asked_more = None;
+            match result {
+                Ok(Response::Blob(part)) => whole::more_came(app, blob, from, &part.bytes),
+                Ok(_) => failed(app, MORE, &other_answer(), out),
+                Err(error) => failed(app, MORE, &error, out),
+            }
+        }
         (Tag::Preview(to), result) => {
             if let Some(Overlay::Rollback { to: asked, preview }) = &mut app.overlay
                 && *asked == to
@@ -313,6 +346,8 @@ fn answer(app: &mut App, tag: Tag, result: Result<Response, ApiError>, out: &mut
     }
 }
 
+const MORE: &str = "no more of it can be read";
+
 fn other_answer() -> ApiError {
     let message = "an answer of another kind came; is the engine of another version?";
     ApiError::new(ErrorCode::Failed, message)
@@ -322,174 +357,6 @@ fn other_answer() -> ApiError {
 pub(crate) fn failed(app: &mut App, what: &str, error: &ApiError, out: &mut Vec<Effect>) {
     let text = format!("{what}: {}", text::one_line(&error.message));
     toast(app, Tone::Bad, text, &[], out);
-}
-
-/// Asks for what the screen needs and does not have.
-fn sync(app: &mut App, out: &mut Vec<Effect>) {
-    if !matches!(app.link, Link::Open { .. }) {
-        return;
-    }
-    sync_step(app, out);
-    sync_view(app, out);
-    sync_diffs(app, out);
-}
-
-fn sync_step(app: &mut App, out: &mut Vec<Effect>) {
-    let Some(step) = app.focus_row().map(|r| r.step) else {
-        return;
-    };
-    app.shelf.details.touch(&step);
-    let missing = app.shelf.details.peek(&step).is_none();
-    let stale = app.shelf.stale.contains(&step);
-    if stale || (missing && app.asked != Some(step)) {
-        app.shelf.stale.remove(&step);
-        app.asked = Some(step);
-        out.push(Effect::Ask(
-            Some(Slot::Step),
-            Tag::Step(step),
-            Request::Step { id: step },
-        ));
-    } else if !missing && app.ahead != Some(step) {
-        app.ahead = Some(step);
-        sync_ahead(app, out);
-    }
-}
-
-/// Asks for the steps beside the one that is looked at, so that the next key finds them here.
-fn sync_ahead(app: &App, out: &mut Vec<Effect>) {
-    let Some(at) = app.focus_index() else { return };
-    let line = app.line_of(at);
-    let beside = [(true, line.checked_add(1)), (false, line.checked_sub(1))];
-    for (forward, line) in beside {
-        let index = line.and_then(|l| app.row_of(l));
-        let step = index.and_then(|i| app.rows.get(i)).map(|r| r.step);
-        if let Some(step) = step.filter(|s| app.shelf.details.peek(s).is_none()) {
-            out.push(Effect::Ask(
-                Some(Slot::Ahead(forward)),
-                Tag::Ahead(step),
-                Request::Step { id: step },
-            ));
-        }
-    }
-}
-
-fn sync_view(app: &mut App, out: &mut Vec<Effect>) {
-    let detail = app.focus_detail().cloned();
-    let row = app.focus_row().cloned();
-    match &mut app.view {
-        Some(View::List(list)) => list.sync(out),
-        Some(View::Diff(diff)) => {
-            if let Some(detail) = &detail {
-                diff.take(detail);
-            }
-        }
-        Some(View::State(state)) => {
-            let Some(row) = row else { return };
-            state.go(&row);
-            if let Some(detail) = &detail {
-                state.take(detail);
-            }
-            let rev = state.rev.clone();
-            for dir in state.wanted() {
-                out.push(Effect::Ask(
-                    None,
-                    Tag::List(rev.clone(), dir.clone()),
-                    Request::List {
-                        rev: rev.clone(),
-                        path: dir,
-                    },
-                ));
-            }
-            // While directories load, the file shown before stays.
-            let selected = state.selected().filter(|n| n.note.is_none());
-            if let Some(entry) = selected.map(|n| n.entry.clone())
-                && state.shown != entry
-            {
-                // The same file at another step stays where it was scrolled to.
-                let path = |e: &Option<EntryInfo>| e.as_ref().map(|e| e.path.clone());
-                if path(&state.shown) != path(&entry) {
-                    state.scroll = 0;
-                    state.left = 0;
-                }
-                if path(&state.shown) != path(&entry)
-                    || entry.as_ref().is_none_or(|e| e.size > LARGE)
-                {
-                    state.content = None;
-                }
-                state.shown = entry;
-                state.reading = None;
-            }
-            let Some(entry) = state.shown.clone() else {
-                return;
-            };
-            let wanted = entry.blob.filter(|blob| {
-                state.content.as_ref().map(|(b, _)| b) != Some(blob)
-                    && state.reading != Some(*blob)
-                    && (entry.size <= LARGE || state.forced == Some(*blob))
-            });
-            if let Some(blob) = wanted {
-                state.reading = Some(blob);
-                out.push(Effect::Read(entry));
-            }
-        }
-        None => {}
-    }
-}
-
-/// Whether a change's sides are contents to be compared.
-fn comparable(change: &FileChange) -> bool {
-    let (before, after) = diff_key(change);
-    before != after && !code::is_unknown(change)
-}
-
-fn is_large(change: &FileChange) -> bool {
-    [&change.before, &change.after]
-        .into_iter()
-        .flatten()
-        .any(|e| e.blob.is_some() && e.size > LARGE)
-}
-
-fn sync_diffs(app: &mut App, out: &mut Vec<Effect>) {
-    let mut wanted: Vec<FileChange> = Vec::new();
-    let mut large = Vec::new();
-    let selected = match &app.view {
-        Some(View::Diff(diff)) => diff.selected().cloned().map(|c| {
-            let forced = diff.forced.contains(&diff_key(&c));
-            (c, forced)
-        }),
-        _ => None,
-    };
-    let changes: Vec<FileChange> = app
-        .focus_detail()
-        .map(|d| d.changes.iter().take(MAX_FILES).cloned().collect())
-        .unwrap_or_default();
-    let all = selected
-        .into_iter()
-        .chain(changes.into_iter().map(|c| (c, false)));
-    for (change, forced) in all.filter(|(c, _)| comparable(c)) {
-        let key = diff_key(&change);
-        app.shelf.diffs.touch(&key);
-        match app.shelf.diffs.peek(&key) {
-            Some(Compared::Large) if forced => wanted.push(change),
-            Some(_) => {}
-            None if is_large(&change) && !forced => large.push(key),
-            None => wanted.push(change),
-        }
-    }
-    for key in large {
-        app.shelf.diffs.put(key, Compared::Large);
-        app.shelf.version += 1;
-    }
-    if wanted.is_empty() {
-        return;
-    }
-    // The job that is running ends with this: what it has not done is to be asked for again.
-    app.shelf.diffs.retain(|c| !matches!(c, Compared::Waiting));
-    for change in &wanted {
-        app.shelf.diffs.put(diff_key(change), Compared::Waiting);
-    }
-    app.shelf.version += 1;
-    out.push(Effect::Compare(wanted));
 }
 
 /// The ordinal that a person means by a number.

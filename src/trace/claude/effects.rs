@@ -4,12 +4,14 @@
 //! asked for, which is all there is for subagents whose results are told in short. Commands are not taken apart: what
 //! they change is not known from the transcript.
 //!
-//! The program that wrote these lines reads files with `\n` for `\r\n` and writes them back as they were, so contents
-//! told here of a file with `\r\n` have `\n`. Patches (`structuredPatch`) have tabs turned into spaces and are used
-//! only to count lines.
+//! The program is said to read files with `\n` for `\r\n` and to write them back as they were, so that contents told
+//! here of such a file would have `\n`; none was among the recordings that this was built from. Patches
+//! (`structuredPatch`) have tabs turned into spaces and are used only to count lines.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
+use memchr::memmem::Finder;
 use serde_json::value::RawValue;
 
 use super::line::{Attachment, Block, Content, Line};
@@ -19,10 +21,19 @@ use crate::trace::lenient::{Count, Flag, Link, Maybe, Objects, Text, lenient};
 
 /// Whether a line may say something about files: by bytes alone, so that hardly any line is read twice.
 pub fn has_effects(bytes: &[u8]) -> bool {
-    let has = |needle: &[u8]| memchr::memmem::find(bytes, needle).is_some();
-    has(b"\"filePath\"")
-        || (has(b"\"file_path\"") && (has(b"\"Write\"") || has(b"Edit\"")))
-        || has(b"\"notebook_path\"")
+    static NEEDLES: LazyLock<[Finder<'static>; 5]> = LazyLock::new(|| {
+        [
+            "\"filePath\"",
+            "\"notebook_path\"",
+            "\"file_path\"",
+            "\"Write\"",
+            "Edit\"",
+        ]
+        .map(Finder::new)
+    });
+    let [told, notebook, named, write, edit] = &*NEEDLES;
+    let has = |needle: &Finder<'_>| needle.find(bytes).is_some();
+    has(told) || has(notebook) || (has(named) && (has(write) || has(edit)))
 }
 
 /// Adds what `record` says about files.
@@ -398,6 +409,7 @@ fn with_line_end(one: Replacement, original: Option<&str>, removed: Option<u64>)
     let longer = format!("{}\n", one.old);
     let ends = one.old.matches('\n').count() as u64;
     let took = match (original, removed) {
+        (Some(text), Some(n)) if !one.all => text.contains(&longer) && n != ends,
         (Some(text), _) => text.contains(&longer),
         // Without the content, the number of lines tells: one text removed with its end is one line more.
         (None, Some(n)) if one.all => n > 0 && n % (ends + 1) == 0 && (ends == 0 || n % ends != 0),

@@ -120,7 +120,7 @@ impl<'o, 'a> Teller<'o, 'a> {
             "system" => self.system(line),
             "attachment" => {
                 if let Some(attachment) = line.attachment.0 {
-                    self.attachment(attachment);
+                    self.attachment(attachment, &line.cwd);
                 }
             }
             "progress" => {

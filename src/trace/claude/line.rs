@@ -7,7 +7,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::trace::lenient::{Count, Flag, Link, Maybe, Text, anything_else, expecting};
+use crate::trace::lenient::{Count, Flag, Link, Maybe, Objects, Text, anything_else, expecting};
 
 /// One line.
 #[derive(Debug, Clone, Default, serde::Deserialize)]
@@ -286,6 +286,20 @@ pub struct Args<'a> {
     pub skill: Text<'a>,
     #[serde(borrow)]
     pub subagent_type: Text<'a>,
+    #[serde(borrow)]
+    pub questions: Objects<Question<'a>>,
+    #[serde(borrow, rename = "taskId")]
+    pub task_id: Text<'a>,
+    #[serde(borrow)]
+    pub status: Text<'a>,
+}
+
+/// One question to the person.
+#[derive(Debug, Clone, Default, serde::Deserialize)]
+#[serde(default)]
+pub struct Question<'a> {
+    #[serde(borrow)]
+    pub question: Text<'a>,
 }
 
 /// What a message or a result holds.

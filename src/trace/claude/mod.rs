@@ -6,7 +6,11 @@
 
 mod effects;
 mod events;
+#[cfg(test)]
+mod fuzz_tests;
 mod line;
+#[cfg(test)]
+mod made_tests;
 mod notes;
 mod said;
 mod sides;
@@ -32,7 +36,7 @@ impl Format for Claude {
     fn about(&self) -> About {
         About {
             title: "Claude Code transcripts",
-            basis: "real recordings of 1.0.98 and 2.1.4 to 2.1.217; subagents' files and print mode from descriptions",
+            basis: "1.0.98 and 2.1.4 to 2.1.217; subagents' files and print mode from descriptions",
             real: true,
             gives: "prompts, thoughts, messages, calls with results, subagents, compactions, dead branches, tokens, \
                     file states",

@@ -72,15 +72,16 @@ impl<'a> Teller<'_, 'a> {
         }
     }
 
-    pub(super) fn attachment(&mut self, told: Attachment<'a>) {
+    pub(super) fn attachment(&mut self, told: Attachment<'a>, cwd: &str) {
         let kind = &*told.kind;
         match kind {
             "edited_text_file" | "edited_image_file" => {
-                let text = if told.snippet.is_empty() {
-                    told.filename.0
-                } else {
-                    format!("{}\n{}", &*told.filename, &*told.snippet).into()
-                };
+                let name = told
+                    .filename
+                    .strip_prefix(cwd)
+                    .and_then(|rest| rest.strip_prefix('/'))
+                    .unwrap_or(&told.filename);
+                let text = format!("{name}\n{}", &*told.snippet);
                 self.marker(MarkerKind::OutsideEdit, text);
             }
             "queued_command" => {

@@ -69,7 +69,11 @@ pub fn said(text: Cow<'_, str>) -> Said<'_> {
         };
         return Said::Marker(MarkerKind::Note, text);
     }
-    if CONTEXT.iter().any(|tag| start.starts_with(tag)) {
+    if let Some(tag) = CONTEXT.iter().find(|tag| start.starts_with(*tag)) {
+        let text = match inside(start, tag) {
+            Some(inner) => Cow::Owned(inner.to_owned()),
+            None => text,
+        };
         return Said::Marker(MarkerKind::Context, text);
     }
     Said::Prompt(text)
@@ -111,6 +115,14 @@ fn command(text: &str) -> Option<String> {
     } else {
         format!("{slash}{name} {args}")
     })
+}
+
+/// What a text that is one tag from end to end holds.
+fn inside<'t>(text: &'t str, open: &str) -> Option<&'t str> {
+    let name = open.strip_prefix('<')?;
+    let inner = text.trim_end().strip_prefix(open)?.strip_suffix(name)?;
+    let inner = inner.strip_suffix("</")?.trim();
+    (!inner.is_empty() && !inner.contains(open)).then_some(inner)
 }
 
 /// The text between a tag and its end.
@@ -156,6 +168,10 @@ mod tests {
         assert_eq!(
             kind("<local-command-stdout>bye</local-command-stdout>"),
             Some(MarkerKind::Context)
+        );
+        assert_eq!(
+            said(Cow::Borrowed("<bash-stdout>a\nb</bash-stdout>")),
+            Said::Marker(MarkerKind::Context, "a\nb".into())
         );
         assert_eq!(
             kind("[Request interrupted by user for tool use]"),

@@ -1,16 +1,22 @@
 //! The files of a session's subagents: `SESSION/subagents/agent-ID.jsonl` beside `SESSION.jsonl`, with a small
-//! `agent-ID.meta.json` each, and those of workflows one directory deeper.
+//! `agent-ID.meta.json` each, and those of workflows one directory deeper. Earlier versions put `agent-ID.jsonl` beside
+//! the sessions; whose they are is in their lines only.
 //!
 //! Nothing here fails: a directory that cannot be read has no files, a description that cannot be read says nothing.
 
 use std::io::Read as _;
 use std::path::Path;
 
+use memchr::memmem::Finder;
+
 use crate::trace::event::Side;
 use crate::trace::lenient::Text;
 
 /// As many files as a session may have here; more are left out.
 const MOST: usize = 10_000;
+
+/// How much of a file is searched for the session's name.
+const BEGINNING: u64 = 4 << 10;
 
 /// A description longer than this is none.
 const LONGEST: u64 = 64 << 10;
@@ -33,9 +39,13 @@ pub fn sides(main: &Path) -> Vec<Side> {
         return Vec::new();
     }
     let mut out = Vec::new();
-    gather(&below, &mut out);
+    gather(&below, &mut |_| true, &mut out);
+    if let (Some(dir), Some(session)) = (main.parent(), main.file_stem().and_then(|s| s.to_str())) {
+        let own = Finder::new(session);
+        gather(dir, &mut |path| own.find(&head(path)).is_some(), &mut out);
+    }
     for workflow in entries(&below.join("workflows")) {
-        gather(&workflow, &mut out);
+        gather(&workflow, &mut |_| true, &mut out);
     }
     out.sort_by(|a: &Side, b: &Side| a.path.cmp(&b.path));
     out
@@ -45,10 +55,21 @@ fn entries(dir: &Path) -> Vec<std::path::PathBuf> {
     let Ok(list) = std::fs::read_dir(dir) else {
         return Vec::new();
     };
-    list.flatten().map(|e| e.path()).take(MOST).collect()
+    list.flatten().map(|e| e.path()).collect()
 }
 
-fn gather(dir: &Path, out: &mut Vec<Side>) {
+/// The beginning of a file: its first line names its session.
+fn head(path: &Path) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if let Ok(file) = std::fs::File::open(path) {
+        // What cannot be read names no session.
+        let _ = file.take(BEGINNING).read_to_end(&mut bytes);
+    }
+    bytes
+}
+
+/// Adds the subagents' files in a directory that `belongs` takes.
+fn gather(dir: &Path, belongs: &mut dyn FnMut(&Path) -> bool, out: &mut Vec<Side>) {
     for path in entries(dir) {
         if out.len() >= MOST {
             return;
@@ -62,7 +83,7 @@ fn gather(dir: &Path, out: &mut Vec<Side>) {
             continue;
         };
         // A link may lead anywhere: only plain files are read.
-        if !path.symlink_metadata().is_ok_and(|m| m.is_file()) {
+        if !path.symlink_metadata().is_ok_and(|m| m.is_file()) || !belongs(&path) {
             continue;
         }
         let id = id.to_owned();

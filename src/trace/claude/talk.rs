@@ -349,47 +349,31 @@ fn kind(name: &str) -> Option<CallKind> {
 
 /// A line for people; `None` leaves it to the general rule.
 fn title<'a>(name: &str, args: &Args<'a>) -> Option<Cow<'a, str>> {
-    let order: [&Text<'a>; 10] = match name {
-        // For a search what is searched for tells more than where.
-        "Grep" | "Glob" => [
-            &args.pattern,
-            &args.path,
-            &args.command,
-            &args.file_path,
-            &args.notebook_path,
-            &args.query,
-            &args.url,
-            &args.description,
-            &args.subject,
-            &args.skill,
-        ],
-        "TaskCreate" => [
-            &args.subject,
-            &args.description,
-            &args.command,
-            &args.file_path,
-            &args.notebook_path,
-            &args.path,
-            &args.pattern,
-            &args.query,
-            &args.url,
-            &args.skill,
-        ],
-        _ => [
-            &args.command,
-            &args.file_path,
-            &args.notebook_path,
-            &args.path,
-            &args.pattern,
-            &args.query,
-            &args.url,
-            &args.description,
-            &args.subject,
-            &args.skill,
-        ],
+    if !args.task_id.is_empty() && !args.status.is_empty() {
+        return Some(format!("#{} {}", &*args.task_id, &*args.status).into());
+    }
+    // What tells most of these tools: for a search what is searched for, not where.
+    let first = match name {
+        "Grep" | "Glob" => &args.pattern,
+        "TaskCreate" => &args.subject,
+        _ => &args.command,
     };
-    order
-        .into_iter()
-        .find(|t| !t.trim().is_empty())
-        .map(|t| t.0.clone())
+    let question = args.questions.0.first().map(|q| &q.question);
+    [
+        first,
+        &args.command,
+        &args.file_path,
+        &args.notebook_path,
+        &args.path,
+        &args.pattern,
+        &args.query,
+        &args.url,
+        &args.description,
+        &args.subject,
+        &args.skill,
+    ]
+    .into_iter()
+    .chain(question)
+    .find(|t| !t.trim().is_empty())
+    .map(|t| t.0.clone())
 }

@@ -454,3 +454,133 @@ fn what_was_read() {
     assert_eq!(file("a\\nb", 1, 2, 9), part("a\nb\n", 1));
     assert_eq!(file("y\\nz", 8, 2, 9), part("y\nz", 8));
 }
+
+/// A file's content after an effect on `before`; `None` where that is not known.
+fn after(before: Option<&str>, what: &What) -> Option<String> {
+    match what {
+        What::Write(text) | What::Seen(text) => Some(text.clone()),
+        What::Replace(all) => {
+            let mut text = before?.to_owned();
+            for one in all {
+                assert!(text.contains(&one.old), "{:?}", one.old);
+                text = if one.all {
+                    text.replace(&one.old, &one.new)
+                } else {
+                    text.replacen(&one.old, &one.new, 1)
+                };
+            }
+            Some(text)
+        }
+        _ => None,
+    }
+}
+
+/// Each file-changing call of the recordings whose files' true contents are known, by git's ids of them.
+#[test]
+fn effects_are_what_happened() {
+    let Some(dir) = shared() else { return };
+    let id = |text: &str| {
+        crate::model::git_sha1(text.as_bytes())
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect::<String>()
+    };
+    let (mut exact, mut untold) = (0, 0);
+    for entry in std::fs::read_dir(dir.join("oracle")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let transcript = dir.join("claude-code").join(format!("{name}.jsonl"));
+        let Ok(bytes) = std::fs::read(transcript) else {
+            continue;
+        };
+        let oracle: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let mut told: BTreeMap<String, Vec<FileEffect>> = BTreeMap::new();
+        for object in objects(&bytes) {
+            for effect in effects(std::str::from_utf8(object).unwrap()) {
+                if effect.stage == Stage::Applied {
+                    told.entry(effect.call.clone()).or_default().push(effect);
+                }
+            }
+        }
+        for step in oracle["steps"].as_array().unwrap() {
+            let call = step["tool_use_id"].as_str().unwrap();
+            let [effect] = told[call].as_slice() else {
+                panic!("{name} {call}: not one effect")
+            };
+            assert!(effect.path.ends_with(step["path"].as_str().unwrap()));
+            let before = match &effect.before {
+                Before::Content(text) => {
+                    assert_eq!(step["before"], id(text), "{name} {call}");
+                    Some(text.as_str())
+                }
+                Before::Absent => None,
+                Before::NotTold => None,
+            };
+            match after(before, &effect.what) {
+                Some(text) => {
+                    // Outside of the repository the program adds to what the call asks for, and only the call was
+                    // looked at for the true contents.
+                    if step["check"] != "outside" && !step["after"].is_null() {
+                        assert_eq!(step["after"], id(&text), "{name} {call}");
+                    }
+                    exact += 1;
+                }
+                None => untold += 1,
+            }
+        }
+    }
+    println!("{exact} exact, {untold} without the content before");
+    assert!(exact >= 130, "{exact}");
+}
+
+#[test]
+fn side_files_of_a_session() {
+    let dir = tempfile::tempdir().unwrap();
+    let main = dir.path().join("0a1b.jsonl");
+    let below = dir.path().join("0a1b/subagents");
+    std::fs::create_dir_all(below.join("workflows/wf1")).unwrap();
+    let write = |name: &str, text: &str| std::fs::write(below.join(name), text).unwrap();
+    std::fs::write(&main, "").unwrap();
+    write("agent-a1.jsonl", "");
+    write(
+        "agent-a1.meta.json",
+        r#"{"agentType":"Explore","description":"d","toolUseId":"toolu_1"}"#,
+    );
+    write("agent-b2.jsonl", "");
+    write("agent-b2.meta.json", "[nonsense");
+    write("notes.txt", "");
+    write("workflows/wf1/agent-c3.jsonl", "");
+    write("workflows/wf1/journal.jsonl", "");
+    // As earlier versions did it; one of another session lies there too.
+    for (id, session) in [("d4", "0a1b"), ("e5", "ffff")] {
+        let line = format!(r#"{{"type":"user","sessionId":"{session}"}}"#);
+        std::fs::write(dir.path().join(format!("agent-{id}.jsonl")), line).unwrap();
+    }
+    let sides = Claude.sides(&main);
+    let told: Vec<_> = sides
+        .iter()
+        .map(|s| (s.thread.as_str(), s.call.as_deref(), s.agent.as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("a1", Some("toolu_1"), "Explore"),
+            ("b2", None, ""),
+            ("c3", None, ""),
+            ("d4", None, "")
+        ]
+    );
+    assert!(Claude.sides(&dir.path().join("other.jsonl")).is_empty());
+    assert!(Claude.is_recording(&main));
+    for side in &sides {
+        assert!(!Claude.is_recording(&side.path));
+    }
+    let home = Home {
+        dir: "/home/me".into(),
+        ..Home::default()
+    };
+    assert_eq!(
+        Claude.places(&home),
+        [Path::new("/home/me/.claude/projects")]
+    );
+}

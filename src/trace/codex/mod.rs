@@ -25,6 +25,7 @@ use serde::Deserialize;
 use super::event::{Body, Event, Facts, FileEffect, MarkerKind, Out, Record, State};
 use super::format::{About, Format, Head, Home};
 use super::raw::{self, Field, Teller};
+use crate::model::Time;
 
 /// The reader.
 pub struct Codex;
@@ -148,6 +149,7 @@ impl Format for Codex {
             Teller::new(out).unknown(raw::NOT_JSON);
             return;
         };
+        let time = raw::time(line.timestamp);
         let meta = (top == Top::Meta).then(|| raw::object::<Meta<'a>>(payload));
         let turn = (top == Top::Turn).then(|| raw::object::<Turn<'a>>(payload));
         if let Some(meta) = meta.as_ref().and_then(Option::as_ref) {
@@ -157,18 +159,18 @@ impl Format for Codex {
             if let Some(cwd) = raw::string(turn.cwd) {
                 state.cwd = cwd.into_owned();
             }
-            leave_copy(state, turn.turn_id, None);
+            leave_copy(state, turn.turn_id, None, time);
         }
         let note = (top == Top::Message).then(|| notes::Note::read(payload));
         if let Some(note) = note.as_ref().and_then(Option::as_ref) {
-            note.enter(state);
+            note.enter(state, time);
         }
         if raw::string(line.kind).as_deref() == Some("inter_agent_communication_metadata") {
             // Comes with the task that a subagent is given: what was copied lies before it.
             over(state);
         }
         let mut teller = Teller::new(out);
-        teller.common.time = raw::time(line.timestamp);
+        teller.common.time = time;
         place(&mut teller.common, state);
         let note = note.flatten();
         let answer = match &note {
@@ -252,17 +254,19 @@ fn place(event: &mut Event<'_>, state: &State) {
 }
 
 /// A turn begins: if it was begun later than this session, it is no copy.
-fn leave_copy(state: &mut State, turn: Field<'_>, started: Option<f64>) {
+fn leave_copy(state: &mut State, turn: Field<'_>, started: Option<f64>, told: Option<Time>) {
     if state.origin.as_deref().is_none_or(str::is_empty) {
         return;
     }
     let turn = raw::string(turn).unwrap_or_default();
+    let begun = started.map(|s| Time((s.clamp(0.0, 1e12) * 1e6) as i64));
     let later = match (uuid_time(&turn), uuid_time(&state.session)) {
         (Some(turn), Some(session)) => turn >= session,
-        // Where ids tell no time: the start, in seconds.
-        _ => match (started, state.start) {
-            (Some(at), Some(start)) => at >= (start.0 / 1_000_000) as f64,
-            _ => false,
+        // Where ids tell no time: when it began, in whole seconds, else when that was written.
+        _ => match (begun.or(told), state.start) {
+            (Some(at), Some(start)) => at.0 >= start.0 - start.0.rem_euclid(1_000_000),
+            // Better the other's words taken for this one's than this one's for the other's.
+            _ => true,
         },
     };
     if later {

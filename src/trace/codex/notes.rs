@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::ends::{command, patch, tool};
 use super::{edits, leave_copy};
+use crate::model::Time;
 use crate::trace::event::{Body, Ending, Facts, MarkerKind, Outcome, State, Usage};
 use crate::trace::raw::{self, Field, Teller};
 
@@ -109,12 +110,12 @@ impl<'a> Note<'a> {
     }
 
     /// What it changes for the records that follow.
-    pub(super) fn enter(&self, state: &mut State) {
+    pub(super) fn enter(&self, state: &mut State, time: Option<Time>) {
         if matches!(
             raw::string(self.kind).as_deref(),
             Some("task_started" | "turn_started")
         ) {
-            leave_copy(state, self.turn_id, raw::number(self.started_at));
+            leave_copy(state, self.turn_id, raw::number(self.started_at), time);
             state.turn = raw::owned(self.turn_id);
         }
     }

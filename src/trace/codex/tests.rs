@@ -433,9 +433,9 @@ fn scripts_of_code_mode_are_named_and_their_parts_are_calls() {
         all,
         [
             ("M a.rs", Status::Ok),
-            ("M /w/a.rs", Status::Ok),
+            ("M a.rs", Status::Ok),
             ("ls A", Status::Error),
-            ("M /w/a.rs", Status::Error),
+            ("M a.rs", Status::Error),
         ]
     );
     assert_eq!(run.index.entries[0].paths.to_vec(), [Box::from("a.rs")]);
@@ -528,6 +528,37 @@ fn the_copied_conversation_ends_where_the_own_one_begins() {
     assert_eq!(run.effects.len(), 1);
     assert_eq!(run.effects[0].call, "c2");
     assert_eq!(run.index.sessions[0].parent, run.index.sessions[1].id);
+}
+
+#[test]
+fn ids_that_tell_no_time_do_not_hide_the_own_conversation() {
+    let mut child = meta("mine");
+    child.1["timestamp"] = json!("2026-03-01T10:00:04Z");
+    let turn =
+        |started: i64| note(json!({"type": "task_started", "turn_id": "1", "started_at": started}));
+    let start = Time::parse("2026-03-01T10:00:04Z").unwrap().0 / 1_000_000;
+    // By the turn's own start; the times of the lines say nothing when a copy was written anew.
+    let by_start = run(&rollout(&[
+        child.clone(),
+        meta("theirs"),
+        turn(start - 100),
+        user("theirs"),
+        turn(start),
+        user("ours"),
+    ]));
+    // By the lines' times.
+    let by_line = run(&rollout(&[
+        child,
+        meta("theirs"),
+        ("turn_context", json!({"model": "m"})),
+        user("theirs"),
+        ("turn_context", json!({"model": "m"})),
+        user("ours"),
+    ]));
+    for run in [by_start, by_line] {
+        let threads: Vec<u16> = run.index.entries.iter().map(|e| e.thread).collect();
+        assert_eq!(threads, [1, 0], "{:?}", titles(&run));
+    }
 }
 
 #[test]
@@ -647,7 +678,8 @@ proptest! {
     #[test]
     fn arbitrary_bytes_do_no_harm(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
         run(&bytes);
-        Codex.sniff(&Head { bytes: &bytes, whole: true, lines: &[], name: "x" });
+        let lines = [json!({"type": "session_meta"}), json!([1]), json!({"payload": {"type": 1}, "type": "event_msg"})];
+        Codex.sniff(&Head { bytes: &bytes, whole: true, lines: &lines, name: "x" });
     }
 
     #[test]
@@ -666,4 +698,60 @@ proptest! {
         }
         run(&bytes);
     }
+}
+
+#[test]
+fn a_rollout_with_everything() {
+    let path = "tests/recordings/codex/rollout-2026-04-11T20-16-20-019d7e30-2f7a-7f60-a942-c59ab0be98d9.jsonl";
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    assert!(Codex.is_recording(&path));
+    let run = run(&std::fs::read(path).unwrap());
+    let own: Vec<String> = run
+        .index
+        .entries
+        .iter()
+        .filter(|e| e.thread == 0)
+        .map(|e| {
+            let dead = if e.dead { "dead " } else { "" };
+            let status = format!("{:?}", e.status).to_lowercase().replace("none", "");
+            format!("{dead}{:?} {status} {}", e.kind, e.title).replace("  ", " ")
+        })
+        .collect();
+    assert_eq!(
+        own,
+        [
+            "Marker fork: goes on from session 019d7d08-46c9-7f73-affe-4e6ca9852d56",
+            "Marker context: <environment_context>",
+            "Prompt Write the greeting and test it.",
+            "Thought **Planning the greeting**",
+            "Message I’ll add the file and run it.",
+            "Call ok ls -a",
+            "Call ok A hello.py",
+            "Call ok A hello.py",
+            "Call ok M hello.py -> greet.py",
+            "Call error python greet.py --loud",
+            "Call ok python argparse flag",
+            "Message The greeting is there; the flag is not.",
+            "dead Prompt Add the flag.",
+            "dead Marker interrupt: interrupted",
+            "Marker rewind: 1 turn was taken back",
+            "Marker compaction: The greeting was written.",
+            "Marker model: gpt-5.5 instead of gpt-5.4",
+            "Prompt Leave it.",
+            "Message Left as it is.",
+            "Unknown brand_new (not understood)",
+        ]
+    );
+    // Those of the other session do not count; the one that moves is told twice, asked for and done.
+    let files: Vec<(&str, Stage)> = run.effects.iter().map(|e| (&*e.path, e.stage)).collect();
+    assert_eq!(
+        files,
+        [
+            ("/w/hello/hello.py", Stage::Applied),
+            ("hello.py", Stage::Declared),
+            ("/w/hello/hello.py", Stage::Applied),
+        ]
+    );
+    let sum: u64 = run.index.answers.iter().map(|a| a.usage.input).sum();
+    assert_eq!(sum, 4 * 60);
 }

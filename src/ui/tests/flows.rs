@@ -87,6 +87,7 @@ fn busy() -> World {
     if let Some(row) = w.rows.last_mut() {
         row.talk.dead = true;
     }
+    w.bash("seq 20000", 0, &"12345\n".repeat(20_000), 0.1);
     w
 }
 
@@ -104,6 +105,10 @@ async fn every_binding_does_something() {
         (Context::State, "9Gma14G/a<enter>14G3"),
         (Context::State, "9Gma14G/a<enter>36G3<pause>]f"),
         (Context::Dialog, "9Gr"),
+        (Context::Timeline, "41G"),
+        (Context::Detail, "41G<enter>"),
+        (Context::Raw, "9Gma14G/e<enter>9Gz!"),
+        (Context::Raw, "9Gma14G/e<enter>41Gz!jjjll"),
         (Context::Help, "9G?jj"),
         (Context::List, "jj/a<enter>"),
     ];
@@ -154,7 +159,7 @@ async fn every_binding_does_something() {
 
 #[tokio::test]
 async fn every_key_in_the_footer_works() {
-    for keys in ["", "9G", "9G<enter>", "9Gd", "9G3", "9G?", "9Gr"] {
+    for keys in ["", "9G", "9G<enter>", "9Gd", "9G3", "9G?", "9Gr", "9Gz!"] {
         let mut stage = Stage::open(live(), 200, 30).await;
         stage.keys(keys).await.pause().await;
         let context = stage.app.context();

@@ -1,7 +1,7 @@
 //! A recording of an agent with subagents, answers of several steps, branches that were left, long texts and images.
 
 use crate::engine::api::Notice;
-use crate::model::{CallKind, StepKind, Time};
+use crate::model::{CallKind, Ordinal, StepKind, Time};
 use crate::ui::msg::Msg;
 
 use super::script::World;
@@ -82,6 +82,22 @@ pub(super) fn recorded() -> World {
     w.marker("rewind: to step 19", "");
     w.prompt("Write it down in the code.");
     w.edit("src/auth/token.rs", "fn is", "/// Both in seconds.\nfn is");
+    // 150 KB, of which some is not ASCII, and an image at its end.
+    let mut long: String = (0..3000)
+        .map(|n| format!("{n:05} the quick brown fox jumps over äöü\n"))
+        .collect();
+    long.push_str("<image 412 KB image/png>\n");
+    w.bash("cat everything", 0, &long, 1.0);
+    w.step(
+        StepKind::Call,
+        CallKind::Read,
+        "Read",
+        "shot.png",
+        "{\"file_path\":\"shot.png\"}",
+        Some("<image 412 KB image/png>\nAn image of the login form."),
+        None,
+        0.1,
+    );
     let details: Vec<_> = w.rows.iter().map(|r| (r.ordinal, r.clone())).collect();
     for (at, row) in details {
         if let Some(detail) = w.details.get_mut(&at) {
@@ -171,7 +187,7 @@ async fn left_branches_are_hidden_until_asked_for() {
         "{}",
         stage.screen()
     );
-    stage.keys("kkk").await;
+    stage.keys("kkkkk").await;
     assert_eq!(stage.focus_at(), "12", "past the branch");
     stage.keys("zd").await;
     assert_screen("recorded_dead", &stage.screen());
@@ -183,6 +199,47 @@ async fn left_branches_are_hidden_until_asked_for() {
     stage.keys("14G").await;
     assert_eq!(stage.focus_at(), "14");
     assert!(stage.app.folds.dead);
+}
+
+#[tokio::test]
+async fn a_long_result_is_read_part_by_part() {
+    let mut stage = after("18G<enter>G").await;
+    assert_screen("recorded_long", &stage.screen());
+    assert!(stage.screen().contains("more: zo"), "{}", stage.screen());
+    let lines = stage.app.detail.doc.lines.len();
+    stage.keys("zo").await;
+    assert!(stage.app.detail.doc.lines.len() > lines + 1000);
+    stage.keys("<enter>G").await;
+    let screen = stage.screen();
+    assert!(
+        screen.contains("02999 the quick brown fox jumps"),
+        "{screen}"
+    );
+    assert!(screen.contains("<image 412 KB image/png>"));
+    stage.keys("zo").await;
+    assert!(stage.screen().contains("all of it is shown"));
+    // All at once, and seen from the list, too.
+    let mut stage = after("18G9zo").await;
+    assert!(stage.app.detail.doc.more.is_empty());
+    stage.keys("k").await;
+    assert_eq!(stage.focus_at(), "17");
+}
+
+#[tokio::test]
+async fn the_raw_record_is_shown() {
+    let mut stage = after("9Gz!").await;
+    assert_screen("recorded_raw", &stage.screen());
+    stage.keys("/cached<enter>").await;
+    assert!(!stage.screen().contains("not found"));
+    stage.keys("s").await;
+    assert!(stage.screen().contains("record of step 10"));
+    stage.resize(44, 9).await.keys("jjjl").await;
+    stage.resize(100, 30).await.keys("<esc>").await;
+    assert!(stage.app.view.is_none());
+    stage.keys(":raw<enter>").await;
+    assert!(stage.screen().contains("record of step 10"));
+    stage.keys("q").await;
+    assert!(stage.app.view.is_none() && !stage.quit);
 }
 
 #[tokio::test]
@@ -232,6 +289,82 @@ async fn rows_come_in_any_order() {
     }
     stage.keys("ggG").await;
     assert_eq!(stage.screen(), whole);
+}
+
+/// Many rows: turns of fifty steps, of which every tenth is a subagent of thirty.
+fn many(rows: usize) -> Vec<crate::engine::api::Row> {
+    let base = recorded().rows;
+    let (prompt, call, own) = (&base[1], &base[4], &base[5]);
+    let mut out = Vec::with_capacity(rows);
+    let (mut major, mut turn, mut thread) = (0, 0, 0);
+    while out.len() < rows {
+        major += 1;
+        let mut row = if major % 50 == 1 {
+            turn += 1;
+            prompt.clone()
+        } else if major % 10 == 0 {
+            thread += 1;
+            own.clone()
+        } else {
+            call.clone()
+        };
+        row.ordinal = Ordinal { major, minor: 0 };
+        row.turn = turn;
+        row.step.0[..8].copy_from_slice(&major.to_le_bytes());
+        row.talk.dead = major % 97 == 0;
+        let started = row.talk.child.is_some();
+        row.talk.child = started.then_some(thread);
+        out.push(row);
+        if started {
+            for minor in 1..=30 {
+                let mut row = call.clone();
+                row.ordinal = Ordinal { major, minor };
+                row.turn = turn;
+                row.step.0[..8].copy_from_slice(&major.to_le_bytes());
+                row.step.0[8..12].copy_from_slice(&minor.to_le_bytes());
+                row.talk.thread = thread;
+                row.talk.depth = 1;
+                out.push(row);
+            }
+        }
+    }
+    out
+}
+
+#[tokio::test]
+async fn folds_are_quick_among_very_many_rows() {
+    let rows = many(60_000);
+    let mut w = recorded();
+    w.live = true;
+    let mut stage = Stage::open(w, 100, 30).await;
+    stage.app.rows = Default::default();
+    stage.app.folds = Default::default();
+    stage.app.folds.one_source = true;
+    for burst in rows.chunks(512) {
+        for row in burst {
+            let msg = Msg::Notice(Notice::Row(Box::new(row.clone())));
+            let _ = crate::ui::update::apply(&mut stage.app, msg);
+        }
+        let _ = crate::ui::update::finish(&mut stage.app);
+        let _ = stage.buffer();
+    }
+    let mut slowest = std::time::Duration::ZERO;
+    for keys in [
+        "G", "k", "gg", "j", "100G", "za", "s", "o", "za", "zm", "j", "za", "zr", "zd", "j", "zd",
+        "zt", "k", "zt", "]e", "50000G", "l", "h", "<pgdn>",
+    ] {
+        for key in super::stage::parse(keys) {
+            let start = std::time::Instant::now();
+            stage.take(Msg::Key(key));
+            let _ = stage.buffer();
+            slowest = slowest.max(start.elapsed());
+        }
+    }
+    // 16 ms is the aim; this build is not optimised, and runs beside others.
+    assert!(
+        slowest < std::time::Duration::from_millis(800),
+        "{slowest:?}"
+    );
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use tokio::sync::mpsc;
 
 use crate::engine::api::{
     ApiError, BlobPart, ChangeOp, EngineStatus, EntryInfo, ErrorCode, LiveSession, Notice,
-    RecordingInfo, Request, Resolved, Response, RollbackReport, Rows, ScanStatus,
+    RawRecord, RecordingInfo, Request, Resolved, Response, RollbackReport, Rows, ScanStatus,
 };
 use crate::engine::source::{Answer, Source};
 use crate::model::{CommitId, OpId, OpKind, Ordinal, RepoPath, Session, Time, TreeId};
@@ -68,6 +68,7 @@ impl World {
             start: Time(NOON),
             end: None,
             exit_code: None,
+            imported: false,
         };
         EngineStatus {
             project: format!("/home/ada/{}", self.name),
@@ -216,6 +217,26 @@ impl World {
                     .ok_or_else(|| none("such step"))?;
                 self.label(at, &name);
                 Response::Done(String::new())
+            }
+            Request::Raw { id } => {
+                let row = self.rows.iter().find(|r| r.step == id);
+                let row = row.ok_or_else(|| none("such step"))?;
+                let line = serde_json::json!({
+                    "type": "assistant",
+                    "uuid": row.ordinal.to_string(),
+                    "message": { "role": "assistant", "content": [{ "type": "text", "text": row.title }] },
+                    "usage": { "output_tokens": 12, "cached": null, "details": {} },
+                });
+                let bytes = line.to_string().into_bytes();
+                Response::Raw(vec![RawRecord {
+                    source: crate::model::Source {
+                        file: "/home/ada/.claude/projects/-home-ada/7.jsonl".to_owned(),
+                        blob: None,
+                        offset: 81_234,
+                        len: bytes.len() as u64,
+                    },
+                    bytes,
+                }])
             }
             Request::Recordings { skip, limit } => Response::Recordings {
                 total: self.recordings.len(),

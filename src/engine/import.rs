@@ -1,0 +1,307 @@
+//! Takes a recording into a project's store for good: its files as they are, its steps with their texts, its states.
+//!
+//! Nothing of the workspace and of the project's own branches changes: the states get a branch of their own, and the steps
+//! come after those that are there, under numbers that keep their order. Taking the same recording again brings what it
+//! has grown by; what was there keeps its number. Ids are those that the recording has when it is only looked at.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs::File;
+use std::path::Path;
+
+use crate::diff::tree;
+use crate::model::{
+    BlobId, CommitId, Kind, OpKind, Ordinal, RefChange, RefTarget, Session, SessionId, Step, Time,
+    Tree, TreeId,
+};
+use crate::store::{NewCommit, NewOperation, Publication, Store};
+use crate::trace::recording::{Recording, Which};
+
+use super::api::{ApiError, ErrorCode, Imported};
+use super::core::{Core, Failure};
+use super::recorded::{Recorded, failed};
+use super::shelf::{self, Opening};
+
+/// Steps that are made durable together.
+const TOGETHER: usize = 500;
+/// Commits that are read together.
+const PAGE: usize = 1_000;
+
+impl Core {
+    /// Imports the recording at `path`.
+    pub(super) fn import(&self, path: &str, how: &Opening) -> Result<Imported, ApiError> {
+        let recorded = shelf::open_recording(Path::new(path), how)?;
+        recorded.wait_whole()?;
+        let _turn = self.emit_turn();
+        let imported = self.take_over(&recorded)?;
+        self.tell_all();
+        Ok(imported)
+    }
+
+    fn take_over(&self, recorded: &Recorded) -> Result<Imported, ApiError> {
+        let recording = recorded.recording();
+        let files = self.keep_files(&recording)?;
+        let sessions = recorded.sessions();
+        for session in &sessions {
+            self.keep_session(session)?;
+        }
+        let steps = self.keep_steps(&recording, &files)?;
+        let (commits, head) = self.keep_commits(&recorded.store)?;
+        let branch = branch_name(sessions.first(), &recording.with(|i| i.format.clone()));
+        if let Some(head) = head {
+            self.keep_branch(&branch, head, path_of(&recording))?;
+        }
+        self.store.sync().map_err(Failure::from)?;
+        Ok(Imported {
+            sessions: sessions.into_iter().map(|s| s.native).collect(),
+            branch,
+            steps,
+            commits,
+        })
+    }
+
+    /// The recording's files, byte for byte.
+    fn keep_files(&self, recording: &Recording) -> Result<Vec<(String, BlobId)>, ApiError> {
+        let marks = recording.with(|index| index.files.clone());
+        let mut kept = Vec::new();
+        for mark in marks {
+            let mut file = File::open(&mark.path).map_err(|e| {
+                ApiError::new(
+                    ErrorCode::Failed,
+                    format!(
+                        "cannot read {}: {e}",
+                        crate::model::neutral(mark.path.as_bytes())
+                    ),
+                )
+            })?;
+            let (blob, _) = self
+                .store
+                .put_blob_from(&mut file, mark.size)
+                .map_err(Failure::from)?;
+            kept.push((mark.path, blob));
+        }
+        Ok(kept)
+    }
+
+    fn keep_session(&self, session: &Session) -> Result<(), ApiError> {
+        let known = self.store.session(session.id).map_err(Failure::from)?;
+        // One that was run here stays what it is: only what was recorded elsewhere is an import.
+        if known.as_ref().is_some_and(|s| !s.imported) {
+            return Ok(());
+        }
+        let session = Session {
+            imported: true,
+            ..session.clone()
+        };
+        self.store.put_session(&session).map_err(Failure::from)?;
+        Ok(())
+    }
+
+    fn keep_steps(
+        &self,
+        recording: &Recording,
+        files: &[(String, BlobId)],
+    ) -> Result<u64, ApiError> {
+        let blobs: HashMap<&str, BlobId> = files
+            .iter()
+            .map(|(path, blob)| (path.as_str(), *blob))
+            .collect();
+        let places: Vec<u32> = recording.with(|index| index.after(None).collect());
+        // A whole number of the recording gets a whole number here, however many lie behind it.
+        let mut majors: BTreeMap<u64, u64> = BTreeMap::new();
+        let mut batch = Vec::with_capacity(TOGETHER);
+        let mut fresh = 0;
+        for at in places {
+            let Some(mut step) = recording.step(at) else {
+                continue;
+            };
+            let theirs = step.ordinal;
+            match self.store.step(step.id).map_err(Failure::from)? {
+                Some(known) => {
+                    step.ordinal = known.ordinal;
+                    majors.entry(theirs.major).or_insert(known.ordinal.major);
+                }
+                None => {
+                    fresh += 1;
+                    step.ordinal = self.ordinal(theirs, &mut majors)?;
+                }
+            }
+            for source in &mut step.sources {
+                source.blob = blobs.get(source.file.as_str()).copied();
+            }
+            step.body = self.keep_text(recording, at, Which::Body)?;
+            step.output = self.keep_text(recording, at, Which::Output)?;
+            batch.push(step);
+            if batch.len() == TOGETHER {
+                self.publish_steps(std::mem::take(&mut batch))?;
+            }
+        }
+        self.publish_steps(batch)?;
+        Ok(fresh)
+    }
+
+    fn ordinal(
+        &self,
+        theirs: Ordinal,
+        majors: &mut BTreeMap<u64, u64>,
+    ) -> Result<Ordinal, ApiError> {
+        if theirs.minor == 0 || !majors.contains_key(&theirs.major) {
+            majors
+                .entry(theirs.major)
+                .or_insert_with(|| self.timeline.number(None).major);
+        }
+        let major = majors.get(&theirs.major).copied().unwrap_or_default();
+        let mut ours = Ordinal {
+            major,
+            minor: theirs.minor,
+        };
+        // A recording that has grown may have put something else in that place meanwhile.
+        while self
+            .store
+            .step_by_ordinal(ours)
+            .map_err(Failure::from)?
+            .is_some()
+        {
+            ours.minor += 1;
+        }
+        Ok(ours)
+    }
+
+    fn keep_text(
+        &self,
+        recording: &Recording,
+        at: u32,
+        which: Which,
+    ) -> Result<Option<BlobId>, ApiError> {
+        let text = recording.text(at, which).map_err(failed)?;
+        Ok(text
+            .map(|t| self.store.put_blob(t.as_bytes()))
+            .transpose()
+            .map_err(Failure::from)?)
+    }
+
+    fn publish_steps(&self, steps: Vec<Step>) -> Result<(), ApiError> {
+        if !steps.is_empty() {
+            self.store
+                .publish(Publication {
+                    steps,
+                    ..Publication::default()
+                })
+                .map_err(Failure::from)?;
+        }
+        Ok(())
+    }
+
+    /// The states, with the ids that they have. Gives how many are new, and the newest.
+    fn keep_commits(&self, from: &Store) -> Result<(u64, Option<CommitId>), Failure> {
+        let mut nodes = Vec::new();
+        let mut before = None;
+        loop {
+            let page = from.commits(before, PAGE)?;
+            let Some(last) = page.last() else { break };
+            before = Some(last.seq);
+            nodes.extend(page);
+        }
+        let head = nodes.first().map(|n| n.id);
+        let mut copied = HashSet::new();
+        let mut fresh = 0;
+        for batch in nodes.into_iter().rev().collect::<Vec<_>>().chunks(TOGETHER) {
+            let mut publication = Publication::default();
+            let mut stats = Vec::new();
+            for node in batch {
+                if self.store.commit_node(node.id).is_ok() {
+                    continue;
+                }
+                fresh += 1;
+                self.copy_tree(from, node.commit.tree, &mut copied)?;
+                let parent = match node.commit.parents.first() {
+                    Some(parent) => from.commit(*parent)?.tree,
+                    None => from.empty_tree(),
+                };
+                let paths = tree::trees(from, parent, node.commit.tree, &[])?
+                    .into_iter()
+                    .map(|c| (c.path, c.after))
+                    .collect();
+                publication.commits.push(NewCommit {
+                    commit: (*node.commit).clone(),
+                    attrs: Vec::new(),
+                    paths,
+                });
+                publication.links.extend(from.link_of_commit(node.id)?);
+                stats.extend(from.stats(node.id)?.map(|s| (node.id, s)));
+            }
+            self.store.publish(publication)?;
+            for (id, stats) in stats {
+                self.store.put_stats(id, &stats)?;
+            }
+        }
+        Ok((fresh, head))
+    }
+
+    fn copy_tree(
+        &self,
+        from: &Store,
+        id: TreeId,
+        copied: &mut HashSet<TreeId>,
+    ) -> Result<(), Failure> {
+        if !copied.insert(id) {
+            return Ok(());
+        }
+        let tree: std::sync::Arc<Tree> = from.tree(id)?;
+        for entry in &tree.entries {
+            match &entry.kind {
+                Kind::Dir(below) => self.copy_tree(from, *below, copied)?,
+                Kind::File { blob, .. } => {
+                    self.store.put_blob(&from.blob(*blob)?)?;
+                }
+                _ => {}
+            }
+        }
+        self.store.put_tree(&tree)?;
+        Ok(())
+    }
+
+    fn keep_branch(&self, branch: &str, head: CommitId, path: String) -> Result<(), Failure> {
+        let name = format!("branch/{branch}");
+        let before = self.store.get_ref(&name)?;
+        let after = Some(RefTarget::Commit(head));
+        if before == after {
+            return Ok(());
+        }
+        let published = self.store.publish(Publication {
+            operation: Some(NewOperation {
+                kind: OpKind::Import,
+                description: format!("import of {path}"),
+                refs: vec![RefChange {
+                    name,
+                    before,
+                    after,
+                }],
+                target: None,
+                workspace: None,
+                time: Time::now(),
+            }),
+            ..Publication::default()
+        })?;
+        if let Some((seq, id)) = published.operation {
+            self.tell_operation(seq, id);
+        }
+        Ok(())
+    }
+}
+
+fn path_of(recording: &Recording) -> String {
+    crate::model::neutral(recording.path().as_os_str().as_encoded_bytes())
+}
+
+/// `imported/claude-31b1be44`.
+fn branch_name(session: Option<&Session>, format: &str) -> String {
+    let native = session.map_or("", |s| s.native.as_str());
+    let id = session.map_or(SessionId([0; 32]), |s| s.id);
+    let short: String = native
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .take(8)
+        .collect();
+    let short = if short.len() < 8 { id.short() } else { short };
+    format!("imported/{format}-{short}")
+}
