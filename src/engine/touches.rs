@@ -576,7 +576,7 @@ mod tests {
         let before = Time::now();
         let strangers = || {
             log.since
-                .store(Time::now().0 + 1_000_000, Ordering::Release)
+                .store(Time::now().0 + 1_000_000, Ordering::Release);
         };
         let mut child = std::process::Command::new("sh")
             .args(["-c", "sleep 5; true 'a b'"])
