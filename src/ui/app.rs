@@ -191,6 +191,8 @@ pub(crate) struct App {
     pub shelf: Shelf,
     pub detail: DocPane,
     pub changes: DocPane,
+    /// The recording has grown since it was read.
+    pub grows: bool,
     /// This was opened from a list, to which the person can go back.
     pub back: bool,
 }
@@ -236,6 +238,7 @@ impl App {
             },
             detail: DocPane::default(),
             changes: DocPane::default(),
+            grows: false,
             back: false,
         }
     }
@@ -268,9 +271,9 @@ impl App {
         }
     }
 
-    /// Whether an engine is there, so that things go on.
+    /// Whether an engine is there, so that things go on; or a recording that has grown under our eyes.
     pub(crate) fn live(&self) -> bool {
-        self.link == Link::Open { live: true }
+        self.link == Link::Open { live: true } && (!self.recording() || self.grows)
     }
 
     /// Whether this is a recording that lies in its own file, not a project.
@@ -321,7 +324,9 @@ impl App {
 
     /// The step whose state is on disk.
     pub(crate) fn workspace(&self) -> Option<Ordinal> {
-        self.status.as_ref()?.workspace
+        // A recording's states are not on disk.
+        let status = self.status.as_ref().filter(|_| !self.recording());
+        status?.workspace
     }
 
     /// How many rows the list has.

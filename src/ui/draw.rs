@@ -178,10 +178,19 @@ fn mode(app: &App) -> Vec<Span<'static>> {
         Link::Connecting => vec![span("connecting".to_owned(), Token::Dim)],
         Link::Failed(_) => vec![span("not connected".to_owned(), Token::Bad)],
         Link::Gone => vec![span("ENGINE GONE".to_owned(), Token::Bad)],
-        Link::Open { live: false } => vec![span("REPLAY".to_owned(), Token::Replay)],
-        Link::Open { live: true } => {
+        Link::Open { live: true } if app.recording() && !read(app) => {
+            // Per cent, in this case.
+            let files = app.status.as_ref().map_or(0, |s| s.scan.files);
+            let word = match files {
+                n @ 1..=100 => format!("READING {n} %"),
+                _ => "READING".to_owned(),
+            };
+            vec![span(word, Token::Replay)]
+        }
+        Link::Open { .. } if !app.live() => vec![span("REPLAY".to_owned(), Token::Replay)],
+        Link::Open { .. } => {
             let (word, token) = if app.recording() {
-                recording_mode(app)
+                (format!("FOLLOWING {dot}"), Token::Live)
             } else if app.frozen() {
                 ("FROZEN".to_owned(), Token::Warn)
             } else if app.agent_runs() {
@@ -209,18 +218,9 @@ fn mode(app: &App) -> Vec<Span<'static>> {
     }
 }
 
-/// A recording that is being read says how far; one that grows is followed.
-fn recording_mode(app: &App) -> (String, Token) {
-    let scan = app.status.as_ref().map(|s| s.scan).unwrap_or_default();
-    if scan.done {
-        return (format!("FOLLOWING {}", app.look.glyphs.live), Token::Live);
-    }
-    // Per cent, in this case.
-    let word = match scan.files {
-        n @ 1..=100 => format!("READING {n} %"),
-        _ => "READING".to_owned(),
-    };
-    (word, Token::Replay)
+/// Whether the whole recording has been read.
+fn read(app: &App) -> bool {
+    app.status.as_ref().is_some_and(|s| s.scan.done)
 }
 
 /// The whole run in one line: bars of changed lines, failures, labels, and where the focus is.

@@ -137,6 +137,17 @@ impl Folds {
         }
     }
 
+    /// All rows are no more, and others come.
+    pub(crate) fn restart(&mut self) {
+        *self = Self {
+            all: self.all,
+            no_thoughts: self.no_thoughts,
+            dead: self.dead,
+            one_source: self.one_source,
+            ..Self::default()
+        };
+    }
+
     /// A row is no more.
     pub(crate) fn forget(&mut self, row: &Row) {
         self.dead_rows = self.dead_rows.saturating_sub(usize::from(row.talk.dead));

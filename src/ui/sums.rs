@@ -48,6 +48,7 @@ impl Sum {
 #[derive(Debug, Default)]
 pub(crate) struct Sums {
     blocks: Vec<Sum>,
+    all: Sum,
 }
 
 impl Sums {
@@ -64,12 +65,26 @@ impl Sums {
                 block.add(Sum::of(row));
             }
         }
+        self.all = Sum::default();
+        for block in &self.blocks {
+            self.all.add(*block);
+        }
     }
 
     /// Adds each part of the rows, which begin at place `start` of `len`, to its cell.
     pub(crate) fn spread(&self, rows: &[Row], start: usize, len: usize, out: &mut [Sum]) {
         let cells = out.len();
         let cell_of = |at: usize| at * cells / len.max(1);
+        let ends = (
+            cell_of(start),
+            cell_of(start + rows.len().saturating_sub(1)),
+        );
+        if ends.0 == ends.1 {
+            if let Some(cell) = out.get_mut(ends.0) {
+                cell.add(self.all);
+            }
+            return;
+        }
         for (n, block) in self.blocks.iter().enumerate() {
             let (from, to) = (n * BLOCK, rows.len().min((n + 1) * BLOCK));
             let (first, last) = (cell_of(start + from), cell_of(start + to.saturating_sub(1)));

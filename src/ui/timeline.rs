@@ -21,7 +21,7 @@ use super::words;
 const KIND: usize = 7;
 
 /// Least width of a list that says what answers cost.
-const COST_FROM: usize = 48;
+const COST_FROM: usize = 52;
 
 /// How far in subagents are drawn.
 const DEEPEST: usize = 6;

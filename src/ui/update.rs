@@ -54,6 +54,7 @@ pub(crate) fn apply(app: &mut App, msg: Msg) -> Vec<Effect> {
             if app.recording() {
                 // It has been read to its end, and nobody writes to it.
                 app.link = Link::Open { live: false };
+                app.grows = false;
             } else if app.live() && !matches!(app.view, Some(View::List(_))) {
                 app.link = Link::Gone;
                 let text = "the engine has ended: what is here can still be read".to_owned();
@@ -138,6 +139,12 @@ fn notice_came(app: &mut App, notice: Notice, out: &mut Vec<Effect>) {
             if app.loading.busy {
                 app.loading.noticed.insert(row.ordinal);
             }
+            if app.recording()
+                && !app.loading.busy
+                && app.status.as_ref().is_some_and(|s| s.scan.done)
+            {
+                app.grows = true;
+            }
             if app.shelf.details.peek(&row.step).is_some() {
                 app.shelf.stale.insert(row.step);
             }
@@ -193,6 +200,12 @@ fn take_status(app: &mut App, status: Box<EngineStatus>, out: &mut Vec<Effect>) 
 /// Asks for all rows, the newest first.
 fn load(app: &mut App, out: &mut Vec<Effect>) {
     let last = app.status.as_ref().and_then(|s| s.last);
+    if app.recording() && app.rows.last().map(|r| r.ordinal) > last {
+        // Its file was replaced by a shorter one: what is here is of the old one.
+        app.rows = super::rows::Rows::default();
+        app.lanes = super::lanes::Lanes::default();
+        app.folds.restart();
+    }
     let after = last
         .map(|l| l.major.saturating_sub(PAGE as u64))
         .filter(|major| *major > 0)

@@ -30,7 +30,7 @@ pub(crate) fn kind(row: &Row) -> String {
 
 /// The word that a marker's line begins with, and the rest of it.
 pub(crate) fn marker(title: &str) -> Option<(&str, &str)> {
-    const WORDS: [&str; 10] = [
+    const WORDS: [&str; 11] = [
         "compaction",
         "rewind",
         "fork",
@@ -41,6 +41,7 @@ pub(crate) fn marker(title: &str) -> Option<(&str, &str)> {
         "outside-edit",
         "session",
         "context",
+        "note",
     ];
     let (word, rest) = title.split_once(':').unwrap_or((title, ""));
     let word = WORDS.iter().find(|w| **w == word)?;

@@ -7,6 +7,8 @@ use crate::model::{CallKind, Status, StepKind};
 use crate::ui::action::TABLE;
 use crate::ui::msg::Msg;
 
+use super::machine::machine;
+use super::recorded::recorded;
 use super::script::World;
 use super::stage::Stage;
 use super::story::live;
@@ -169,6 +171,7 @@ fn any_keys() -> impl Strategy<Value = Vec<String>> {
         1 => Just("<small>".to_owned()),
         1 => Just("<large>".to_owned()),
         1 => Just("<news>".to_owned()),
+        1 => Just("<gone>".to_owned()),
     ];
     proptest::collection::vec(key, 1..60)
 }
@@ -177,28 +180,57 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 
     #[test]
-    fn random_keys_never_panic(keys in any_keys()) {
+    fn random_keys_never_panic(keys in any_keys(), world in 0usize..3) {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()
             .unwrap();
         runtime.block_on(async {
-            let mut stage = Stage::open(live(), 90, 20).await;
+            let mut stage = match world {
+                0 => Stage::open(live(), 90, 20).await,
+                1 => Stage::open(growing(), 90, 20).await,
+                _ => Stage::list(machine(), 90, 20).await,
+            };
             for key in &keys {
                 match key.as_str() {
                     "<pause>" => { stage.pause().await; }
                     "<small>" => { stage.resize(44, 9).await; }
                     "<large>" => { stage.resize(150, 30).await; }
                     "<news>" => {
-                        stage.script.with(|w| w.edit("README.md", "demo", "demo "));
+                        stage.script.with(|w| {
+                            if w.tree.contains_key("README.md") {
+                                w.edit("README.md", "t", "tt");
+                            }
+                        });
                         stage.settle().await;
+                    }
+                    "<gone>" => {
+                        let at = stage.app.rows.len() / 2;
+                        if let Some(row) = stage.app.rows.get(at).cloned() {
+                            stage.take(Msg::Notice(Notice::Gone {
+                                step: row.step,
+                                ordinal: row.ordinal,
+                            }));
+                        }
                     }
                     keys => { stage.keys(keys).await; }
                 }
                 check(&mut stage, key);
+                // The focus is always a row of the list, or there is none.
+                if let Some(index) = stage.app.focus_index() {
+                    let shown = stage.app.visible_len() == 0 || !stage.app.rows.is_hidden(index);
+                    assert!(shown, "{key}: {:?} is hidden", stage.app.focus);
+                }
             }
         });
     }
+}
+
+/// A recording that goes on.
+fn growing() -> World {
+    let mut w = recorded();
+    w.live = true;
+    w
 }
 
 #[tokio::test]

@@ -368,6 +368,22 @@ async fn folds_are_quick_among_very_many_rows() {
 }
 
 #[tokio::test]
+async fn a_file_that_was_replaced_is_shown_anew() {
+    let mut w = recorded();
+    w.live = true;
+    let mut stage = Stage::open(w, 100, 30).await;
+    assert_eq!(stage.focus_at(), "19");
+    stage.script.with(|w| w.rows.truncate(6));
+    let status = stage.script.with(|w| w.status());
+    stage.take(Msg::Notice(Notice::Status(Box::new(status))));
+    stage.take(Msg::Notice(Notice::Lagged { missed: 1 }));
+    stage.settle().await;
+    assert_eq!(stage.app.rows.len(), 6);
+    assert_eq!(stage.focus_at(), "6");
+    assert!(!stage.screen().contains("in left branches"));
+}
+
+#[tokio::test]
 async fn rows_without_time_have_no_clock() {
     let mut w = recorded();
     for row in &mut w.rows {
@@ -390,7 +406,12 @@ async fn reading_says_how_far() {
     assert!(stage.screen().contains("READING 43 %"));
     status.scan.done = true;
     stage.take(Msg::Notice(Notice::Status(status)));
-    assert!(stage.screen().contains("FOLLOWING"));
+    assert!(stage.screen().contains("REPLAY"), "nobody writes to it");
+    let mut row = stage.app.rows.last().cloned().unwrap();
+    row.ordinal.major += 1;
+    row.step.0[0] ^= 1;
+    stage.take(Msg::Notice(Notice::Row(Box::new(row))));
+    assert!(stage.screen().contains("FOLLOWING"), "{}", stage.screen());
     stage.take(Msg::Gone);
     assert!(stage.screen().contains("REPLAY"));
 }
