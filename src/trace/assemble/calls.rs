@@ -47,17 +47,16 @@ impl Assembler {
             .map(|p| below(p, cwd).into())
             .collect();
         let known = !call.id.is_empty() && call.id != REDACTED;
-        let same = if known {
-            self.calls.get(&key).and_then(|all| all.last().copied())
-        } else {
-            None
-        };
+        let others = if known { self.calls.get(&key) } else { None };
+        let other = others.is_some_and(|all| !all.is_empty());
+        let same = others.and_then(|all| {
+            all.iter().copied().find(|at| {
+                let entry = self.index.get(*at);
+                entry.is_some_and(|e| e.thread == thread)
+            })
+        });
         // The same call told again: in a copy, or as it went on.
         if let Some(at) = same
-            && self
-                .index
-                .get(at)
-                .is_some_and(|e| e.thread == thread || node == 0)
             && let Some(entry) = self.index.entries.get_mut(at as usize)
         {
             entry.title = title.into();
@@ -67,7 +66,7 @@ impl Assembler {
             self.touch(at);
             return at;
         }
-        let own = match (known, same.is_some()) {
+        let own = match (known, other) {
             (true, false) => format!("call:{}", call.id),
             (true, true) => format!("call:{}#{thread}", call.id),
             _ => format!(
@@ -136,14 +135,7 @@ impl Assembler {
                 "result of a call that is not in the recording: {}",
                 outcome.id
             );
-            self.step(
-                StepKind::Unknown,
-                &title,
-                (&format!("result:{}", outcome.id), 0),
-                thread,
-                part,
-                here,
-            );
+            self.step(StepKind::Unknown, &title, ("", 0), thread, part, here);
             return;
         };
         if let Some(entry) = self.index.entries.get_mut(at as usize) {

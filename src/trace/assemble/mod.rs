@@ -13,6 +13,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 mod branches;
 mod calls;
+#[cfg(test)]
+mod tests;
 mod threads;
 
 use crate::model::{CallKind, Status, StepKind};
@@ -206,6 +208,10 @@ impl Assembler {
             };
             self.nodes.insert(node, Node { parent, thread });
             if thread == 0 {
+                // Where the conversation goes on from another place, another answer begins.
+                if parent != self.last_node {
+                    self.cursors.entry(0).or_default().ended = true;
+                }
                 self.last_node = node;
             }
         }
@@ -372,10 +378,10 @@ impl Assembler {
             return at;
         }
         let own = match (native.is_empty(), nth) {
-            (true, _) => format!(
-                "record:{}:{}:{part}",
-                here.record.span.file, here.record.span.offset
-            ),
+            (true, nth) => {
+                let span = here.record.span;
+                format!("record:{}:{}:{part}:{nth}", span.file, span.offset)
+            }
             (false, 0) => format!("{native}:{}", word(kind)),
             (false, n) => format!("{native}:{}:{n}", word(kind)),
         };
