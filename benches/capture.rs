@@ -38,6 +38,7 @@ impl Attribution for One {
             session: None,
             step: None,
             order: 0,
+            part: 0,
         }
     }
 

@@ -1,6 +1,6 @@
 //! What a rollback may do while it has the turn: save what is there, and tell the recorder what it wrote.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, PoisonError};
 
 use super::apply::node_of;
@@ -26,7 +26,12 @@ impl<'a> Exclusive<'a> {
 
     /// Cuts a checkpoint, as [`Recorder::cut`] does.
     pub fn cut(&self, cut: Cut<'_>) -> Result<Made> {
-        self.recorder.cut_in_turn(&cut)
+        self.recorder.cut_in_turn(&cut, &HashSet::new())
+    }
+
+    /// Cuts a checkpoint, but leaves the changes of these paths for the next one.
+    pub fn cut_but(&self, cut: Cut<'_>, later: &HashSet<RepoPath>) -> Result<Made> {
+        self.recorder.cut_in_turn(&cut, later)
     }
 
     /// The workspace was brought to `to`, whose tree is `tree`, by writing the paths `touched`; the refs say so

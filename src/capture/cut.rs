@@ -4,7 +4,7 @@
 //! Cost follows what is marked. If anything fails, nothing is lost: all marks of the epoch are given back, and what was
 //! put into the store without a commit naming it is put again by the next checkpoint.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, PoisonError};
 
 use super::dirty::{Mark, Move, Read};
@@ -86,14 +86,14 @@ pub(super) struct Notes {
 }
 
 impl Recorder {
-    /// Cuts a checkpoint; the caller has the turn.
-    pub(super) fn cut_in_turn(&self, cut: &Cut<'_>) -> Result<Made> {
+    /// Cuts a checkpoint of all but the changes of the paths in `later`; the caller has the turn.
+    pub(super) fn cut_in_turn(&self, cut: &Cut<'_>, later: &HashSet<RepoPath>) -> Result<Made> {
         let before = self.scan_in_turn(cut.attribution)?;
         let open = self.state().dirty.open();
         if !open.is_empty() {
             (cut.flush)(&open);
         }
-        let (sweep, moves) = self.swap(cut);
+        let (sweep, moves) = self.swap(cut, later);
         let made = self.store_epoch(
             &sweep,
             &moves,
@@ -113,7 +113,7 @@ impl Recorder {
 
     /// Ends the epoch. The workspace is held until its names are those of the swap, so that whoever asks the new sweep
     /// what was known finds it.
-    fn swap(&self, cut: &Cut<'_>) -> (Arc<Sweep>, Vec<Move>) {
+    fn swap(&self, cut: &Cut<'_>, later: &HashSet<RepoPath>) -> (Arc<Sweep>, Vec<Move>) {
         let mut workspace = self
             .workspace
             .write()
@@ -122,7 +122,7 @@ impl Recorder {
         let mut swap = || {
             if taken.is_none() {
                 let mut state = self.state();
-                let epoch = state.dirty.swap();
+                let epoch = state.dirty.swap_but(later);
                 let sweep = Arc::new(Sweep::new(
                     self.ground.clone(),
                     Arc::clone(&self.workspace) as _,

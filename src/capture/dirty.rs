@@ -177,9 +177,19 @@ impl Dirty {
         self.pulse()
     }
 
-    /// Ends the epoch. Files open for writing are added, to be checked.
-    pub fn swap(&mut self) -> Epoch {
+    /// Ends the epoch, but for these paths: their changes belong to the next one. One that has to do with a rename ends
+    /// all the same, because the renames of an epoch are one. Files open for writing are added, to be checked.
+    pub fn swap_but(&mut self, later: &HashSet<RepoPath>) -> Epoch {
         let mut epoch = std::mem::take(&mut self.epoch);
+        self.burst = None;
+        for path in later {
+            if epoch.marks.get(path).is_some_and(|m| !m.moved)
+                && let Some(mark) = epoch.marks.remove(path)
+            {
+                self.epoch.marks.insert(path.clone(), mark);
+                self.pulse();
+            }
+        }
         for (path, open) in &self.open {
             epoch.marks.entry(path.clone()).or_default().absorb(Mark {
                 writers: open.writers.clone(),
@@ -187,7 +197,6 @@ impl Dirty {
                 ..Mark::default()
             });
         }
-        self.burst = None;
         epoch
     }
 
@@ -396,6 +405,12 @@ mod tests {
         RepoPath::try_from(s).unwrap()
     }
 
+    impl Dirty {
+        fn swap(&mut self) -> Epoch {
+            self.swap_but(&HashSet::new())
+        }
+    }
+
     fn who(comm: &str) -> Writer {
         Writer {
             comm: comm.to_owned(),
@@ -465,6 +480,20 @@ mod tests {
         d.opened(&p("d/f"), &who("db"));
         d.forget_open(&p("d"));
         assert!(d.open().is_empty());
+    }
+
+    #[test]
+    fn what_is_left_for_later_is_still_marked() {
+        let mut d = Dirty::default();
+        for name in ["a", "b"] {
+            d.mark(&p(name), Read::Always, false, &who("w"));
+        }
+        rename_in(&mut d, "c", "d", false);
+        let later = ["b", "d", "x"].map(p).into_iter().collect();
+        let epoch = d.swap_but(&later);
+        let names: Vec<String> = epoch.marks.keys().map(ToString::to_string).collect();
+        assert_eq!(names, ["a", "c", "d"]);
+        assert!(d.burst().is_some() && d.len() == 1 && d.is_marked(&p("b")));
     }
 
     #[test]

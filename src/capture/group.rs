@@ -26,20 +26,27 @@ pub struct Group {
     pub step: Option<(StepId, LinkRule, u8)>,
     /// Among several commits of one checkpoint those with less come first: when the work began, in microseconds.
     pub order: i64,
+    /// Keeps changes apart of which it is not known whether they belong together.
+    pub part: u64,
 }
 
 impl Group {
     /// Whether the changes of both go into one commit: the same step's do, by whatever rules that is known.
     fn is_with(&self, other: &Self) -> bool {
         match (&self.step, &other.step) {
-            (Some((a, ..)), Some((b, ..))) => a == b,
-            (None, None) => self == other,
+            (Some((a, ..)), Some((b, ..))) => a == b && self.part == other.part,
+            (None, None) => {
+                self.part == other.part
+                    && (self.outside, &self.author, self.session)
+                        == (other.outside, &other.author, other.session)
+            }
             _ => false,
         }
     }
 
     /// A commit is tied no more surely than each of its changes.
     fn absorb(&mut self, other: &Self) {
+        self.order = self.order.min(other.order);
         if let (Some(mine), Some(theirs)) = (&mut self.step, &other.step)
             && theirs.2 < mine.2
         {

@@ -8,7 +8,7 @@
 //! Locks, in the order in which they may be taken: the turn, the workspace, the state, the sweep's own. The state is
 //! never held while a file is read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
@@ -238,7 +238,7 @@ impl Recorder {
     }
 
     /// Whether the rules leave out all that a path of this name could be.
-    pub(super) fn out(&self, path: &RepoPath) -> bool {
+    pub(crate) fn out(&self, path: &RepoPath) -> bool {
         match path.parent() {
             Some(parent) => path.name() == b".git" || self.rules().reach(&parent) == Reach::Out,
             None => false,
@@ -265,7 +265,7 @@ impl Recorder {
     /// Cuts a checkpoint. While the first scan runs, waits for it.
     pub fn cut(&self, cut: Cut<'_>) -> Result<Made> {
         let _turn = self.turns.take();
-        self.cut_in_turn(&cut)
+        self.cut_in_turn(&cut, &HashSet::new())
     }
 
     /// Waits until no checkpoint, scan or rollback is under way.

@@ -375,6 +375,7 @@ mod tests {
                 session: None,
                 step: None,
                 order: 0,
+                part: 0,
             }
         }
 

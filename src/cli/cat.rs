@@ -101,6 +101,10 @@ async fn split(cx: &Context, what: &[u8]) -> Result<(String, RepoPath), Fail> {
         let (Ok(rev), Ok(path)) = (std::str::from_utf8(rev), inside(path)) else {
             continue;
         };
+        // Not a name, but the beginning of `call:ID` and `step:N`.
+        if matches!(rev, "call" | "step") {
+            continue;
+        }
         let found = (rev.to_owned(), path);
         if !what[at + 1..].contains(&b':') && first.is_none() {
             return Ok(found); // The only way to read it.

@@ -1,6 +1,7 @@
 //! What an engine knows, and the dispatch of requests. No sockets and no mounts are made here, so that the same core
 //! answers in the engine, in a command that opened the store for a moment, and in tests.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -321,19 +322,48 @@ impl Core {
         message: Option<String>,
         session: Option<SessionId>,
     ) -> Result<Made, Failure> {
+        self.cut_how(cause, message, session, &HashSet::new(), None)
+    }
+
+    /// Cuts a checkpoint for somebody who is about to write: it leaves the changes of the paths in `later` for the next one,
+    /// and says when what is changed from then on is not in it any more. Mappings are not written back: the kernel may
+    /// be holding the file that is about to be written.
+    pub(super) fn cut_before(
+        &self,
+        later: &HashSet<RepoPath>,
+        swapped: &dyn Fn(),
+    ) -> Result<Made, Failure> {
+        self.cut_how(Cause::Quiet, None, None, later, Some(swapped))
+    }
+
+    fn cut_how(
+        &self,
+        cause: Cause,
+        message: Option<String>,
+        session: Option<SessionId>,
+        later: &HashSet<RepoPath>,
+        swapped: Option<&dyn Fn()>,
+    ) -> Result<Made, Failure> {
         let recorder = self.scanned()?;
         let ties = &self.timeline.ties;
         let swap = |f: &mut dyn FnMut()| {
             self.gate.swap(|| {
                 f();
-                ties.log.swap();
+                ties.log.swap(later);
             });
+            if let Some(swapped) = swapped {
+                swapped();
+            }
         };
         let cut = Cut {
             cause,
             message,
             swap: &swap,
-            flush: &|paths| self.flush(paths),
+            flush: &|paths| {
+                if swapped.is_none() {
+                    self.flush(paths);
+                }
+            },
             attribution: self.timeline.as_ref(),
             session,
         };
@@ -350,7 +380,7 @@ impl Core {
         } else {
             recorder.exclusive(|workspace| {
                 ties.begin();
-                let made = workspace.cut(cut);
+                let made = workspace.cut_but(cut, later);
                 ties.over(&made);
                 made
             })?

@@ -182,7 +182,7 @@ impl Following {
     }
 
     fn begin(&mut self, core: &Core, run: Run) {
-        core.timeline.ties.log.watch(true);
+        core.timeline.ties.log.watch(Some(run.session.start));
         let since = SystemTime::UNIX_EPOCH
             + Duration::from_micros(u64::try_from(run.session.start.0).unwrap_or(0));
         for (place, _) in &run.places {
@@ -200,7 +200,7 @@ impl Following {
             self.heard.clear();
             self.of.clear();
             self.waiting.clear();
-            core.timeline.ties.log.watch(false);
+            core.timeline.ties.log.watch(None);
         }
     }
 
@@ -354,6 +354,7 @@ impl Following {
         let home = home(&runs, path, &[agent, format.name()]);
         let heard = Heard::new(format, path, since, home);
         self.heard.push(heard);
+        core.timeline.ties.log.finely();
         let n = self.heard.len() - 1;
         self.take_up(core, n, path, news);
         // Files of its subagents may have been there first.

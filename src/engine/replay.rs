@@ -4,10 +4,12 @@
 //! memory holds the files' contents and not the recording.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::model::{CommitId, Ordinal, Status, StepId, Time};
+use crate::model::{CommitId, Ordinal, RepoPath, Status, StepId, Time};
 use crate::store::Store;
+use crate::trace::base::{self, Base, Dir, Git};
 use crate::trace::event::{Body, FileEffect, Out, Record, State};
 use crate::trace::index::{EffectAt, NO_TIME};
 use crate::trace::rebuild::{self, Options, Rebuild, StepRef, Steps};
@@ -24,6 +26,9 @@ pub enum Error {
     /// The states cannot be made.
     #[error(transparent)]
     Rebuild(#[from] rebuild::Error),
+    /// The start contents cannot be read.
+    #[error(transparent)]
+    Base(#[from] base::Error),
 }
 
 /// What came of a part of the recording.
@@ -44,11 +49,14 @@ pub struct Replay {
     rebuild: Rebuild,
     /// How many of the index's effects were taken.
     taken: usize,
+    dry: bool,
 }
 
 /// The steps of a recording, for whoever makes commits of them.
 struct Bridge<'a> {
     recording: &'a Recording,
+    /// Only looking: no step is made for what is inferred.
+    dry: bool,
 }
 
 impl Bridge<'_> {
@@ -72,25 +80,28 @@ impl Steps for Bridge<'_> {
     }
 
     fn outside(&mut self, before: Option<&StepRef>, title: &str, time: Time) -> StepRef {
+        if self.dry {
+            return nobody(time, title);
+        }
         let before = before.and_then(|s| self.recording.find(s.id));
         let at = self.recording.change(|a| a.insert(before, title, time.0));
-        self.step_ref(at).unwrap_or_else(|| StepRef {
-            id: StepId([0; 32]),
-            session: None,
-            time,
-            title: title.to_owned(),
-        })
+        self.step_ref(at).unwrap_or_else(|| nobody(time, title))
+    }
+}
+
+fn nobody(time: Time, title: &str) -> StepRef {
+    StepRef {
+        id: StepId([0; 32]),
+        session: None,
+        time,
+        title: title.to_owned(),
     }
 }
 
 impl Replay {
     /// Begins; `base` says what was there at the start.
     #[must_use]
-    pub fn new(
-        store: Arc<Store>,
-        recording: &Recording,
-        base: Option<Box<dyn crate::trace::base::Base>>,
-    ) -> Self {
+    pub fn new(store: Arc<Store>, recording: &Recording, base: Option<Box<dyn Base>>) -> Self {
         let options = recording.with(|index| {
             let facts = index.sessions.first().cloned().unwrap_or_default();
             let first = index.entries.iter().map(|e| e.time).find(|t| *t != NO_TIME);
@@ -109,13 +120,19 @@ impl Replay {
         Self {
             rebuild: Rebuild::new(store, options),
             taken: 0,
+            dry: false,
         }
     }
 
-    /// What was rebuilt so far.
-    #[must_use]
-    pub fn rebuild(&self) -> &Rebuild {
-        &self.rebuild
+    /// The start contents that the recording itself shows, with git's ids of them. Nothing is made.
+    pub fn firsts(
+        store: Arc<Store>,
+        recording: &Recording,
+    ) -> Result<Vec<(RepoPath, [u8; 20])>, Error> {
+        let mut replay = Self::new(store, recording, None);
+        replay.dry = true;
+        replay.take(recording)?;
+        Ok(replay.rebuild.firsts())
     }
 
     /// Takes what the index has that was not taken yet. Nothing becomes a commit before [`Replay::settle`].
@@ -129,7 +146,10 @@ impl Replay {
         }
         let mut states: BTreeMap<u16, State> = BTreeMap::new();
         let mut records = recording.records();
-        let mut bridge = Bridge { recording };
+        let mut bridge = Bridge {
+            recording,
+            dry: self.dry,
+        };
         for at in todo {
             let bytes = records.read(at.span)?;
             let tag = recording.tag(at.tag);
@@ -224,3 +244,38 @@ impl Replay {
 
 /// Before the first step.
 const FIRST: Ordinal = Ordinal { major: 0, minor: 0 };
+
+/// Where a recording's start contents come from: what was named, else a commit of the repository that it is of, where that
+/// is on this machine.
+pub fn base_of(
+    store: &Arc<Store>,
+    recording: &Recording,
+    named: Option<&str>,
+    repository: Option<&Path>,
+) -> Result<Option<Box<dyn Base>>, Error> {
+    let facts = recording.with(|index| index.sessions.first().cloned().unwrap_or_default());
+    let dir = repository.map_or_else(|| PathBuf::from(&facts.cwd), Path::to_owned);
+    if let Some(named) = named {
+        let path = Path::new(named);
+        return Ok(Some(if path.is_dir() {
+            Box::new(Dir::open(path)?)
+        } else {
+            Box::new(Git::open(&dir, named)?)
+        }));
+    }
+    if !dir.is_absolute() || !dir.is_dir() || recording.with(|index| index.effects.is_empty()) {
+        return Ok(None);
+    }
+    let firsts = Replay::firsts(Arc::clone(store), recording)?;
+    let start = recording.with(|index| {
+        let first = index.entries.iter().map(|e| e.time).find(|t| *t != NO_TIME);
+        facts.start.or(first.map(Time)).unwrap_or_default()
+    });
+    let commit = Some(facts.commit.as_str()).filter(|c| !c.is_empty());
+    // Looking by ourselves must not fail what works without: a directory that is no repository is nothing unusual.
+    let found = base::find(&dir, start, commit, &firsts).ok().flatten();
+    Ok(match found.map(|rev| Git::open(&dir, &rev)) {
+        Some(Ok(git)) => Some(Box::new(git)),
+        _ => None,
+    })
+}

@@ -61,6 +61,7 @@ pub fn serve(project: Project) -> Result<(), ApiError> {
         Ok(follower) => _ = core.follower.set(follower),
         Err(e) => core.warn(format!("transcripts are not followed: {e}")),
     }
+    cut_between(&core);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -74,6 +75,31 @@ pub fn serve(project: Project) -> Result<(), ApiError> {
     let result = runtime.block_on(live(&core));
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
+}
+
+/// Cuts the checkpoints that are asked for between two acts at one path.
+fn cut_between(core: &Arc<Core>) {
+    let asked = core.timeline.ties.log.cutter();
+    let core = Arc::downgrade(core);
+    let run = move || {
+        while let Ok(between) = asked.recv() {
+            let Some(core) = core.upgrade() else { return };
+            // Who asked may have lost patience.
+            let swapped = || _ = between.swapped.send(());
+            if core.timeline.ties.log.still_wanted(&between)
+                && let Err(e) = core.cut_before(&between.later, &swapped)
+            {
+                core.warn(format!("a checkpoint failed: {e}"));
+            }
+            swapped();
+        }
+    };
+    if let Err(e) = std::thread::Builder::new()
+        .name("between".to_owned())
+        .spawn(run)
+    {
+        tracing::warn!("states between quick writes are not kept: {e}");
+    }
 }
 
 /// Opens the store, waiting for a command that has it open for a moment, but not behind another engine: that one may

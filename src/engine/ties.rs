@@ -7,12 +7,13 @@
 //! tied later as a whole to the call that explains most of it.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::capture::recorder::Made;
-use crate::model::{BlobId, CommitId, Link, LinkRule, RepoPath, SessionId, StepId, Time};
+use crate::model::{BlobId, CommitId, Entry, Link, LinkRule, RepoPath, SessionId, StepId, Time};
 use crate::trace::calls::within;
-use crate::trace::link::{Act, Deed, SLACK, Verdict, judge, vouches};
+use crate::trace::link::{Act, Deed, GUESS, SLACK, Verdict, judge, vouches};
 
 use super::touches::Log;
 
@@ -25,6 +26,8 @@ const LOOSE: usize = 500;
 const STALE: i64 = 600_000_000;
 /// As sure as this is sure enough.
 const SURE: u8 = 95;
+/// Into how many commits the unclaimed changes of one checkpoint are split.
+const PARTS: usize = 12;
 /// Paths that are looked at to say whether all is explained.
 const LOOKED: usize = 200;
 /// Calls that are looked at for that.
@@ -61,8 +64,10 @@ pub struct Better {
 #[derive(Default)]
 struct Held {
     deeds: Vec<Deed>,
-    /// What was judged in the checkpoint under way.
+    /// What was judged in the checkpoint under way, and which commits of it nobody claims, with their paths.
     judged: Vec<Change>,
+    unclaimed: HashMap<CommitId, HashSet<String>>,
+    parts: HashSet<u64>,
     loose: VecDeque<Loose>,
     /// Calls that are new or of which more was told.
     news: Vec<StepId>,
@@ -192,7 +197,44 @@ impl Ties {
 
     /// A checkpoint begins to be judged.
     pub fn begin(&self) {
-        self.lock().judged.clear();
+        let mut held = self.lock();
+        held.judged.clear();
+        held.unclaimed.clear();
+        held.parts.clear();
+    }
+
+    /// For a change of the checkpoint under way that no call claims: when it began, and what keeps it apart from others.
+    /// A child that the agent started is a call of its own, as like as not; what the agent wrote itself, each path.
+    #[must_use]
+    pub fn apart(&self, path: &RepoPath) -> (i64, u64) {
+        let acts = self.log.of(path);
+        let Some(act) = acts.last() else {
+            return (0, 0);
+        };
+        let mut held = self.lock();
+        let own = held
+            .deeds
+            .iter()
+            .filter(|d| d.host.is_empty() || within(&act.cgroup, &d.host));
+        let began = own.map(|d| d.start.0).min().unwrap_or(i64::MAX - SLACK);
+        let child = act.line.iter().rev().find(|p| p.born.0 >= began - SLACK);
+        let mut hash = DefaultHasher::new();
+        match child {
+            Some(process) => process.pid.hash(&mut hash),
+            None => path.hash(&mut hash),
+        }
+        let part = hash.finish();
+        if held.parts.len() >= PARTS && !held.parts.contains(&part) {
+            return (act.first.0, 1);
+        }
+        held.parts.insert(part);
+        (act.first.0, part)
+    }
+
+    /// Nobody claims this commit.
+    pub fn unclaimed(&self, commit: CommitId, paths: &[(RepoPath, Option<Entry>)]) {
+        let paths = paths.iter().map(|(p, _)| p.to_string()).collect();
+        self.lock().unclaimed.insert(commit, paths);
     }
 
     /// Which call made a change of the checkpoint under way, and when that call began.
@@ -225,6 +267,7 @@ impl Ties {
     fn stored(&self, links: &[Link]) {
         let mut held = self.lock();
         let judged = std::mem::take(&mut held.judged);
+        let of_nobody = std::mem::take(&mut held.unclaimed);
         let now = Time::now();
         for link in links {
             let unclaimed = link.rule == LinkRule::Unclaimed;
@@ -236,7 +279,9 @@ impl Ties {
                 .filter(|c| !c.acts.is_empty())
                 .filter(|c| match c.verdict {
                     Some(v) => v.step == link.step,
-                    None => unclaimed,
+                    None => of_nobody
+                        .get(&link.commit)
+                        .is_some_and(|paths| paths.contains(&c.path)),
                 })
                 .cloned()
                 .collect();
@@ -300,7 +345,8 @@ impl Ties {
             // What explains a part is as sure as that part is large.
             let part = u8::try_from(n * 100 / one.changes.len().max(1)).unwrap_or(100);
             let sure = sure.min(part);
-            if sure > one.sure {
+            // What is known now is always more than what was known then.
+            if sure > one.sure || step != one.step {
                 if step != one.step || one.sure == 0 {
                     out.push(Better {
                         from: one.step,
@@ -330,7 +376,7 @@ impl Ties {
             let strange = acts.iter().all(|a| !ours(&a.cgroup));
             let verdict = || judge(&path.to_string(), acts, None, deeds);
             let done = |step| deeds.iter().any(|d| d.step == step && d.end.is_some());
-            strange || verdict().is_some_and(|v| !ended || done(v.step))
+            strange || verdict().is_some_and(|v| v.sure > GUESS && (!ended || done(v.step)))
         })
     }
 }

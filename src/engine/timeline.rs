@@ -14,6 +14,8 @@ use crate::model::{
 use crate::store::{self, NewCommit, Store};
 use crate::trace::calls::{OpenCall, Running, claim};
 
+use crate::trace::link::GUESS;
+
 use super::ties::Ties;
 
 #[derive(Default)]
@@ -190,11 +192,12 @@ impl Attribution for Timeline {
                 session: None,
                 step: None,
                 order: 0,
+                part: 0,
             };
         };
         let now = self.lock();
         let mut found = claim(path, writer, &now.running, &now.calls);
-        let mut order = 0;
+        let (mut order, mut part) = (0, 0);
         // What was told at that moment is better than what a transcript tells afterwards.
         if found.step.is_none()
             && let Some(session) = found.session
@@ -205,11 +208,18 @@ impl Attribution for Timeline {
                     found.session = Some(verdict.session);
                     found.step = Some((verdict.step, verdict.rule, verdict.sure));
                     order = begun.0;
+                    if verdict.sure <= GUESS {
+                        part = self.ties.apart(path).1;
+                    }
                 }
                 // The agent's own session, where it has one, rather than the `run` around it.
                 None => {
                     let own = now.running.iter().rev().find(|r| r.host == Some(session));
                     found.session = own.map(|r| r.session).or(found.session);
+                    (order, part) = match own {
+                        Some(_) => self.ties.apart(path),
+                        None => (0, 0),
+                    };
                 }
             }
         }
@@ -229,17 +239,21 @@ impl Attribution for Timeline {
             session: found.session,
             step: found.step,
             order,
+            part,
         }
     }
 
     fn step_for(
         &self,
         group: &Group,
-        _commit: CommitId,
+        commit: CommitId,
         new: &NewCommit,
         cause: Cause,
     ) -> Option<(Step, LinkRule, u8)> {
         let files = paths_in_words(new);
+        if !group.outside {
+            self.ties.unclaimed(commit, &new.paths);
+        }
         let (kind, title, rule) = match cause {
             Cause::Initial => (
                 StepKind::Marker,

@@ -149,24 +149,26 @@ impl Core {
         // real directory are waited for once, below.
         self.cut(Cause::Quiet, None, None)?;
         // The turn before the gate: a checkpoint under way may wait for requests that a closed gate would park.
-        let mut report = recorder.exclusive(|workspace| {
-            let mut frozen = Frozen::ask(&self.sessions);
-            if let Some(live) = self.live() {
-                self.flush(&live.view.writable());
-            }
-            let closed = self.gate.close();
-            self.settle(&closed, &frozen.which);
-            // Nothing is in flight now.
-            self.settle_outside(&|f| f());
-            let mut applied = Applied::default();
-            let outcome = self.write(workspace, &recorder, mv, &mut applied);
-            // Open first: the kernel cannot be told about a directory in which a request is still parked.
-            drop(closed);
-            self.forget(&applied);
-            let mut report = outcome?;
-            report.frozen = frozen.which.len();
-            frozen.stay = mv.keep_frozen;
-            Ok::<_, Failure>(report)
+        let mut report = self.timeline.ties.log.paused(|| {
+            recorder.exclusive(|workspace| {
+                let mut frozen = Frozen::ask(&self.sessions);
+                if let Some(live) = self.live() {
+                    self.flush(&live.view.writable());
+                }
+                let closed = self.gate.close();
+                self.settle(&closed, &frozen.which);
+                // Nothing is in flight now.
+                self.settle_outside(&|f| f());
+                let mut applied = Applied::default();
+                let outcome = self.write(workspace, &recorder, mv, &mut applied);
+                // Open first: the kernel cannot be told about a directory in which a request is still parked.
+                drop(closed);
+                self.forget(&applied);
+                let mut report = outcome?;
+                report.frozen = frozen.which.len();
+                frozen.stay = mv.keep_frozen;
+                Ok::<_, Failure>(report)
+            })
         })?;
         report.of = mv.of;
         self.tell_status();
@@ -204,7 +206,7 @@ impl Core {
             message: None,
             swap: &|f| {
                 f();
-                ties.log.swap();
+                ties.log.swap(&HashSet::new());
             },
             flush: &|_| {},
             attribution: self.timeline.as_ref(),

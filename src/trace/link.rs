@@ -22,6 +22,8 @@ use crate::model::{BlobId, CallKind, LinkRule, SessionId, StepId, Time};
 pub const SLACK: i64 = 50_000;
 /// Longest command text that is compared.
 pub const COMMAND: usize = 8 << 10;
+/// No more sure than this is nothing but a guess.
+pub const GUESS: u8 = 30;
 /// A declared content may be found a while after its call's end.
 const CONTENT_WITHIN: i64 = 5_000_000;
 
@@ -191,7 +193,8 @@ impl Able<'_> {
 }
 
 /// Which of `deeds` made the change of `path` that `acts` are all the traces of (oldest first), when it became `after`.
-/// What a path holds in the end is the work of the last act that any call explains.
+/// What a path holds in the end is the work of the last act. If no call explains that one, an earlier one's call is no
+/// more than a guess.
 #[must_use]
 pub fn judge(path: &str, acts: &[Act], after: Option<BlobId>, deeds: &[Deed]) -> Option<Verdict> {
     let able: Vec<Able<'_>> = deeds
@@ -203,12 +206,16 @@ pub fn judge(path: &str, acts: &[Act], after: Option<BlobId>, deeds: &[Deed]) ->
             end: latest_end(deed, deeds),
         })
         .collect();
-    acts.iter().rev().find_map(|act| {
+    acts.iter().rev().enumerate().find_map(|(i, act)| {
         let at_home = |a: &Able<'_>| may_belong(&act.cgroup, &a.deed.host);
         let able: Vec<Able<'_>> = able.iter().copied().filter(at_home).collect();
         by_content(path, act, after, &able)
             .or_else(|| by_process(path, act, &able))
             .or_else(|| by_path_and_time(path, act, &able))
+            .map(|v| Verdict {
+                sure: if i == 0 { v.sure } else { v.sure.min(GUESS) },
+                ..v
+            })
     })
 }
 
@@ -245,7 +252,11 @@ fn by_process(path: &str, act: &Act, able: &[Able<'_>]) -> Option<Verdict> {
         match (running.as_slice(), fitting.as_slice()) {
             (_, []) => {}
             ([one], _) => return one.verdict(LinkRule::Process, 99),
-            ([], [one]) => return one.verdict(LinkRule::Process, 95),
+            // A call whose result is not known may have ended long before.
+            ([], [one]) => {
+                let sure = if one.end.is_some() { 95 } else { 85 };
+                return one.verdict(LinkRule::Process, sure);
+            }
             ([], several) => {
                 let mut named = several.iter().filter(|a| names(a.deed, path));
                 return match (named.next(), named.next()) {
@@ -309,13 +320,20 @@ fn by_path_and_time(path: &str, act: &Act, able: &[Able<'_>]) -> Option<Verdict>
     let (outer, mut rest): (Vec<_>, Vec<_>) = near
         .into_iter()
         .partition(|a| a.deed.kind == CallKind::Agent);
-    let mut sure = if act.line.is_empty() { 70 } else { 60 };
     if rest.is_empty() {
-        (rest, sure) = (outer, 50);
+        rest = outer;
     }
     match rest.as_slice() {
         [] => None,
-        [one] => one.verdict(LinkRule::Time, sure),
+        [one] => {
+            let sure = match one.deed.kind {
+                // What a command does is done by a process that it started.
+                CallKind::Execute if !act.line.is_empty() => GUESS,
+                CallKind::Agent => 50,
+                _ => 60,
+            };
+            one.verdict(LinkRule::Time, sure)
+        }
         several => in_turn(several, act),
     }
 }
@@ -457,6 +475,8 @@ mod tests {
         );
         // Nobody names it: what is left is the command.
         assert_eq!(found("out/x", act(50, &[]), &all), is("c", LinkRule::Time));
+        let guess = judge("out/x", &[act(50, &[])], None, &all).unwrap();
+        assert_eq!(guess.sure, GUESS, "commands have processes of their own");
         assert_eq!(found("out/x", act(50, &[]), &all[..2]), None);
         assert_eq!(found("src/a.rs", act(400, &[]), &all[..2]), None);
     }
@@ -487,6 +507,26 @@ mod tests {
             is("a", LinkRule::Time)
         );
         assert_eq!(found("f", act(95, &[]), &[a, c]), is("c", LinkRule::Path));
+    }
+
+    #[test]
+    fn another_act_of_a_path_is_another_call() {
+        let a = bash("a", "mv x f", 0, Some(100));
+        let mv = act(50, &[process(20, "mv x f")]);
+        let sed = act(150, &[process(140, "sed -i s/a/b/ f")]);
+        let both = [mv, sed];
+        let early = judge("f", &both, None, std::slice::from_ref(&a)).unwrap();
+        assert_eq!(
+            (early.step, early.sure),
+            (a.step, GUESS),
+            "no more is told yet"
+        );
+        let b = Deed {
+            answer: 2,
+            ..bash("b", "sed -i s/a/b/ f", 130, None)
+        };
+        let later = judge("f", &both, None, &[a, b.clone()]).unwrap();
+        assert_eq!((later.step, later.sure), (b.step, 99));
     }
 
     #[test]

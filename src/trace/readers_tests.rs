@@ -98,6 +98,13 @@ fn feed(
         format.events(record, &mut state, &mut out);
         let parts: HashSet<u16> = out.events.iter().map(|e| e.part).collect();
         assert_eq!(parts.len(), out.events.len(), "parts are unique");
+        // Texts are read again from the record alone, by their part.
+        let mut again = Out::default();
+        format.events(record, &mut State::default(), &mut again);
+        assert_eq!(out.events.len(), again.events.len());
+        for (one, other) in out.events.iter().zip(&again.events) {
+            assert_eq!((one.part, &one.body), (other.part, &other.body));
+        }
         let may = format.has_effects(record);
         let before = effects.len();
         format.effects(record, &state, effects);

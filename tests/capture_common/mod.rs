@@ -47,6 +47,7 @@ impl Attribution for ByWriter {
             session: None,
             step: None,
             order: 0,
+            part: 0,
         }
     }
 

@@ -8,7 +8,8 @@ use crate::model::{
 };
 use crate::store::{self, NewCommit, NewOperation, Publication};
 
-use super::{Effect, Group, GroupKind, Rebuild, Result};
+use super::ledger::{Group, GroupKind};
+use super::{Effect, Rebuild, Result};
 
 /// So many commits are published together: one sync for all of them.
 const TOGETHER: usize = 1000;

@@ -21,13 +21,14 @@ mod apply;
 mod commits;
 mod dirs;
 mod files;
+mod ledger;
 mod notebook;
 mod place;
 #[cfg(test)]
 mod tests;
+mod texts;
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use crate::model::{CommitId, Known, RepoPath, SessionId, StepId, Time, TreeId};
@@ -37,8 +38,10 @@ use super::base::{self, Base};
 use super::event::{Before, FileEffect, Stage, What};
 use apply::{Had, Made, Manner};
 use dirs::Dirs;
-use files::{File, State, Texts};
+use files::{File, State};
+use ledger::{Group, GroupKind, Op, Round, hash, is_seen};
 use place::{Place, Root};
+use texts::Texts;
 
 pub use commits::Settled;
 
@@ -134,37 +137,6 @@ pub struct Effect {
     pub time: Time,
 }
 
-/// A file's change in the ledger.
-#[derive(Debug, Clone)]
-struct Op {
-    file: usize,
-    op: &'static str,
-    before: State,
-    after: State,
-    /// It is in a commit: nothing about it changes any more.
-    settled: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum GroupKind {
-    /// Contents that were there all along and were told late.
-    Found,
-    /// An inferred outside change.
-    Outside,
-    /// What a call did.
-    Told,
-}
-
-/// Changes that belong together: one commit.
-#[derive(Debug, Clone)]
-struct Group {
-    kind: GroupKind,
-    step: Option<StepRef>,
-    call: Option<String>,
-    time: Time,
-    ops: Vec<usize>,
-}
-
 /// Makes file states of file effects.
 pub struct Rebuild {
     store: Arc<Store>,
@@ -188,19 +160,6 @@ pub struct Rebuild {
     dirs: Dirs,
     settled_groups: usize,
     head: Option<(CommitId, TreeId)>,
-}
-
-/// The changes that one record tells, as far as they are worked out.
-#[derive(Default)]
-struct Round {
-    found: Vec<usize>,
-    outside: Vec<usize>,
-    told: Vec<Op>,
-    /// Those of `told` that rest on the replay alone.
-    loose: Vec<bool>,
-    files: HashSet<usize>,
-    /// What was replayed of a file that has another name now.
-    carried: Vec<(usize, Vec<usize>)>,
 }
 
 impl Rebuild {
@@ -509,62 +468,5 @@ impl Rebuild {
             }
             None => format!("{} files changed outside the trace", ops.len()),
         }
-    }
-}
-
-impl Round {
-    fn push(&mut self, file: usize, op: &'static str, before: State, after: State, certain: bool) {
-        self.told.push(Op {
-            file,
-            op,
-            before,
-            after,
-            settled: false,
-        });
-        self.loose.push(certain);
-    }
-}
-
-fn is_seen(what: &What) -> bool {
-    matches!(what, What::Seen(_) | What::SeenPart { .. })
-}
-
-/// Two effects of one call with the same hash are the same effect, told twice. Copies may carry another time.
-fn hash(effect: &FileEffect) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (&effect.call, &effect.path).hash(&mut hasher);
-    match &effect.before {
-        Before::NotTold => 0_u8.hash(&mut hasher),
-        Before::Absent => 1_u8.hash(&mut hasher),
-        Before::Content(text) => text.hash(&mut hasher),
-    }
-    hash_what(&effect.what, &mut hasher);
-    hasher.finish()
-}
-
-fn hash_what(what: &What, hasher: &mut DefaultHasher) {
-    std::mem::discriminant(what).hash(hasher);
-    match what {
-        What::Seen(text) | What::Write(text) | What::Unified(text) => text.hash(hasher),
-        What::SeenPart { text, from, of } => (text, from, of).hash(hasher),
-        What::Replace(pairs) => {
-            for pair in pairs {
-                (&pair.old, &pair.new, pair.all).hash(hasher);
-            }
-        }
-        What::Patch(patch) => format!("{patch:?}").hash(hasher),
-        What::Notebook {
-            mode,
-            cell,
-            kind,
-            source,
-        } => (mode, cell, kind, source).hash(hasher),
-        What::Rename { to, change } => {
-            to.hash(hasher);
-            if let Some(change) = change {
-                hash_what(change, hasher);
-            }
-        }
-        What::Delete | What::Changed => {}
     }
 }

@@ -4,6 +4,10 @@
 //! the user's cache. Nothing here writes to a project or to the recording. Questions about steps are answered while the
 //! file is still being read; questions about states wait until they are rebuilt.
 
+mod history;
+mod place;
+mod summary;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
@@ -12,12 +16,10 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{broadcast, mpsc};
 
-use crate::debug::history::{History, Text, Which};
 use crate::debug::rev;
-use crate::model::{BlobId, CommitId, Ordinal, Session, SessionId, Step, StepId, Time};
-use crate::store::{self, Store};
+use crate::model::{CommitId, Ordinal, Session, StepId, Time};
+use crate::store::Store;
 use crate::trace::format::Format;
-use crate::trace::index::Index;
 use crate::trace::recording::{self, Recording};
 
 use super::answer::Answers;
@@ -29,6 +31,11 @@ use super::core::Failure;
 use super::replay::{self, Replay};
 use super::source::{Answer, Source};
 use super::stats;
+pub(super) use place::place_of;
+pub use summary::summary_of;
+
+use place::Place;
+use summary::name_of;
 
 /// How many notices a slow client may be behind before it is told to ask again.
 const BACKLOG: usize = 8_192;
@@ -95,7 +102,10 @@ impl Recorded {
         options: Options,
     ) -> Result<Arc<Self>, ApiError> {
         let recording = Recording::open(path, format).map_err(failed)?;
-        let place = Place::of(path, options.cache.as_deref());
+        // What is named by hand is not in what was kept, and does not belong there.
+        let by_hand = options.base.is_some() || options.repository.is_some();
+        let cache = options.cache.as_deref().filter(|_| !by_hand);
+        let place = Place::of(path, cache);
         let cached = place.cached();
         let fits = cached.is_some_and(|index| recording.take_cached(index));
         let (store, scratch) = place.store(fits)?;
@@ -202,7 +212,14 @@ impl Recorded {
             return Ok(());
         }
         let words = |e: replay::Error| ApiError::new(ErrorCode::Failed, e.to_string());
-        let mut replay = Replay::new(Arc::clone(&self.store), &recording, None);
+        let base = replay::base_of(
+            &self.store,
+            &recording,
+            self.options.base.as_deref(),
+            self.options.repository.as_deref(),
+        )
+        .map_err(words)?;
+        let mut replay = Replay::new(Arc::clone(&self.store), &recording, base);
         replay.take(&recording).map_err(words)?;
         let made = replay.settle(&recording).map_err(words)?;
         let commits = made.commits.clone();
@@ -303,6 +320,15 @@ impl Recorded {
             return;
         }
         let new = Arc::new(new);
+        let gone: Vec<(StepId, Ordinal)> = old.with(|old| {
+            new.with(|new| {
+                old.after(None)
+                    .filter_map(|at| old.get(at))
+                    .filter(|e| new.find(e.ordinal()).is_none())
+                    .map(|e| (old.step_id(e), e.ordinal()))
+                    .collect()
+            })
+        });
         // The states of the old one stay in the store; the branch goes on from the new one's.
         let mut replay = Replay::new(Arc::clone(&self.store), &new, None);
         *self
@@ -318,6 +344,9 @@ impl Recorded {
             Err(e) => self.states_mut().problems.push(e.to_string()),
         }
         *self.replay.lock().unwrap_or_else(PoisonError::into_inner) = Some(replay);
+        for (step, ordinal) in gone {
+            self.tell(Notice::Gone { step, ordinal });
+        }
         self.tell_all();
     }
 
@@ -577,71 +606,6 @@ fn follow_on(recorded: &std::sync::Weak<Recorded>) {
     }
 }
 
-/// What an index tells for lists. The files are those that calls which change files name.
-#[must_use]
-pub fn summary_of(index: &Index) -> RecordingSummary {
-    let facts = index.sessions.first().cloned().unwrap_or_default();
-    let times = || {
-        index
-            .entries
-            .iter()
-            .map(|e| e.time)
-            .filter(|t| *t != crate::trace::index::NO_TIME)
-    };
-    let prompts = || {
-        index
-            .entries
-            .iter()
-            .filter(|e| e.kind == crate::model::StepKind::Prompt && e.thread == 0 && !e.dead)
-    };
-    RecordingSummary {
-        project: facts.cwd,
-        agent: if facts.agent.is_empty() {
-            index.format.clone()
-        } else {
-            facts.agent
-        },
-        version: facts.version,
-        model: facts.model,
-        branch: facts.branch,
-        start: facts.start.or(times().min().map(Time)),
-        end: times().max().map(Time),
-        records: index.records,
-        steps: index.entries.len() as u64,
-        turns: prompts().count() as u64,
-        tokens: index.tokens(),
-        files: files_of(index),
-        last_prompt: prompts()
-            .next_back()
-            .map(|e| e.title.to_string())
-            .unwrap_or_default(),
-        title: facts.title,
-        sessions: index.sessions.iter().map(|s| s.id.clone()).collect(),
-    }
-}
-
-fn files_of(index: &Index) -> u64 {
-    use crate::model::{CallKind, Status};
-    let paths: std::collections::HashSet<&str> = index
-        .entries
-        .iter()
-        .filter(|e| matches!(e.call, CallKind::Edit | CallKind::Delete | CallKind::Move))
-        .filter(|e| e.status == Status::Ok)
-        .flat_map(|e| e.paths.iter().map(|p| &**p))
-        .collect();
-    paths.len() as u64
-}
-
-fn name_of(index: &Index, path: &Path) -> String {
-    let facts = index.sessions.first();
-    let cwd = facts.map_or("", |f| f.cwd.as_str());
-    let name = Path::new(cwd)
-        .file_name()
-        .or_else(|| path.file_name())
-        .map_or_else(String::new, |n| n.to_string_lossy().into_owned());
-    crate::model::neutral(name.as_bytes())
-}
-
 fn no_step(id: StepId) -> ApiError {
     ApiError::new(ErrorCode::NotFound, format!("no step has the id {id}"))
 }
@@ -655,222 +619,6 @@ pub(super) fn failed(e: recording::Error) -> ApiError {
         _ => ErrorCode::Failed,
     };
     ApiError::new(code, e.to_string())
-}
-
-/// The directory for what is derived from the recording at `path`, made; `None` where the cache cannot be written, which
-/// is no reason not to look.
-pub(super) fn place_of(path: &Path, cache: &Path) -> Option<PathBuf> {
-    use std::os::unix::ffi::OsStrExt as _;
-    let real = path.canonicalize().ok()?;
-    let key = blake3::hash(real.as_os_str().as_bytes()).to_hex();
-    let all = cache.join("recordings");
-    let dir = all.join(&key[..32]);
-    for dir in [cache, &all, &dir] {
-        super::project::private_dir(dir).ok()?;
-    }
-    Some(dir)
-}
-
-/// Where what is derived from a recording is kept.
-struct Place {
-    dir: Option<PathBuf>,
-}
-
-impl Place {
-    fn of(path: &Path, cache: Option<&Path>) -> Self {
-        Self {
-            dir: cache.and_then(|cache| place_of(path, cache)),
-        }
-    }
-
-    fn cached(&self) -> Option<Index> {
-        let bytes = std::fs::read(self.dir.as_ref()?.join("index")).ok()?;
-        recording::from_cache(&bytes)
-    }
-
-    /// The store of the states: the kept one where it may be used, else one that goes when we do.
-    fn store(&self, fits: bool) -> Result<(Store, Option<tempfile::TempDir>), ApiError> {
-        if let Some(dir) = &self.dir {
-            let at = dir.join("store");
-            let opened = if fits {
-                Store::open(&at)
-            } else {
-                match Store::open(&at) {
-                    // Made of another state of the file: begin again.
-                    Ok(old) => {
-                        drop(old);
-                        let _ = std::fs::remove_file(dir.join("index"));
-                        let _ = std::fs::remove_dir_all(&at);
-                        Store::open(&at)
-                    }
-                    Err(store::Error::Locked { dir, pid }) => {
-                        Err(store::Error::Locked { dir, pid })
-                    }
-                    Err(_) => {
-                        let _ = std::fs::remove_dir_all(&at);
-                        Store::open(&at)
-                    }
-                }
-            };
-            if let Ok(store) = opened {
-                return Ok((store, None));
-            }
-        }
-        let scratch = tempfile::Builder::new()
-            .prefix("backtrail-recording-")
-            .tempdir()
-            .map_err(|e| {
-                ApiError::new(
-                    ErrorCode::Failed,
-                    format!("no temporary directory can be made for the recording's states: {e}"),
-                )
-            })?;
-        let store = Store::open(scratch.path()).map_err(Failure::from)?;
-        Ok((store, Some(scratch)))
-    }
-
-    /// Keeps the index for the next time. Failing to is no failure.
-    fn keep(&self, recording: &Recording, states: &States) {
-        let Some(dir) = &self.dir else { return };
-        let index = recording.with(recording::to_cache);
-        let (Some(index), Ok(states)) = (index, serde_json::to_vec(states)) else {
-            return;
-        };
-        // The index comes last: where it is, the rest is too.
-        for (name, bytes) in [("states.json", states), ("index", index)] {
-            let new = dir.join(format!("{name}.{}", std::process::id()));
-            if std::fs::write(&new, bytes).is_err()
-                || std::fs::rename(&new, dir.join(name)).is_err()
-            {
-                let _ = std::fs::remove_file(&new);
-                return;
-            }
-        }
-    }
-
-    fn cached_states(&self) -> Option<States> {
-        let bytes = std::fs::read(self.dir.as_ref()?.join("states.json")).ok()?;
-        serde_json::from_slice(&bytes).ok()
-    }
-}
-
-impl History for Recorded {
-    fn step(&self, id: StepId) -> store::Result<Option<Step>> {
-        let recording = self.recording();
-        Ok(recording.find(id).and_then(|at| recording.step(at)))
-    }
-
-    fn step_by_ordinal(&self, ordinal: Ordinal) -> store::Result<Option<Step>> {
-        Ok(self
-            .recording()
-            .with(|index| index.step(index.find(ordinal)?)))
-    }
-
-    fn steps_of_call(&self, call: &str) -> store::Result<Vec<Step>> {
-        let recording = self.recording();
-        let natives = recording.with(|index| {
-            (0..index.sessions.len().max(1))
-                .filter_map(|n| {
-                    let session: SessionId = index.session_id(u16::try_from(n).ok()?);
-                    Some(StepId::of(session, &format!("call:{call}")))
-                })
-                .collect::<Vec<_>>()
-        });
-        Ok(natives
-            .into_iter()
-            .filter_map(|id| recording.step(recording.find(id)?))
-            .collect())
-    }
-
-    fn steps_after(&self, after: Option<Ordinal>, limit: usize) -> store::Result<Vec<Step>> {
-        Ok(self.recording().with(|index| {
-            index
-                .after(after)
-                .take(limit)
-                .filter_map(|at| index.step(at))
-                .collect()
-        }))
-    }
-
-    fn steps_before(&self, before: Option<Ordinal>, limit: usize) -> store::Result<Vec<Step>> {
-        Ok(self.recording().with(|index| {
-            index
-                .before(before)
-                .take(limit)
-                .filter_map(|at| index.step(at))
-                .collect()
-        }))
-    }
-
-    fn step_count(&self) -> store::Result<u64> {
-        Ok(self.recording().with(|index| index.entries.len() as u64))
-    }
-
-    fn last_ordinal(&self) -> store::Result<Option<Ordinal>> {
-        Ok(self.recording().with(Index::last))
-    }
-
-    fn state_before(
-        &self,
-        _store: &Store,
-        before: Ordinal,
-        _of: Option<SessionId>,
-    ) -> store::Result<Option<CommitId>> {
-        let states = self.states();
-        Ok(states
-            .by_step
-            .range(..before)
-            .next_back()
-            .map(|(_, id)| *id))
-    }
-
-    fn text(&self, step: &Step, which: Which, limit: usize) -> store::Result<Option<Text>> {
-        let recording = self.recording();
-        let Some(at) = recording.find(step.id) else {
-            return Ok(None);
-        };
-        let which = match which {
-            Which::Body => recording::Which::Body,
-            Which::Output => recording::Which::Output,
-        };
-        let Some(text) = recording.text(at, which).map_err(as_store)? else {
-            return Ok(None);
-        };
-        let blob = BlobId::of(text.as_bytes());
-        recording.remember(blob, at, which);
-        let mut bytes = text.into_bytes();
-        let len = bytes.len() as u64;
-        bytes.truncate(limit);
-        Ok(Some(Text { blob, len, bytes }))
-    }
-
-    fn part(&self, id: BlobId, offset: u64, len: usize) -> store::Result<(u64, Vec<u8>)> {
-        if let Some(text) = self.recording().remembered(id).map_err(as_store)? {
-            let bytes = text.as_bytes();
-            let from = usize::try_from(offset)
-                .unwrap_or(usize::MAX)
-                .min(bytes.len());
-            let to = from.saturating_add(len).min(bytes.len());
-            return Ok((bytes.len() as u64, bytes[from..to].to_vec()));
-        }
-        History::part(&*self.store, id, offset, len)
-    }
-}
-
-/// A source that cannot be read any more, as the answers' own error.
-fn as_store(e: recording::Error) -> store::Error {
-    match e {
-        recording::Error::Read { path, source } => store::Error::Io {
-            what: "read",
-            path,
-            source,
-        },
-        other => store::Error::Io {
-            what: "read",
-            path: PathBuf::new(),
-            source: std::io::Error::other(other.to_string()),
-        },
-    }
 }
 
 /// A recording as a [`Source`].

@@ -1,0 +1,130 @@
+//! A recording's steps as a history: from its index, with texts read from the records.
+
+use std::path::PathBuf;
+
+use crate::debug::history::{History, Text, Which};
+use crate::model::{BlobId, CommitId, Ordinal, SessionId, Step, StepId};
+use crate::store::{self, Store};
+use crate::trace::index::Index;
+use crate::trace::recording;
+
+use super::Recorded;
+
+impl History for Recorded {
+    fn step(&self, id: StepId) -> store::Result<Option<Step>> {
+        let recording = self.recording();
+        Ok(recording.find(id).and_then(|at| recording.step(at)))
+    }
+
+    fn step_by_ordinal(&self, ordinal: Ordinal) -> store::Result<Option<Step>> {
+        Ok(self
+            .recording()
+            .with(|index| index.step(index.find(ordinal)?)))
+    }
+
+    fn steps_of_call(&self, call: &str) -> store::Result<Vec<Step>> {
+        let recording = self.recording();
+        let natives = recording.with(|index| {
+            (0..index.sessions.len().max(1))
+                .filter_map(|n| {
+                    let session: SessionId = index.session_id(u16::try_from(n).ok()?);
+                    Some(StepId::of(session, &format!("call:{call}")))
+                })
+                .collect::<Vec<_>>()
+        });
+        Ok(natives
+            .into_iter()
+            .filter_map(|id| recording.step(recording.find(id)?))
+            .collect())
+    }
+
+    fn steps_after(&self, after: Option<Ordinal>, limit: usize) -> store::Result<Vec<Step>> {
+        Ok(self.recording().with(|index| {
+            index
+                .after(after)
+                .take(limit)
+                .filter_map(|at| index.step(at))
+                .collect()
+        }))
+    }
+
+    fn steps_before(&self, before: Option<Ordinal>, limit: usize) -> store::Result<Vec<Step>> {
+        Ok(self.recording().with(|index| {
+            index
+                .before(before)
+                .take(limit)
+                .filter_map(|at| index.step(at))
+                .collect()
+        }))
+    }
+
+    fn step_count(&self) -> store::Result<u64> {
+        Ok(self.recording().with(|index| index.entries.len() as u64))
+    }
+
+    fn last_ordinal(&self) -> store::Result<Option<Ordinal>> {
+        Ok(self.recording().with(Index::last))
+    }
+
+    fn state_before(
+        &self,
+        _store: &Store,
+        before: Ordinal,
+        _of: Option<SessionId>,
+    ) -> store::Result<Option<CommitId>> {
+        let states = self.states();
+        Ok(states
+            .by_step
+            .range(..before)
+            .next_back()
+            .map(|(_, id)| *id))
+    }
+
+    fn text(&self, step: &Step, which: Which, limit: usize) -> store::Result<Option<Text>> {
+        let recording = self.recording();
+        let Some(at) = recording.find(step.id) else {
+            return Ok(None);
+        };
+        let which = match which {
+            Which::Body => recording::Which::Body,
+            Which::Output => recording::Which::Output,
+        };
+        let Some(text) = recording.text(at, which).map_err(as_store)? else {
+            return Ok(None);
+        };
+        let blob = BlobId::of(text.as_bytes());
+        recording.remember(blob, at, which);
+        let mut bytes = text.into_bytes();
+        let len = bytes.len() as u64;
+        bytes.truncate(limit);
+        Ok(Some(Text { blob, len, bytes }))
+    }
+
+    fn part(&self, id: BlobId, offset: u64, len: usize) -> store::Result<(u64, Vec<u8>)> {
+        if let Some(text) = self.recording().remembered(id).map_err(as_store)? {
+            let bytes = text.as_bytes();
+            let from = usize::try_from(offset)
+                .unwrap_or(usize::MAX)
+                .min(bytes.len());
+            let to = from.saturating_add(len).min(bytes.len());
+            return Ok((bytes.len() as u64, bytes[from..to].to_vec()));
+        }
+        History::part(&*self.store, id, offset, len)
+    }
+}
+
+/// A source that cannot be read any more, as the answers' own error.
+fn as_store(e: recording::Error) -> store::Error {
+    match e {
+        recording::Error::Read { path, source } => store::Error::Io {
+            what: "read",
+            path,
+            source,
+        },
+        other => store::Error::Io {
+            what: "read",
+            path: PathBuf::new(),
+            source: std::io::Error::other(other.to_string()),
+        },
+    }
+}
