@@ -118,8 +118,14 @@ fn print_status(s: &EngineStatus, now: Time, out: &mut Out) -> Result<(), Fail> 
         let name = out.paint(Tone::Dim, &format!("{name:<10}"));
         out.line(&format!("{name} {text}"))
     };
-    row("project", safe(&s.project))?;
-    if s.pid == 0 {
+    let recording = s.capture == "recording";
+    row(
+        if recording { "recording" } else { "project" },
+        safe(&s.project),
+    )?;
+    if recording {
+        // Nothing captures: what is there was read.
+    } else if s.pid == 0 {
         row("engine", "not running".to_owned())?;
     } else {
         let up = duration(now.since(s.since));

@@ -4,8 +4,10 @@
 //! the user's cache. Nothing here writes to a project or to the recording. Questions about steps are answered while the
 //! file is still being read; questions about states wait until they are rebuilt.
 
+mod follow;
 mod history;
 mod place;
+mod source;
 mod summary;
 
 use std::collections::BTreeMap;
@@ -14,7 +16,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::broadcast;
 
 use crate::debug::rev;
 use crate::model::{CommitId, Ordinal, Session, StepId, Time};
@@ -29,11 +31,12 @@ use super::api::{
 };
 use super::core::Failure;
 use super::replay::{self, Replay};
-use super::source::{Answer, Source};
 use super::stats;
 pub(super) use place::place_of;
+pub use source::Opened;
 pub use summary::summary_of;
 
+use follow::follow_on;
 use place::Place;
 use summary::name_of;
 
@@ -253,101 +256,6 @@ impl Recorded {
 
     fn states_mut(&self) -> std::sync::RwLockWriteGuard<'_, States> {
         self.states.write().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes what was appended.
-    fn look_again(&self) {
-        let recording = self.recording();
-        let news = Mutex::new(Vec::new());
-        let watcher = |changed: &[u32]| {
-            news.lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .extend_from_slice(changed);
-            self.tell_rows(&recording, changed);
-            self.tell_status();
-        };
-        match recording.read_more(&watcher) {
-            Ok(true) => {}
-            Ok(false) => return self.reopen(&recording),
-            // Gone for a moment (it is being replaced), or for good: what was read stays.
-            Err(_) => return,
-        }
-        if news
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_empty()
-        {
-            return;
-        }
-        let mut replay = self.replay.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(replay) = replay.as_mut() {
-            let made = replay
-                .take(&recording)
-                .and_then(|()| replay.settle(&recording));
-            match made {
-                Ok(made) => {
-                    self.count(&made.commits);
-                    let places: Vec<u32> = made
-                        .steps
-                        .iter()
-                        .filter_map(|s| recording.find(*s))
-                        .collect();
-                    self.keep_made(made);
-                    self.tell_rows(&recording, &places);
-                    self.tell_status();
-                }
-                Err(e) => self.states_mut().problems.push(e.to_string()),
-            }
-        }
-    }
-
-    fn tell_rows(&self, recording: &Recording, places: &[u32]) {
-        for at in places {
-            if let Some(step) = recording.step(*at)
-                && let Ok(row) = self.answers().row_now(&step)
-            {
-                self.tell(Notice::Row(Box::new(row)));
-            }
-        }
-    }
-
-    /// The file is another one now: read it from its beginning.
-    fn reopen(&self, old: &Recording) {
-        let Ok(new) = Recording::open(old.path(), old.format()) else {
-            return;
-        };
-        if new.read_all(false, &|_| {}).is_err() {
-            return;
-        }
-        let new = Arc::new(new);
-        let gone: Vec<(StepId, Ordinal)> = old.with(|old| {
-            new.with(|new| {
-                old.after(None)
-                    .filter_map(|at| old.get(at))
-                    .filter(|e| new.find(e.ordinal()).is_none())
-                    .map(|e| (old.step_id(e), e.ordinal()))
-                    .collect()
-            })
-        });
-        // The states of the old one stay in the store; the branch goes on from the new one's.
-        let mut replay = Replay::new(Arc::clone(&self.store), &new, None);
-        *self
-            .recording
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = Arc::clone(&new);
-        *self.states_mut() = States::default();
-        match replay.take(&new).and_then(|()| replay.settle(&new)) {
-            Ok(made) => {
-                self.count(&made.commits);
-                self.keep_made(made);
-            }
-            Err(e) => self.states_mut().problems.push(e.to_string()),
-        }
-        *self.replay.lock().unwrap_or_else(PoisonError::into_inner) = Some(replay);
-        for (step, ordinal) in gone {
-            self.tell(Notice::Gone { step, ordinal });
-        }
-        self.tell_all();
     }
 
     fn stage(&self) -> MutexGuard<'_, Stage> {
@@ -595,17 +503,6 @@ impl Recorded {
     }
 }
 
-/// Looks for more until nobody wants to know.
-fn follow_on(recorded: &std::sync::Weak<Recorded>) {
-    loop {
-        std::thread::sleep(POLL);
-        let Some(recorded) = recorded.upgrade() else {
-            return;
-        };
-        recorded.look_again();
-    }
-}
-
 fn no_step(id: StepId) -> ApiError {
     ApiError::new(ErrorCode::NotFound, format!("no step has the id {id}"))
 }
@@ -619,45 +516,4 @@ pub(super) fn failed(e: recording::Error) -> ApiError {
         _ => ErrorCode::Failed,
     };
     ApiError::new(code, e.to_string())
-}
-
-/// A recording as a [`Source`].
-pub struct Opened(pub Arc<Recorded>);
-
-impl Source for Opened {
-    fn ask(&self, request: Request) -> Answer<'_> {
-        let recorded = Arc::clone(&self.0);
-        Box::pin(async move {
-            tokio::task::spawn_blocking(move || recorded.handle(request))
-                .await
-                .unwrap_or_else(|e| {
-                    Err(ApiError::new(
-                        ErrorCode::Failed,
-                        format!("failed inside: {e}"),
-                    ))
-                })
-        })
-    }
-
-    fn notices(&self) -> mpsc::UnboundedReceiver<Notice> {
-        let (give, take) = mpsc::unbounded_channel();
-        let mut from = self.0.notices.subscribe();
-        tokio::spawn(async move {
-            loop {
-                let notice = match from.recv().await {
-                    Ok(notice) => notice,
-                    Err(broadcast::error::RecvError::Lagged(missed)) => Notice::Lagged { missed },
-                    Err(broadcast::error::RecvError::Closed) => return,
-                };
-                if give.send(notice).is_err() {
-                    return;
-                }
-            }
-        });
-        take
-    }
-
-    fn is_live(&self) -> bool {
-        true
-    }
 }

@@ -4,20 +4,26 @@
 //! The source is only ever read. What is derived from it (the index, the rebuilt file states) lies in a directory of the
 //! user's cache, can be thrown away at any time, and is used again only while every file it was made from is as it was.
 
+mod cached;
+mod records;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use crate::model::{BlobId, Step, StepId};
 
-use super::assemble::{Assembler, image_line};
-use super::event::{Body, Event, Out, Record, Side, Span, State};
+use super::assemble::Assembler;
+use super::event::{Out, Record, Side, Span, State};
 use super::format::{Format, Shape};
-use super::index::{self, FileMark, Index, Spot};
+use super::index::{FileMark, Index};
 use super::records::Cutter;
+pub use cached::{from_cache, to_cache};
+pub use records::Records;
+use records::{read_at, text_of};
 
 /// How much is read at a time; the index is open for questions in between.
 const PIECE: usize = 1 << 20;
@@ -461,47 +467,6 @@ impl Recording {
     }
 }
 
-/// Reads records of a recording, keeping its files open meanwhile.
-pub struct Records<'a> {
-    recording: &'a Recording,
-    files: HashMap<u16, (PathBuf, File)>,
-}
-
-impl Records<'_> {
-    /// The bytes of a record; fewer where the file was cut since.
-    pub fn read(&mut self, span: Span) -> Result<Vec<u8>, Error> {
-        use std::collections::hash_map::Entry;
-        let (path, file) = match self.files.entry(span.file) {
-            Entry::Occupied(open) => open.into_mut(),
-            Entry::Vacant(free) => {
-                let path = {
-                    let inside = self.recording.read();
-                    match inside.inputs.get(usize::from(span.file)) {
-                        Some(input) => input.path.clone(),
-                        None => return Ok(Vec::new()),
-                    }
-                };
-                let file = File::open(&path).map_err(|source| Error::Read {
-                    path: path.clone(),
-                    source,
-                })?;
-                free.insert((path, file))
-            }
-        };
-        let wrap = |source| Error::Read {
-            path: path.clone(),
-            source,
-        };
-        // Never more than there is: the file may have been cut since.
-        let there = file.metadata().map_err(wrap)?.len();
-        let len = u64::from(span.len).min(there.saturating_sub(span.offset));
-        let mut bytes = vec![0; usize::try_from(len.min(LONGEST)).unwrap_or(0)];
-        let got = read_at(file, &mut bytes, span.offset).map_err(wrap)?;
-        bytes.truncate(got);
-        Ok(bytes)
-    }
-}
-
 impl Input {
     fn new(n: u16, path: PathBuf, side: Option<Side>) -> Self {
         Self {
@@ -527,66 +492,6 @@ fn take(
     assembler.take(record, out, effects, side);
 }
 
-/// The text of an event of a record that is read again.
-fn text_of(
-    format: &dyn Format,
-    bytes: &[u8],
-    spot: Spot,
-    tag: &str,
-    which: Which,
-) -> Option<String> {
-    let record = Record {
-        bytes,
-        span: spot.span,
-        tag,
-    };
-    let mut out = Out::default();
-    format.events(record, &mut State::default(), &mut out);
-    let at = out.events.iter().position(|e| e.part == spot.part)?;
-    let own = event_text(&out.events[at], which)?;
-    let mut text = own.into_owned();
-    for next in &out.events[at + 1..] {
-        let Body::Image { media, bytes } = &next.body else {
-            break;
-        };
-        if !text.is_empty() && !text.ends_with('\n') {
-            text.push('\n');
-        }
-        text.push_str(&image_line(media, *bytes));
-    }
-    if matches!(&out.events[at].body, Body::Unknown { .. }) {
-        return Some(String::from_utf8_lossy(bytes).into_owned());
-    }
-    (!text.is_empty()).then_some(text)
-}
-
-fn event_text<'e>(event: &'e Event<'_>, which: Which) -> Option<std::borrow::Cow<'e, str>> {
-    use std::borrow::Cow::Borrowed;
-    Some(match (&event.body, which) {
-        (Body::Prompt(t) | Body::Thought(t) | Body::Message(t), Which::Body) => Borrowed(t),
-        (Body::Call(call), Which::Body) => Borrowed(&call.input),
-        (Body::Result(outcome), _) => Borrowed(&outcome.output),
-        (Body::Marker { text, .. }, Which::Body) => Borrowed(text),
-        (Body::Unknown { name }, Which::Body) => Borrowed(name),
-        (Body::Image { media, bytes }, Which::Body) => image_line(media, *bytes).into(),
-        _ => return None,
-    })
-}
-
-/// Reads until the buffer is full or the file ends.
-fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-    let mut got = 0;
-    while got < buffer.len() {
-        match file.read_at(&mut buffer[got..], offset + got as u64) {
-            Ok(0) => break,
-            Ok(n) => got += n,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(got)
-}
-
 fn mark(path: &Path) -> FileMark {
     let meta = std::fs::metadata(path).ok();
     FileMark {
@@ -597,27 +502,6 @@ fn mark(path: &Path) -> FileMark {
         }),
         inode: meta.as_ref().map_or(0, |m| m.ino()),
     }
-}
-
-/// Another version of the program may read the same file better: it makes its own index.
-const MAGIC: &[u8] = concat!("backtrail ", env!("CARGO_PKG_VERSION"), " index\n").as_bytes();
-
-/// The cached form of an index.
-pub fn to_cache(index: &Index) -> Option<Vec<u8>> {
-    let mut bytes = MAGIC.to_vec();
-    bytes.extend_from_slice(&index::VERSION.to_le_bytes());
-    postcard::to_extend(index, bytes).ok()
-}
-
-/// Reads the cached form; `None` for another version or a damaged file.
-#[must_use]
-pub fn from_cache(bytes: &[u8]) -> Option<Index> {
-    let rest = bytes.strip_prefix(MAGIC)?;
-    let (version, rest) = rest.split_first_chunk::<4>()?;
-    if u32::from_le_bytes(*version) != index::VERSION {
-        return None;
-    }
-    postcard::from_bytes(rest).ok()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -7,20 +7,23 @@
 //! * Calls and their results stand in the message that made them. Edits tell the file before and after in what is shown
 //!   of them, where the person could have changed the text; else in their arguments.
 
+mod effects;
+mod shape;
+
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::edits;
 use super::event::{
-    Before, Body, Call, Ending, Facts, FileEffect, MarkerKind, Out, Outcome, Record, Side, Stage,
-    State, Usage, What,
+    Body, Call, Ending, Facts, FileEffect, MarkerKind, Out, Outcome, Record, Side, State, Usage,
 };
 use super::format::{About, Format, Head, Home, Piece, Shape};
 use super::raw::{self, Field, Teller};
 use crate::model::CallKind;
+use effects::file_effects;
+use shape::{Line, Part, Response, Shown, Thought, Tokens, ToolCall};
 
 /// The reader of session files made of lines.
 pub struct Gemini;
@@ -29,147 +32,6 @@ pub struct Gemini;
 pub struct GeminiDocument;
 
 const MESSAGE: &str = "message";
-
-#[derive(Deserialize, Default)]
-struct Line<'a> {
-    #[serde(borrow, default)]
-    id: Field<'a>,
-    #[serde(borrow, default)]
-    timestamp: Field<'a>,
-    #[serde(borrow, default, rename = "type")]
-    kind: Field<'a>,
-    #[serde(borrow, default)]
-    content: Field<'a>,
-    #[serde(borrow, default, rename = "displayContent")]
-    display: Field<'a>,
-    #[serde(borrow, default, rename = "toolCalls")]
-    calls: Field<'a>,
-    #[serde(borrow, default)]
-    thoughts: Field<'a>,
-    #[serde(borrow, default)]
-    tokens: Field<'a>,
-    #[serde(borrow, default)]
-    model: Field<'a>,
-    #[serde(borrow, default, rename = "$set")]
-    set: Field<'a>,
-    #[serde(borrow, default, rename = "$rewindTo")]
-    rewind: Field<'a>,
-    #[serde(borrow, default, rename = "sessionId")]
-    session: Field<'a>,
-    #[serde(borrow, default, rename = "startTime")]
-    start: Field<'a>,
-    #[serde(borrow, default)]
-    summary: Field<'a>,
-    #[serde(borrow, default)]
-    directories: Field<'a>,
-    #[serde(borrow, default)]
-    messages: Field<'a>,
-}
-
-#[derive(Deserialize, Default)]
-struct ToolCall<'a> {
-    #[serde(borrow, default)]
-    id: Field<'a>,
-    #[serde(borrow, default)]
-    name: Field<'a>,
-    #[serde(borrow, default)]
-    args: Field<'a>,
-    #[serde(borrow, default)]
-    result: Field<'a>,
-    #[serde(borrow, default)]
-    status: Field<'a>,
-    #[serde(borrow, default)]
-    timestamp: Field<'a>,
-    #[serde(borrow, default, rename = "agentId")]
-    agent: Field<'a>,
-    #[serde(borrow, default, rename = "resultDisplay")]
-    shown: Field<'a>,
-}
-
-/// What is shown of an edit.
-#[derive(Deserialize, Default)]
-struct Shown<'a> {
-    #[serde(borrow, default, rename = "filePath")]
-    path: Field<'a>,
-    #[serde(borrow, default, rename = "fileDiff")]
-    diff: Field<'a>,
-    #[serde(borrow, default, rename = "originalContent")]
-    before: Field<'a>,
-    #[serde(borrow, default, rename = "newContent")]
-    after: Field<'a>,
-    #[serde(borrow, default, rename = "isNewFile")]
-    new: Field<'a>,
-}
-
-#[derive(Deserialize, Default)]
-struct Part<'a> {
-    #[serde(borrow, default)]
-    text: Field<'a>,
-    #[serde(borrow, default)]
-    thought: Field<'a>,
-    #[serde(borrow, default, rename = "functionResponse")]
-    response: Field<'a>,
-    #[serde(borrow, default, rename = "inlineData")]
-    inline: Field<'a>,
-}
-
-#[derive(Deserialize, Default)]
-struct Response<'a> {
-    #[serde(borrow, default)]
-    response: Field<'a>,
-    #[serde(borrow, default)]
-    output: Field<'a>,
-    #[serde(borrow, default)]
-    error: Field<'a>,
-    #[serde(borrow, default, rename = "mimeType")]
-    media: Field<'a>,
-    #[serde(borrow, default)]
-    data: Field<'a>,
-}
-
-#[derive(Deserialize, Default)]
-struct Thought<'a> {
-    #[serde(borrow, default)]
-    subject: Field<'a>,
-    #[serde(borrow, default)]
-    description: Field<'a>,
-    #[serde(borrow, default)]
-    timestamp: Field<'a>,
-}
-
-#[derive(Deserialize, Default)]
-struct Tokens<'a> {
-    #[serde(borrow, default)]
-    input: Field<'a>,
-    #[serde(borrow, default)]
-    output: Field<'a>,
-    #[serde(borrow, default)]
-    cached: Field<'a>,
-    #[serde(borrow, default)]
-    thoughts: Field<'a>,
-    #[serde(borrow, default)]
-    tool: Field<'a>,
-}
-
-#[derive(Deserialize, Default)]
-struct Args<'a> {
-    #[serde(borrow, default)]
-    file_path: Field<'a>,
-    #[serde(borrow, default)]
-    absolute_path: Field<'a>,
-    #[serde(borrow, default)]
-    path: Field<'a>,
-    #[serde(borrow, default)]
-    content: Field<'a>,
-    #[serde(borrow, default)]
-    offset: Field<'a>,
-    #[serde(borrow, default)]
-    limit: Field<'a>,
-    #[serde(borrow, default)]
-    start_line: Field<'a>,
-    #[serde(borrow, default)]
-    end_line: Field<'a>,
-}
 
 impl Format for Gemini {
     fn name(&self) -> &'static str {
@@ -663,100 +525,4 @@ fn images<'a>(field: Field<'a>, tell: &mut Teller<'a, '_>) {
             });
         }
     }
-}
-
-fn file_effects(line: &Line<'_>, state: &State, out: &mut Vec<FileEffect>) {
-    let cwd = Some(state.cwd.as_str()).filter(|c| !c.is_empty());
-    for call in raw::list(line.calls) {
-        let call: ToolCall<'_> = raw::object(Some(call)).unwrap_or_default();
-        if raw::string(call.status).as_deref() != Some("success") {
-            continue;
-        }
-        let name = raw::text(call.name);
-        let args: Args<'_> = raw::object(call.args).unwrap_or_default();
-        let id = raw::text(call.id);
-        let time = raw::time(call.timestamp);
-        let path = [args.file_path, args.absolute_path, args.path]
-            .into_iter()
-            .find_map(|f| raw::string(f).filter(|p| !p.is_empty()));
-        let Some(path) = path else { continue };
-        let from = out.len();
-        match name.as_ref() {
-            "write_file" | "replace" | "edit" => {
-                if let Some((before, what)) = told(&call, &args, &name) {
-                    let shown: Shown<'_> = raw::object(call.shown).unwrap_or_default();
-                    out.push(FileEffect {
-                        call: id.into_owned(),
-                        path: raw::string(shown.path).unwrap_or(path).into_owned(),
-                        cwd: cwd.map(str::to_owned),
-                        time,
-                        stage: Stage::Applied,
-                        before,
-                        what,
-                    });
-                } else {
-                    edits::declared(&name, call.args, &id, cwd, time, out);
-                    out[from..]
-                        .iter_mut()
-                        .for_each(|e| e.stage = Stage::Applied);
-                }
-            }
-            "read_file" => {
-                if let Some(text) = whole(&call, &args) {
-                    out.push(FileEffect {
-                        call: id.into_owned(),
-                        path: path.into_owned(),
-                        cwd: cwd.map(str::to_owned),
-                        time,
-                        stage: Stage::Applied,
-                        before: Before::NotTold,
-                        what: What::Seen(text),
-                    });
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
-/// What is told of an edit by what is shown of it, and of a new file by its result.
-fn told(call: &ToolCall<'_>, args: &Args<'_>, name: &str) -> Option<(Before, What)> {
-    let shown: Shown<'_> = raw::object(call.shown).unwrap_or_default();
-    let before = if raw::truth(shown.new) {
-        Before::Absent
-    } else {
-        match raw::string(shown.before) {
-            Some(text) => Before::Content(text.into_owned()),
-            None if output(call).contains("created and wrote to new file") => Before::Absent,
-            None => Before::NotTold,
-        }
-    };
-    if let Some(after) = raw::string(shown.after) {
-        return Some((before, What::Write(after.into_owned())));
-    }
-    if name == "write_file" {
-        let content = raw::string(args.content)?;
-        return Some((before, What::Write(content.into_owned())));
-    }
-    None
-}
-
-/// What was read, if it is all of the file as it is.
-fn whole(call: &ToolCall<'_>, args: &Args<'_>) -> Option<String> {
-    let some = [args.offset, args.limit, args.start_line, args.end_line];
-    if some.iter().any(Option::is_some) {
-        return None;
-    }
-    let [only] = parts(call.result).try_into().ok()?;
-    let only: Part<'_> = only;
-    let outer: Response<'_> = raw::object(only.response)?;
-    let inner: Response<'_> = raw::object(outer.response)?;
-    let text = raw::string(inner.output)?;
-    // Marks of what the tool leaves out and adds.
-    let marks = [
-        "IMPORTANT: The file content has been truncated",
-        "[truncated]",
-        "--- Newly Discovered",
-    ];
-    (!marks.iter().any(|m| text.contains(m))).then(|| text.into_owned())
 }

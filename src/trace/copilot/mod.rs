@@ -5,6 +5,9 @@
 //!   the same call by its id, the end is its result.
 //! * Types are many and grow. Those that say nothing to a person are listed as such; others are unknown.
 
+mod effects;
+mod shape;
+
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
@@ -12,122 +15,15 @@ use serde::Deserialize;
 
 use super::edits;
 use super::event::{
-    Before, Body, Call, Ending, Facts, FileEffect, MarkerKind, Out, Outcome, Record, Stage, State,
-    Usage, What,
+    Body, Call, Ending, Facts, FileEffect, MarkerKind, Out, Outcome, Record, State, Usage,
 };
 use super::format::{About, Format, Head, Home};
 use super::raw::{self, Field, Teller};
+use effects::file_effects;
+use shape::{Data, Line};
 
 /// The reader.
 pub struct Copilot;
-
-#[derive(Deserialize)]
-struct Line<'a> {
-    #[serde(borrow, default, rename = "type")]
-    kind: Field<'a>,
-    #[serde(borrow, default)]
-    data: Field<'a>,
-    #[serde(borrow, default)]
-    id: Field<'a>,
-    #[serde(borrow, default)]
-    timestamp: Field<'a>,
-    #[serde(borrow, default, rename = "agentId")]
-    agent: Field<'a>,
-}
-
-/// What is read of all types' data; each has some of it.
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase")]
-struct Data<'a> {
-    #[serde(borrow, default)]
-    session_id: Field<'a>,
-    #[serde(borrow, default)]
-    copilot_version: Field<'a>,
-    #[serde(borrow, default)]
-    start_time: Field<'a>,
-    #[serde(borrow, default)]
-    context: Field<'a>,
-    #[serde(borrow, default)]
-    selected_model: Field<'a>,
-    #[serde(borrow, default)]
-    new_model: Field<'a>,
-    #[serde(borrow, default)]
-    model: Field<'a>,
-    #[serde(borrow, default)]
-    reasoning_effort: Field<'a>,
-    #[serde(borrow, default)]
-    previous_reasoning_effort: Field<'a>,
-    #[serde(borrow, default)]
-    content: Field<'a>,
-    #[serde(borrow, default)]
-    source: Field<'a>,
-    #[serde(borrow, default)]
-    attachments: Field<'a>,
-    #[serde(borrow, default)]
-    message_id: Field<'a>,
-    #[serde(borrow, default)]
-    reasoning_text: Field<'a>,
-    #[serde(borrow, default)]
-    output_tokens: Field<'a>,
-    #[serde(borrow, default)]
-    tool_call_id: Field<'a>,
-    #[serde(borrow, default)]
-    parent_tool_call_id: Field<'a>,
-    #[serde(borrow, default)]
-    tool_name: Field<'a>,
-    #[serde(borrow, default)]
-    tool_requests: Field<'a>,
-    #[serde(borrow, default)]
-    arguments: Field<'a>,
-    #[serde(borrow, default)]
-    success: Field<'a>,
-    #[serde(borrow, default)]
-    result: Field<'a>,
-    #[serde(borrow, default)]
-    error: Field<'a>,
-    #[serde(borrow, default)]
-    agent_name: Field<'a>,
-    #[serde(borrow, default)]
-    message: Field<'a>,
-    #[serde(borrow, default)]
-    reason: Field<'a>,
-    #[serde(borrow, default)]
-    summary_content: Field<'a>,
-    #[serde(borrow, default)]
-    summary: Field<'a>,
-    #[serde(borrow, default)]
-    title: Field<'a>,
-    #[serde(borrow, default)]
-    name: Field<'a>,
-    #[serde(borrow, default)]
-    previous_mode: Field<'a>,
-    #[serde(borrow, default)]
-    new_mode: Field<'a>,
-    #[serde(borrow, default)]
-    allow_all_permissions: Field<'a>,
-    #[serde(borrow, default)]
-    up_to_event_id: Field<'a>,
-    #[serde(borrow, default)]
-    cwd: Field<'a>,
-    #[serde(borrow, default)]
-    branch: Field<'a>,
-    #[serde(borrow, default)]
-    head_commit: Field<'a>,
-    #[serde(borrow, default)]
-    code: Field<'a>,
-    #[serde(borrow, default)]
-    detailed_content: Field<'a>,
-    #[serde(borrow, default)]
-    model_metrics: Field<'a>,
-    #[serde(borrow, default)]
-    mime_type: Field<'a>,
-    #[serde(borrow, default)]
-    data: Field<'a>,
-    #[serde(borrow, default)]
-    display_name: Field<'a>,
-    #[serde(borrow, default)]
-    path: Field<'a>,
-}
 
 impl Format for Copilot {
     fn name(&self) -> &'static str {
@@ -572,66 +468,4 @@ fn ended<'a>(data: &Data<'a>) -> Cow<'a, str> {
         ));
     }
     Cow::Owned(text)
-}
-
-fn file_effects(line: &Line<'_>, state: &State, out: &mut Vec<FileEffect>) {
-    let data: Data<'_> = raw::object(line.data).unwrap_or_default();
-    let id = raw::text(data.tool_call_id);
-    let time = raw::time(line.timestamp);
-    let cwd = Some(state.cwd.as_str()).filter(|c| !c.is_empty());
-    if raw::string(line.kind).as_deref() == Some("tool.execution_start") {
-        let tool = raw::text(data.tool_name);
-        edits::declared(&tool, data.arguments, &id, cwd, time, out);
-        return;
-    }
-    let given: Data<'_> = raw::object(data.result).unwrap_or_default();
-    if let Some((path, text, of)) = raw::string(given.detailed_content)
-        .as_deref()
-        .and_then(viewed)
-    {
-        out.push(FileEffect {
-            call: id.into_owned(),
-            path,
-            cwd: cwd.map(str::to_owned),
-            time,
-            stage: Stage::Applied,
-            before: Before::NotTold,
-            what: What::SeenPart { text, from: 1, of },
-        });
-    }
-}
-
-/// What a view shows: a diff that changes nothing, with the file's first lines in its one hunk. Paths in it have lost
-/// their first slash. Gives path, text and, where the file's end is among them, the number of its lines (else 0).
-fn viewed(diff: &str) -> Option<(String, String, usize)> {
-    let (head, body) = diff.split_once("\n+++ b/")?;
-    if !head.contains("\nindex 0000000..0000000") {
-        return None;
-    }
-    let (path, body) = body.split_once('\n')?;
-    let (range, body) = body.split_once('\n')?;
-    let (old, new) = range
-        .strip_prefix("@@ -1,")?
-        .strip_suffix(" @@")?
-        .split_once(" +1,")?;
-    let count: usize = old.parse().ok()?;
-    if old != new || count == 0 {
-        return None;
-    }
-    let lines: Option<Vec<&str>> = body
-        .split('\n')
-        .take(count)
-        .map(|l| l.strip_prefix(' '))
-        .collect();
-    let mut lines = lines.filter(|l| l.len() == count)?;
-    // After the last line's end there is nothing: that is shown as an empty line.
-    let of = if lines.last() == Some(&"") {
-        lines.pop();
-        lines.len()
-    } else {
-        0
-    };
-    let mut text = lines.join("\n");
-    text.push('\n');
-    Some((format!("/{path}"), text, of))
 }

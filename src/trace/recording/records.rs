@@ -1,0 +1,115 @@
+//! Records read again: their bytes, and the texts of their events.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
+
+use super::super::assemble::image_line;
+use super::super::event::{Body, Event, Out, Record, Span, State};
+use super::super::format::Format;
+use super::super::index::Spot;
+use super::{Error, LONGEST, Recording, Which};
+
+/// Reads records of a recording, keeping its files open meanwhile.
+pub struct Records<'a> {
+    pub(super) recording: &'a Recording,
+    pub(super) files: HashMap<u16, (PathBuf, File)>,
+}
+
+impl Records<'_> {
+    /// The bytes of a record; fewer where the file was cut since.
+    pub fn read(&mut self, span: Span) -> Result<Vec<u8>, Error> {
+        use std::collections::hash_map::Entry;
+        let (path, file) = match self.files.entry(span.file) {
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(free) => {
+                let path = {
+                    let inside = self.recording.read();
+                    match inside.inputs.get(usize::from(span.file)) {
+                        Some(input) => input.path.clone(),
+                        None => return Ok(Vec::new()),
+                    }
+                };
+                let file = File::open(&path).map_err(|source| Error::Read {
+                    path: path.clone(),
+                    source,
+                })?;
+                free.insert((path, file))
+            }
+        };
+        let wrap = |source| Error::Read {
+            path: path.clone(),
+            source,
+        };
+        // Never more than there is: the file may have been cut since.
+        let there = file.metadata().map_err(wrap)?.len();
+        let len = u64::from(span.len).min(there.saturating_sub(span.offset));
+        let mut bytes = vec![0; usize::try_from(len.min(LONGEST)).unwrap_or(0)];
+        let got = read_at(file, &mut bytes, span.offset).map_err(wrap)?;
+        bytes.truncate(got);
+        Ok(bytes)
+    }
+}
+
+/// The text of an event of a record that is read again.
+pub(super) fn text_of(
+    format: &dyn Format,
+    bytes: &[u8],
+    spot: Spot,
+    tag: &str,
+    which: Which,
+) -> Option<String> {
+    let record = Record {
+        bytes,
+        span: spot.span,
+        tag,
+    };
+    let mut out = Out::default();
+    format.events(record, &mut State::default(), &mut out);
+    let at = out.events.iter().position(|e| e.part == spot.part)?;
+    let own = event_text(&out.events[at], which)?;
+    let mut text = own.into_owned();
+    for next in &out.events[at + 1..] {
+        let Body::Image { media, bytes } = &next.body else {
+            break;
+        };
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        text.push_str(&image_line(media, *bytes));
+    }
+    if matches!(&out.events[at].body, Body::Unknown { .. }) {
+        return Some(String::from_utf8_lossy(bytes).into_owned());
+    }
+    (!text.is_empty()).then_some(text)
+}
+
+fn event_text<'e>(event: &'e Event<'_>, which: Which) -> Option<Cow<'e, str>> {
+    use Cow::Borrowed;
+    Some(match (&event.body, which) {
+        (Body::Prompt(t) | Body::Thought(t) | Body::Message(t), Which::Body) => Borrowed(t),
+        (Body::Call(call), Which::Body) => Borrowed(&call.input),
+        (Body::Result(outcome), _) => Borrowed(&outcome.output),
+        (Body::Marker { text, .. }, Which::Body) => Borrowed(text),
+        (Body::Unknown { name }, Which::Body) => Borrowed(name),
+        (Body::Image { media, bytes }, Which::Body) => image_line(media, *bytes).into(),
+        _ => return None,
+    })
+}
+
+/// Reads until the buffer is full or the file ends.
+pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut got = 0;
+    while got < buffer.len() {
+        match file.read_at(&mut buffer[got..], offset + got as u64) {
+            Ok(0) => break,
+            Ok(n) => got += n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(got)
+}
