@@ -67,6 +67,11 @@ fn median(mut all: Vec<f64>) -> f64 {
     all[all.len() / 2]
 }
 
+/// The header says that nothing is left to be read.
+fn read_whole(screen: &str) -> bool {
+    screen.contains("REPLAY") || screen.contains("FOLLOWING")
+}
+
 fn ms(t: Duration) -> f64 {
     t.as_secs_f64() * 1e3
 }
@@ -106,7 +111,7 @@ fn main() {
             s.contains("turn") && s.contains("Timeline")
         });
         first.push(ms(start.elapsed()));
-        term.wait("all read", LONG, |s| s.contains("FOLLOWING"));
+        term.wait("all read", LONG, read_whole);
         whole.push(ms(start.elapsed()));
         // Until states are rebuilt, counted and kept.
         let kept = || {
@@ -122,7 +127,7 @@ fn main() {
         let start = Instant::now();
         let mut term = Term::start(&command(dir.path(), &file), 110, 30);
         term.wait("the last rows", LONG, |s| {
-            s.contains("turn") && s.contains("FOLLOWING")
+            s.contains("turn") && read_whole(s)
         });
         again.push(ms(start.elapsed()));
         memory = memory.max(peak(&term));
@@ -140,7 +145,7 @@ fn main() {
     generate::claude_with(&long, 2_000, 1_000_000, 2, 16 << 20).unwrap();
     let start = Instant::now();
     let mut term = Term::start(&command(dir.path(), &long), 110, 30);
-    term.wait("all read", LONG, |s| s.contains("FOLLOWING"));
+    term.wait("all read", LONG, read_whole);
     println!(
         "with a line of 16 MB: read after {:.0} ms, {} MB",
         ms(start.elapsed()),
@@ -158,7 +163,7 @@ fn main() {
 /// Steps back through a recording.
 fn keys(dir: &Path, file: &Path, name: &str) {
     let mut term = Term::start(&command(dir, file), 110, 30);
-    term.wait("all read", LONG, |s| s.contains("FOLLOWING"));
+    term.wait("all read", LONG, read_whole);
     std::thread::sleep(Duration::from_secs(2));
     let mut times = Vec::new();
     for _ in 0..200 {
