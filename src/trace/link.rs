@@ -98,7 +98,7 @@ impl Verdict {
     /// Whether more that is told later may well say otherwise.
     #[must_use]
     pub fn is_shaky(&self) -> bool {
-        self.sure <= GUESS || (self.open && self.sure < 99)
+        self.sure < 60 || (self.open && self.sure < 99)
     }
 }
 
