@@ -90,6 +90,16 @@ pub struct Verdict {
     pub rule: LinkRule,
     /// 0 to 100.
     pub sure: u8,
+    /// The call has no known end: it may have ended long before, and the change be that of a call not told yet.
+    pub open: bool,
+}
+
+impl Verdict {
+    /// Whether more that is told later may well say otherwise.
+    #[must_use]
+    pub fn is_shaky(&self) -> bool {
+        self.sure <= GUESS || (self.open && self.sure < 99)
+    }
 }
 
 /// A command as it can be compared: without white space and whatever shells and formats add to quote it.
@@ -188,6 +198,7 @@ impl Able<'_> {
             session: self.deed.session,
             rule,
             sure,
+            open: self.end.is_none(),
         })
     }
 }
