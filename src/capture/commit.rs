@@ -110,7 +110,8 @@ impl Recorder {
         time: Time,
         how: &How<'_>,
     ) -> NewCommit {
-        let mut meta = BTreeMap::new();
+        // A commit may later be on several branches, or on none: on which it was made is kept in it.
+        let mut meta = BTreeMap::from([("branch".to_owned(), self.branch())]);
         if !share.writers.is_empty()
             && let Ok(json) = serde_json::to_string(&share.writers)
         {
