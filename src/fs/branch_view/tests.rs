@@ -1,0 +1,1 @@
+//! Tests of the logic without a mount.
