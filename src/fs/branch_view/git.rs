@@ -156,6 +156,7 @@ fn plant(
                 origin,
                 facts: *facts,
                 lower: Lower::Real,
+                which: 0,
             },
         ),
         None => match view.planted(dir, name) {
@@ -190,6 +191,7 @@ fn keep(
             ..dir_facts(meta)
         },
         lower: Lower::Real,
+        which: 0,
     };
     view.plant_dir(dir, name, below)
         .map(|_| ())

@@ -52,6 +52,8 @@ pub(crate) struct Below {
     pub origin: Origin,
     pub facts: Facts,
     pub lower: Lower,
+    /// Which file of a real directory it is; 0 elsewhere.
+    pub which: u64,
 }
 
 /// The times of commits' files, read once a commit.
@@ -215,6 +217,7 @@ impl Layers {
                 rdev,
             },
             lower,
+            which: 0,
         }
     }
 
@@ -235,6 +238,7 @@ impl Layers {
                 rdev: found.attr.rdev,
             },
             lower: Lower::Real,
+            which: which(&found),
         }))
     }
 
@@ -332,10 +336,18 @@ impl Layers {
     }
 
     /// The attributes of what was not changed. `ino` and `nlink` are left to the caller.
-    pub fn attr(&self, origin: &Origin, lower: &Lower, facts: &Facts) -> Result<Attr, Errno> {
+    /// `wanted`: which real file it must be; 0 takes the one that is there.
+    pub fn attr(
+        &self,
+        origin: &Origin,
+        lower: &Lower,
+        facts: &Facts,
+        wanted: u64,
+    ) -> Result<Attr, Errno> {
         if *lower == Lower::Real {
-            let mut attr = self.real_stat(origin)?.attr;
-            if attr.kind != facts.kind {
+            let found = self.real_stat(origin)?;
+            let mut attr = found.attr;
+            if attr.kind != facts.kind || (wanted != 0 && which(&found) != wanted) {
                 return Err(Errno::STALE);
             }
             attr.perm = facts.mode;
@@ -412,7 +424,9 @@ impl Layers {
     }
 
     /// Opens unchanged content for reading.
-    pub fn open(&self, origin: &Origin, lower: &Lower) -> Result<File, Errno> {
+    ///
+    /// `wanted`: which real file it must be; 0 takes the one that is there.
+    pub fn open(&self, origin: &Origin, lower: &Lower, wanted: u64) -> Result<File, Errno> {
         match lower {
             Lower::Blob { id, size } => self.contents.open(&self.store, *id, *size),
             Lower::Real => {
@@ -420,7 +434,15 @@ impl Layers {
                 let mut error = Errno::NOENT;
                 for root in self.roots(origin.layer) {
                     match root.open_file(&path, OFlags::RDONLY) {
-                        Ok(fd) => return Ok(fd.into()),
+                        Ok(fd) => {
+                            let found = root.stat(fd.as_fd())?;
+                            if found.attr.kind != FileKind::File
+                                || (wanted != 0 && which(&found) != wanted)
+                            {
+                                return Err(Errno::STALE);
+                            }
+                            return Ok(fd.into());
+                        }
                         Err(e) => error = e,
                     }
                 }
@@ -460,6 +482,12 @@ impl Layers {
         }
         Some(self.real_stat(origin).ok()?.attr.stamp())
     }
+}
+
+/// Tells a real file from another one that takes its name later.
+fn which(found: &Found) -> u64 {
+    let born = found.id.born.map_or(0, When::nanoseconds).cast_unsigned();
+    (found.id.ino ^ born.wrapping_mul(0x9e37_79b9_7f4a_7c15)) | 1
 }
 
 /// What of a real directory is shown: never somebody's locks in a repository.

@@ -434,7 +434,7 @@ impl BranchView {
         below: super::layers::Below,
     ) -> Result<u64, Errno> {
         let mut nodes = self.nodes();
-        let id = nodes.number(&below.origin, below.facts.kind);
+        let id = nodes.number(&below.origin, below.facts.kind, below.which);
         let saved = Saved {
             facts: below.facts,
             origin: Some(below.origin),

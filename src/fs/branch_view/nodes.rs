@@ -51,6 +51,8 @@ pub(crate) struct Node {
     /// Content and times are the branch's own.
     pub upper: bool,
     pub saved: bool,
+    /// Which real file it was met as; 0 where that does not matter.
+    pub which: u64,
     pub copied: Option<Stamp>,
     pub names: Vec<Link>,
     pub lookups: u64,
@@ -74,6 +76,7 @@ impl Node {
             lower,
             upper: false,
             saved: false,
+            which: 0,
             copied: None,
             names: Vec::new(),
             lookups: 0,
@@ -88,6 +91,11 @@ impl Node {
 
     pub fn is_dir(&self) -> bool {
         self.facts.kind == FileKind::Dir
+    }
+
+    /// Which real file must be there. For one that was saved, whichever is: nobody looks it up anew.
+    pub fn wanted(&self) -> u64 {
+        if self.saved { 0 } else { self.which }
     }
 
     /// As the table keeps it.
@@ -165,9 +173,9 @@ impl Nodes {
     }
 
     /// The number that something met below has, or will get.
-    pub fn number(&self, origin: &Origin, kind: FileKind) -> u64 {
+    pub fn number(&self, origin: &Origin, kind: FileKind, which: u64) -> u64 {
         let mut hasher = blake3::Hasher::new();
-        hasher.update(format!("{:?} {kind:?} ", origin.layer).as_bytes());
+        hasher.update(format!("{:?} {kind:?} {which} ", origin.layer).as_bytes());
         hasher.update(&origin.path);
         let hash = hasher.finalize();
         let head = hash.as_bytes().first_chunk::<8>();
@@ -175,7 +183,7 @@ impl Nodes {
         while self
             .all
             .get(&id)
-            .is_some_and(|n| n.origin.as_ref() != Some(origin))
+            .is_some_and(|n| n.origin.as_ref() != Some(origin) || (!n.saved && n.which != which))
         {
             id = MET | (id + 1);
         }
@@ -184,7 +192,8 @@ impl Nodes {
 
     /// `found` was met as `name` in `dir`.
     pub fn meet(&mut self, dir: u64, name: &[u8], found: Below) -> u64 {
-        let id = self.number(&found.origin, found.facts.kind);
+        let which = found.which;
+        let id = self.number(&found.origin, found.facts.kind, which);
         match self.all.get_mut(&id) {
             Some(node) => {
                 if !node.saved {
@@ -193,7 +202,8 @@ impl Nodes {
                 }
             }
             None => {
-                let node = Node::new(found.facts, Some(found.origin), found.lower);
+                let mut node = Node::new(found.facts, Some(found.origin), found.lower);
+                node.which = which;
                 self.all.insert(id, node);
             }
         }

@@ -148,7 +148,7 @@ impl BranchView {
                 }
                 all.push(Listed {
                     at: place(name),
-                    ino: nodes.number(&found.origin, found.facts.kind),
+                    ino: nodes.number(&found.origin, found.facts.kind, found.which),
                     kind: found.facts.kind,
                     name: name.into(),
                 });

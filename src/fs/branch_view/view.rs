@@ -460,7 +460,10 @@ impl BranchView {
                 }
                 attr
             }
-            (Some(origin), false) => self.layers.attr(origin, &node.lower, &node.facts)?,
+            (Some(origin), false) => {
+                self.layers
+                    .attr(origin, &node.lower, &node.facts, node.wanted())?
+            }
             (None, false) => shape(&node.facts, 0, self.layers.created, self.layers.created),
         };
         attr.ino = id;

@@ -38,18 +38,23 @@ impl BranchView {
     /// The content of a node as it is now, for reading; for writing once it is the branch's own.
     pub(super) fn backing(&self, id: u64) -> Result<Arc<File>, Errno> {
         loop {
-            let (origin, lower, upper) = {
+            let (origin, lower, upper, wanted) = {
                 let nodes = self.nodes();
                 let node = nodes.get(id)?;
                 if let Some(file) = &node.open {
                     return Ok(Arc::clone(file));
                 }
-                (node.origin.clone(), node.lower.clone(), node.upper)
+                (
+                    node.origin.clone(),
+                    node.lower.clone(),
+                    node.upper,
+                    node.wanted(),
+                )
             };
             // Not under the lock: it may be written out first.
             let file = match origin {
                 _ if upper => self.open_upper(id)?,
-                Some(origin) => self.layers.open(&origin, &lower)?,
+                Some(origin) => self.layers.open(&origin, &lower, wanted)?,
                 None => return Err(Errno::STALE),
             };
             let mut nodes = self.nodes();
