@@ -25,6 +25,9 @@ use backtrail::model::{BlobId, LinkRule, SessionId, StepId, StepKind};
 use common::{Place, ask, fuse};
 use standin::{Plan, Truth};
 
+/// What the stand-ins do is chosen by it.
+const SEED: u64 = 1;
+
 /// Not a test: what the stand-in's process runs.
 #[test]
 fn agent() {
@@ -60,6 +63,7 @@ fn plan(place: &Place, agent: &str, n: u64) -> Plan {
         dir: format!("work{n}"),
         faster: 30.0,
         longest: 800,
+        bare: n.is_multiple_of(2),
         lag: 300,
     }
 }
@@ -246,9 +250,15 @@ fn measure(name: &str, place: &Place, plans: &[Plan]) -> (Score, Vec<i64>, Vec<R
     let client = runtime.block_on(place.client());
     let listening = runtime.spawn(listen(Arc::clone(&client), Arc::clone(&stop)));
     let begun = Instant::now();
+    let mut by_person = 0;
     for mut child in children {
         while child.try_wait().unwrap().is_none() {
             assert!(begun.elapsed() < Duration::from_secs(120), "{name} hangs");
+            // A person works on the same project meanwhile.
+            if begun.elapsed() > Duration::from_millis(1300) * (by_person + 1) {
+                by_person += 1;
+                place.write(&format!("person/{by_person}.txt"), "by hand\n");
+            }
             std::thread::sleep(Duration::from_millis(20));
         }
     }
@@ -260,7 +270,24 @@ fn measure(name: &str, place: &Place, plans: &[Plan]) -> (Score, Vec<i64>, Vec<R
         .iter()
         .map(|p| serde_json::from_slice(&std::fs::read(&p.truth).unwrap()).unwrap())
         .collect();
-    let score = score(name, &truths, &rows, &ties);
+    let mut score = score(name, &truths, &rows, &ties);
+    for n in 1..=by_person {
+        score.all += 1;
+        let path = format!("person/{n}.txt");
+        let mut by_step = ties
+            .iter()
+            .filter(|(_, all)| all.iter().any(|t| t.path == path));
+        let owner = by_step
+            .next()
+            .and_then(|(s, _)| rows.iter().find(|r| r.step == *s));
+        match owner.map(|r| r.kind) {
+            Some(StepKind::Outside) => score.right += 1,
+            other => {
+                let why = format!("a person's is with {other:?}");
+                *score.wrong.entry(why).or_default() += 1;
+            }
+        }
+    }
     let mut delays: Vec<i64> = Vec::new();
     for (plan, truth) in plans.iter().zip(&truths) {
         for (call, at) in truth.written.iter().filter(|(id, _)| !id.is_empty()) {
@@ -297,7 +324,10 @@ fn one_call_after_the_other() {
     }
     let place = Place::new();
     place.write("README", "x\n");
-    let plans = [plan(&place, "claude", 1), plan(&place, "codex", 2)];
+    let plans = [
+        plan(&place, "claude", SEED),
+        plan(&place, "codex", SEED + 1),
+    ];
     let (score, delays, rows) = measure("sequential", &place, &plans);
     check(&score, 0.97, &delays);
     // Nothing appears twice, and everything belongs to the agent's own session.
@@ -319,7 +349,7 @@ fn two_of_the_same_agent_with_parallel_calls() {
     }
     let place = Place::new();
     place.write("README", "x\n");
-    let plans: Vec<Plan> = [3, 4]
+    let plans: Vec<Plan> = [SEED + 2, SEED + 3]
         .map(|n| Plan {
             parallel: true,
             answers: 24,

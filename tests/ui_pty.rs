@@ -19,8 +19,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use backtrail::engine::api::{
-    ApiError, EngineStatus, ErrorCode, Notice, Request, Response, Row, Rows, ScanStatus,
-    StepDetail, TextPart,
+    ApiError, EngineStatus, ErrorCode, Notice, RecordingInfo, RecordingSummary, Request, Response,
+    Row, Rows, ScanStatus, StepDetail, TextPart,
 };
 use backtrail::engine::source::{Answer, Source};
 use backtrail::model::{BlobId, CallKind, Ordinal, SessionId, Status, StepId, StepKind, Time};
@@ -152,6 +152,53 @@ impl Source for Recording {
     }
 }
 
+/// A machine with three recordings, of which one cannot be opened.
+struct Machine;
+
+impl Machine {
+    fn info(n: i64) -> RecordingInfo {
+        RecordingInfo {
+            path: format!("/home/ada/{n}.jsonl"),
+            format: "claude".to_owned(),
+            modified: Time(1_773_489_600_000_000 - n * 60_000_000),
+            size: 1000,
+            summary: Some(RecordingSummary {
+                project: format!("/home/ada/project-{n}"),
+                agent: "claude".to_owned(),
+                steps: 40,
+                last_prompt: format!("the last thing asked in {n}"),
+                ..RecordingSummary::default()
+            }),
+        }
+    }
+}
+
+impl Source for Machine {
+    fn ask(&self, request: Request) -> Answer<'_> {
+        Box::pin(async move {
+            Ok(match request {
+                Request::Recordings { skip, limit } => Response::Recordings {
+                    total: 3,
+                    items: (1..=3).map(Self::info).skip(skip).take(limit).collect(),
+                },
+                Request::Recording { path } => {
+                    let found = (1..=3).map(Self::info).find(|i| i.path == path);
+                    Response::Recording(Box::new(found.unwrap()))
+                }
+                _ => return Err(ApiError::new(ErrorCode::Unsupported, "only a list")),
+            })
+        })
+    }
+
+    fn notices(&self) -> mpsc::UnboundedReceiver<Notice> {
+        mpsc::unbounded_channel().1
+    }
+
+    fn is_live(&self) -> bool {
+        false
+    }
+}
+
 /// What the child does; nothing when this is run as a test.
 #[test]
 fn child() {
@@ -166,6 +213,19 @@ fn child() {
         no_query: part != "query",
         ..ui::Options::default()
     };
+    if part == "browse" {
+        let list = async { Ok(Arc::new(Machine) as Arc<dyn Source>) };
+        let open = |path: String| async move {
+            if path.ends_with("2.jsonl") {
+                let why = format!("{path} cannot be read: it is a directory");
+                return Err(ApiError::new(ErrorCode::Failed, why));
+            }
+            Ok(Arc::new(recording(false)) as Arc<dyn Source>)
+        };
+        let result = runtime.block_on(ui::browse(list, open, options));
+        println!("the UI ended: {result:?}");
+        return;
+    }
     let result = runtime.block_on(ui::run(
         async move {
             match part.as_str() {
@@ -383,6 +443,36 @@ fn keys_move_and_q_gives_the_terminal_back() {
     stage.shows("step 13 of 40");
     stage.press("yy");
     stage.until("OSC 52", |s| holds(&s.raw, b"\x1b]52;c;"));
+    stage.press("q");
+    assert!(stage.ends().success());
+    stage.shows("the UI ended: Ok(())");
+    stage.is_given_back();
+}
+
+#[test]
+fn a_recording_is_opened_from_the_list_and_left_again() {
+    let mut stage = Stage::start("browse", b"");
+    stage.shows("the last thing asked in 3");
+    let taken = |s: &Seen| {
+        let enter = b"\x1b[?1049h";
+        s.raw.windows(enter.len()).filter(|w| w == enter).count()
+    };
+    stage.press("\r");
+    stage.shows("thought number 40, in full");
+    stage.press("\x1b");
+    stage.shows("the last thing asked in 1");
+    // One that cannot be opened says why, and is left the same way.
+    stage.press("j\r");
+    stage.shows("it is a directory");
+    stage.press("q");
+    stage.shows("2/3");
+    stage.press("j\r");
+    stage.shows("thought number 40, in full");
+    stage.press("q");
+    stage.shows("3/3");
+    let seen = stage.seen.0.lock().unwrap();
+    assert_eq!(taken(&seen), 1, "the terminal is taken over once");
+    drop(seen);
     stage.press("q");
     assert!(stage.ends().success());
     stage.shows("the UI ended: Ok(())");

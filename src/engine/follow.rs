@@ -17,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::model::{Link, Session, SessionId, Step, StepId, StepKind};
 use crate::trace::calls::Running;
-use crate::trace::format::{FORMATS, Format, Head, Home as Env, recognise};
+use crate::trace::format::{FORMATS, Format, Head, Home as Env, Shape};
 use crate::trace::tail::{Chunk, Tail, Waker};
 
 use super::api::Notice;
@@ -59,7 +59,7 @@ impl Follower {
     pub fn start(core: &Arc<Core>) -> std::io::Result<Self> {
         let tail = Tail::new(|path| {
             path.extension().is_some_and(|e| e == "jsonl")
-                || FORMATS.iter().any(|f| f.is_recording(path))
+                || growing().any(|f| f.is_recording(path))
         });
         let waker = tail.waker();
         let (orders, queue) = channel();
@@ -98,7 +98,7 @@ impl Follower {
             vars: vars.collect(),
         };
         let mut places = Vec::new();
-        for format in FORMATS.iter().copied() {
+        for format in growing() {
             for place in format.places(&env) {
                 // Without a home a place could be anywhere.
                 if place.is_absolute() {
@@ -126,6 +126,14 @@ impl Follower {
         self.order(Order::End(session, done));
         let _ = wait.recv_timeout(PATIENCE);
     }
+}
+
+/// The formats that grow line by line. A document that is written anew each time is not followed.
+fn growing() -> impl Iterator<Item = &'static dyn Format> {
+    FORMATS
+        .iter()
+        .copied()
+        .filter(|f| matches!(f.shape(), Shape::Lines))
 }
 
 /// Whole lines of a file of which it is not known whose it is.
@@ -462,7 +470,7 @@ fn head(path: &Path) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// The format whose place it is and which is surest of the content; else whichever is.
+/// The format whose place it is and which is surest of the content.
 fn surest(named: &[&'static dyn Format], path: &Path, bytes: &[u8]) -> Option<&'static dyn Format> {
     let mut lines = Vec::new();
     for line in bytes.split(|b| *b == b'\n').take(20) {
@@ -485,7 +493,6 @@ fn surest(named: &[&'static dyn Format], path: &Path, bytes: &[u8]) -> Option<&'
         .filter(|(sure, _)| *sure > 0)
         .max_by_key(|(sure, _)| *sure)
         .map(|(_, f)| f)
-        .or_else(|| recognise(&head))
 }
 
 /// The `run` that a recording belongs to, as far as that can be told from outside.

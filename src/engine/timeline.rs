@@ -14,8 +14,6 @@ use crate::model::{
 use crate::store::{self, NewCommit, Store};
 use crate::trace::calls::{OpenCall, Running, claim};
 
-use crate::trace::link::GUESS;
-
 use super::ties::Ties;
 
 #[derive(Default)]
@@ -208,7 +206,7 @@ impl Attribution for Timeline {
                     found.session = Some(verdict.session);
                     found.step = Some((verdict.step, verdict.rule, verdict.sure));
                     order = begun.0;
-                    if verdict.sure <= GUESS {
+                    if verdict.is_shaky() {
                         part = self.ties.apart(path).1;
                     }
                 }
@@ -216,10 +214,9 @@ impl Attribution for Timeline {
                 None => {
                     let own = now.running.iter().rev().find(|r| r.host == Some(session));
                     found.session = own.map(|r| r.session).or(found.session);
-                    (order, part) = match own {
-                        Some(_) => self.ties.apart(path),
-                        None => (0, 0),
-                    };
+                    if self.ties.log.is_fine() {
+                        (order, part) = self.ties.apart(path);
+                    }
                 }
             }
         }
@@ -243,17 +240,18 @@ impl Attribution for Timeline {
         }
     }
 
+    fn made(&self, commit: CommitId, new: &NewCommit) {
+        self.ties.made(commit, &new.paths);
+    }
+
     fn step_for(
         &self,
         group: &Group,
-        commit: CommitId,
+        _commit: CommitId,
         new: &NewCommit,
         cause: Cause,
     ) -> Option<(Step, LinkRule, u8)> {
         let files = paths_in_words(new);
-        if !group.outside {
-            self.ties.unclaimed(commit, &new.paths);
-        }
         let (kind, title, rule) = match cause {
             Cause::Initial => (
                 StepKind::Marker,

@@ -202,6 +202,12 @@ impl Log {
         self.finely.store(true, Ordering::Release);
     }
 
+    /// Whether they are.
+    #[must_use]
+    pub fn is_fine(&self) -> bool {
+        self.finely.load(Ordering::Acquire)
+    }
+
     /// Who cuts checkpoints when they are asked for.
     pub fn cutter(&self) -> Receiver<Between> {
         let (ask, asked) = channel();
@@ -233,7 +239,7 @@ impl Log {
     /// `path` is about to change. If that is another act than the last one, waits until the state between is safe, but
     /// never long.
     fn between(&self, path: &RepoPath, touch: Touch) {
-        if !self.finely.load(Ordering::Acquire) || self.paused.load(Ordering::Acquire) {
+        if !self.is_fine() || self.paused.load(Ordering::Acquire) {
             return;
         }
         let (swapped, wait) = channel();
@@ -269,7 +275,7 @@ impl Log {
     }
 
     fn opened(&self, path: &RepoPath, who: &Writer) {
-        if self.finely.load(Ordering::Acquire) {
+        if self.is_fine() {
             lock(&self.epochs)
                 .open
                 .insert(path.clone(), (Time::now(), who.pid));
@@ -277,7 +283,7 @@ impl Log {
     }
 
     fn closed(&self, path: &RepoPath) {
-        if self.finely.load(Ordering::Acquire) {
+        if self.is_fine() {
             let mut epochs = lock(&self.epochs);
             epochs.open.remove(path);
             if let Some(trace) = epochs.now.get_mut(path) {

@@ -25,6 +25,8 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 const GLANCE: [Duration; 2] = [Duration::from_millis(500), Duration::from_millis(100)];
 /// How often directories are looked at without news.
 const WALK: [Duration; 2] = [Duration::from_secs(2), Duration::from_millis(250)];
+/// How often places that are not there yet are looked for.
+const MISSING: Duration = Duration::from_millis(100);
 /// A file that did not grow for this long is looked at on news only, or with its directory.
 const WARM: Duration = Duration::from_secs(600);
 /// How deep below a place recordings are looked for, and how many files are known at most.
@@ -112,13 +114,23 @@ impl Seen {
     }
 }
 
+/// A directory.
+struct Listed {
+    /// Its last change; `None` if another one may still have come at the same time.
+    changed: Option<SystemTime>,
+    below: Vec<PathBuf>,
+}
+
 /// Follows the recordings below some directories.
 pub struct Tail {
     places: BTreeMap<PathBuf, SystemTime>,
     is_recording: Box<dyn Fn(&Path) -> bool + Send>,
     files: BTreeMap<PathBuf, Seen>,
-    /// Directories with the time of their last change, and whether they are watched.
-    dirs: HashMap<PathBuf, Option<SystemTime>>,
+    /// Directories as they were listed.
+    dirs: HashMap<PathBuf, Listed>,
+    /// Places that are not there yet, and when they were last looked for.
+    missing: BTreeSet<PathBuf>,
+    looked: Option<Instant>,
     watcher: Option<RecommendedWatcher>,
     watched: BTreeSet<PathBuf>,
     sender: Sender<News>,
@@ -163,6 +175,8 @@ impl Tail {
             is_recording: Box::new(is_recording),
             files: BTreeMap::new(),
             dirs: HashMap::new(),
+            missing: BTreeSet::new(),
+            looked: None,
             watcher,
             watched: BTreeSet::new(),
             sender,
@@ -196,9 +210,12 @@ impl Tail {
             return;
         }
         self.places.insert(dir.clone(), since);
-        self.watch(&dir);
-        // What is there now is known before anything can be added to it, if the caller waits for this.
-        self.visit(&dir, 0);
+        if dir.is_dir() {
+            self.watch(&dir);
+            self.visit(&dir, 0);
+        } else {
+            self.missing.insert(dir);
+        }
     }
 
     /// The places followed.
@@ -223,6 +240,7 @@ impl Tail {
         self.places.clear();
         self.files.clear();
         self.dirs.clear();
+        self.missing.clear();
         self.hints.clear();
     }
 
@@ -243,7 +261,8 @@ impl Tail {
     }
 
     fn pace(&self, of: [Duration; 2]) -> Duration {
-        let heard = self.watcher.is_some() && self.places.keys().all(|p| self.watched.contains(p));
+        let is_heard = |p: &PathBuf| self.watched.contains(p) || self.missing.contains(p);
+        let heard = self.watcher.is_some() && self.places.keys().all(is_heard);
         of[usize::from(!heard)]
     }
 
@@ -254,6 +273,13 @@ impl Tail {
             last.map_or(Duration::ZERO, |t| {
                 (t + every).saturating_duration_since(now)
             })
+        };
+        let patience = if self.places.is_empty() {
+            patience
+        } else if !self.missing.is_empty() {
+            patience.min(due(self.looked, MISSING))
+        } else {
+            patience
         };
         let patience = if self.places.is_empty() {
             patience
@@ -298,6 +324,16 @@ impl Tail {
     pub fn look(&mut self, told: &mut dyn FnMut(Chunk<'_>)) {
         let now = Instant::now();
         let over = |last: Option<Instant>, every: Duration| last.is_none_or(|t| now >= t + every);
+        if over(self.looked, MISSING) {
+            self.looked = Some(now);
+            for place in self.missing.clone() {
+                if place.is_dir() {
+                    self.missing.remove(&place);
+                    self.watch(&place);
+                    self.visit(&place, 0);
+                }
+            }
+        }
         if self.walk || over(self.walked, self.pace(WALK)) {
             self.walk = false;
             self.walked = Some(now);
@@ -337,8 +373,9 @@ impl Tail {
     /// Looks for files in all directories that changed.
     fn walk(&mut self) {
         for place in self.places.keys().cloned().collect::<Vec<_>>() {
-            self.watch(&place);
-            self.visit(&place, 0);
+            if !self.missing.contains(&place) {
+                self.visit(&place, 0);
+            }
         }
         // Files of directories that did not change may have grown all the same, where no news come.
         if self.pace(WALK) == WALK[1] {
@@ -366,14 +403,11 @@ impl Tail {
         let settled = changed
             .and_then(|t| SystemTime::now().duration_since(t).ok())
             .is_some_and(|age| age > Duration::from_millis(50));
-        if changed.is_some() && self.dirs.get(dir) == Some(&changed) {
-            let below: Vec<PathBuf> = self
-                .dirs
-                .keys()
-                .filter(|d| d.parent() == Some(dir))
-                .cloned()
-                .collect();
-            for each in below {
+        if let Some(listed) = self.dirs.get(dir)
+            && changed.is_some()
+            && listed.changed == changed
+        {
+            for each in listed.below.clone() {
                 self.visit(&each, depth + 1);
             }
             return;
@@ -381,8 +415,7 @@ impl Tail {
         let Ok(entries) = fs::read_dir(dir) else {
             return;
         };
-        self.dirs
-            .insert(dir.to_owned(), changed.filter(|_| settled));
+        let mut below = Vec::new();
         for entry in entries.flatten() {
             let Ok(kind) = entry.file_type() else {
                 continue;
@@ -390,6 +423,7 @@ impl Tail {
             let path = entry.path();
             if kind.is_dir() {
                 self.visit(&path, depth + 1);
+                below.push(path);
             } else if kind.is_file()
                 && !self.files.contains_key(&path)
                 && (self.is_recording)(&path)
@@ -397,6 +431,8 @@ impl Tail {
                 self.meet(&path);
             }
         }
+        let changed = changed.filter(|_| settled);
+        self.dirs.insert(dir.to_owned(), Listed { changed, below });
     }
 
     /// Takes up a file: from its start if it was written since its place matters.
@@ -660,6 +696,30 @@ mod tests {
             tail.add(&other, since);
             assert_eq!(told(&mut tail), ["0:y/"]);
         });
+    }
+
+    #[test]
+    fn ten_thousand_files_are_no_burden() {
+        let dir = tempfile::tempdir().unwrap();
+        for d in 0..100 {
+            let d = dir.path().join(format!("d{d}"));
+            fs::create_dir(&d).unwrap();
+            (0..100).for_each(|f| append(&d.join(format!("{f}.jsonl")), "old\n"));
+        }
+        std::thread::sleep(Duration::from_millis(30));
+        let mut tail = Tail::new(is_jsonl);
+        let start = Instant::now();
+        tail.add(dir.path(), SystemTime::now() + Duration::from_millis(100));
+        assert!(told(&mut tail).is_empty());
+        let used = Instant::now();
+        for _ in 0..20 {
+            tail.walk();
+        }
+        let walks = used.elapsed();
+        append(&dir.path().join("d7/7.jsonl"), "new\n");
+        assert_eq!(told(&mut tail), ["4:new/"]);
+        assert!(start.elapsed() < Duration::from_secs(5), "{walks:?}");
+        assert!(walks < Duration::from_secs(1), "{walks:?}");
     }
 
     #[test]

@@ -310,9 +310,14 @@ impl Pen<'_> {
             }
             StepKind::Fs | StepKind::Outside | StepKind::Marker => {
                 self.rule("");
-                self.prose_text(&row.title);
-                if let Some(part) = &detail.body {
+                // A marker's title is the beginning of its text, with its word before it.
+                let title = words::marker(&row.title).map_or(row.title.as_str(), |(_, rest)| rest);
+                let body = detail.body.as_ref();
+                if body.is_none_or(|b| !b.text.trim_start().starts_with(title)) {
+                    self.prose_text(&row.title);
                     self.blank();
+                }
+                if let Some(part) = body {
                     self.prose(part);
                 }
             }

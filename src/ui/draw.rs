@@ -243,6 +243,7 @@ fn minimap(app: &App, buf: &mut Buffer, area: Rect) {
     }
     let sums = app.rows.overview(parts);
     let most = sums.iter().map(|s| s.lines + s.files).max().unwrap_or(0);
+    let few = unremarkable(&sums, app.rows.len());
     let focus = app.focus_index().map(|i| app.rows.cell_of(i, parts));
     let here = app
         .workspace()
@@ -262,7 +263,7 @@ fn minimap(app: &App, buf: &mut Buffer, area: Rect) {
             Some((app.look.glyphs.focus, theme.style(Token::Focus)))
         } else if sum.label && begins {
             Some((app.look.glyphs.label, theme.style(Token::Label)))
-        } else if sum.failed && begins {
+        } else if sum.failed > few && begins {
             Some(("!", theme.style(Token::Bad)))
         } else {
             None
@@ -283,6 +284,17 @@ fn minimap(app: &App, buf: &mut Buffer, area: Rect) {
         spans.push(Span::styled(format!(" {last}"), dim));
     }
     paint::line(buf, area, &Line::from(spans), 0, "");
+}
+
+/// How many failures are nothing special in a part of a long run: where most parts have some, only those with many are
+/// marked.
+fn unremarkable(sums: &[Sum], rows: usize) -> u32 {
+    if rows <= sums.len() {
+        return 0;
+    }
+    let mut counts: Vec<u32> = sums.iter().map(|s| s.failed).collect();
+    counts.sort_unstable_by_key(|n| std::cmp::Reverse(*n));
+    counts.get(sums.len() / 3).copied().unwrap_or(0)
 }
 
 /// A bar by the logarithm of what changed: one file rewritten must not flatten all the rest.

@@ -295,6 +295,9 @@ where
         if !matches!(desk.show(&mut screen).await?, End::Back) {
             return Ok(());
         }
+        drop(screen);
+        let effects = apply(&mut list.app, Msg::Returned(Time::now()));
+        carry_out(effects, &mut list.runner, &mut desk.guard)?;
     }
 }
 

@@ -3,7 +3,7 @@
 //! Pages come newest first until all are listed. A recording is looked into when it is on the screen (or, while a filter
 //! is on, when its turn comes), a few at a time: there may be ten thousand.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::engine::api::{ApiError, RecordingInfo, Request};
 use crate::model::Time;
@@ -113,6 +113,10 @@ impl ListView {
         match result {
             Ok((total, items)) => {
                 self.problem = None;
+                if skip == 0 {
+                    self.begin_anew(items, total);
+                    return self.sift(selected.as_deref());
+                }
                 // A page without anything new ends the list: it has become shorter meanwhile.
                 let before = self.items.len();
                 for item in items {
@@ -129,6 +133,37 @@ impl ListView {
             }
         }
         self.sift(selected.as_deref());
+    }
+
+    /// The newest ones: what is known of those that have not changed is kept, and the others are behind them.
+    fn begin_anew(&mut self, items: Vec<RecordingInfo>, total: usize) {
+        let mut before: HashMap<String, RecordingInfo> = std::mem::take(&mut self.items)
+            .into_iter()
+            .map(|item| (item.path.clone(), item))
+            .collect();
+        for item in items {
+            let same = before
+                .remove(&item.path)
+                .filter(|b| (b.modified, b.size) == (item.modified, item.size));
+            if same.is_none() {
+                self.failed.remove(&item.path);
+            }
+            self.items.push(same.unwrap_or(item));
+        }
+        let mut rest: Vec<RecordingInfo> = before.into_values().collect();
+        rest.sort_by_key(|item| std::cmp::Reverse(item.modified));
+        self.items.extend(rest);
+        self.known = self.items.iter().map(|i| i.path.clone()).collect();
+        self.total = Some(total.max(self.items.len()));
+    }
+
+    /// After a while: what is new is at the beginning of the list.
+    pub(crate) fn refresh(&mut self, now: Time, out: &mut Vec<Effect>) {
+        self.now = now;
+        if !self.paging {
+            self.paging = true;
+            ask(0, out);
+        }
     }
 
     /// One was looked into.
@@ -161,9 +196,7 @@ impl ListView {
         self.top = screen::scrolled(self.top, self.cursor, self.shown.len(), self.height);
         if self.loading() && !self.paging {
             self.paging = true;
-            let skip = self.items.len();
-            let request = Request::Recordings { skip, limit: PAGE };
-            out.push(Effect::Ask(None, Tag::Recordings(skip), request));
+            ask(self.items.len(), out);
         }
         if self.asked.len() >= AT_ONCE {
             return;
@@ -190,6 +223,11 @@ impl ListView {
             }
         }
     }
+}
+
+fn ask(skip: usize, out: &mut Vec<Effect>) {
+    let request = Request::Recordings { skip, limit: PAGE };
+    out.push(Effect::Ask(None, Tag::Recordings(skip), request));
 }
 
 /// Whether every word is found somewhere in what is known of a recording.

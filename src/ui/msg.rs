@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::diff::text::TextDiff;
 use crate::engine::api::{ApiError, EntryInfo, FileChange, Notice, Request, Response};
-use crate::model::{BlobId, Ordinal, RepoPath, StepId};
+use crate::model::{BlobId, Ordinal, RepoPath, StepId, Time};
 
 use super::keys::Key;
 use super::light::Light;
@@ -38,6 +38,8 @@ pub(crate) enum Msg {
     Raw((StepId, usize), RawLines),
     /// A background task failed: a mistake of this program.
     Broken,
+    /// A recording was left for the list that it was opened from; the time it is now.
+    Returned(Time),
     /// A time has passed.
     Timer(Timer),
 }

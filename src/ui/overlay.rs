@@ -215,6 +215,34 @@ fn disabled(app: &App, context: Context) -> Vec<String> {
         .collect()
 }
 
+/// Puts groups of lines into columns of about the same height. In a column, and from column to column, they keep their
+/// order as far as that goes.
+fn stacked(groups: Vec<Vec<Line<'static>>>, columns: usize) -> Vec<Vec<Line<'static>>> {
+    let mut tallest_first: Vec<usize> = (0..groups.len()).collect();
+    tallest_first.sort_by_key(|g| std::cmp::Reverse(groups.get(*g).map_or(0, Vec::len)));
+    let mut stacks: Vec<(usize, Vec<usize>)> = vec![(0, Vec::new()); columns];
+    for g in tallest_first {
+        if let Some(stack) = stacks.iter_mut().min_by_key(|(height, _)| *height) {
+            stack.0 += groups.get(g).map_or(0, Vec::len) + 1;
+            stack.1.push(g);
+        }
+    }
+    for (_, held) in &mut stacks {
+        held.sort_unstable();
+    }
+    stacks.sort_by_key(|(_, held)| held.first().copied().unwrap_or(usize::MAX));
+    stacks
+        .into_iter()
+        .map(|(_, held)| {
+            let parts: Vec<Vec<Line<'static>>> = held
+                .into_iter()
+                .filter_map(|g| groups.get(g).cloned())
+                .collect();
+            parts.join(&Line::default())
+        })
+        .collect()
+}
+
 fn help(app: &App, buf: &mut Buffer, body: Rect, scroll: usize) {
     let look = &app.look;
     let dim = look.theme.style(Token::Dim);
@@ -222,20 +250,12 @@ fn help(app: &App, buf: &mut Buffer, body: Rect, scroll: usize) {
     let inner_width = usize::from(body.width.saturating_sub(4));
     let columns = (inner_width / 28).clamp(1, 3);
     let width = inner_width / columns;
-    // Groups go to the column that is shortest so far, in order.
-    let mut stacks: Vec<Vec<Line<'static>>> = vec![Vec::new(); columns];
-    for g in Group::ALL {
-        let lines = group(app, g, context);
-        if lines.len() < 2 {
-            continue;
-        }
-        if let Some(stack) = stacks.iter_mut().min_by_key(|s| s.len()) {
-            if !stack.is_empty() {
-                stack.push(Line::default());
-            }
-            stack.extend(lines);
-        }
-    }
+    let groups: Vec<_> = Group::ALL
+        .into_iter()
+        .map(|g| group(app, g, context))
+        .filter(|lines| lines.len() > 1)
+        .collect();
+    let stacks = stacked(groups, columns);
     let tall = stacks.iter().map(Vec::len).max().unwrap_or(0);
     let mut tail: Vec<Line<'static>> = vec![
         Line::default(),

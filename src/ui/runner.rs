@@ -35,6 +35,8 @@ pub(crate) struct Runner {
     source: Option<Arc<dyn Source>>,
     send: UnboundedSender<Msg>,
     slots: HashMap<Slot, AbortHandle>,
+    /// Carries the source's notices.
+    notices: Option<AbortHandle>,
     /// Tasks that have not ended, timers aside: zero means that nothing will change by itself.
     open: Arc<AtomicUsize>,
 }
@@ -77,6 +79,7 @@ impl Runner {
             source: None,
             send,
             slots: HashMap::new(),
+            notices: None,
             open: Arc::new(AtomicUsize::new(0)),
         }
     }
@@ -85,7 +88,7 @@ impl Runner {
     pub(crate) fn connect(&mut self, source: Arc<dyn Source>) {
         let mut notices = source.notices();
         let send = self.send.clone();
-        tokio::spawn(async move {
+        let carrier = tokio::spawn(async move {
             while let Some(notice) = notices.recv().await {
                 if send.send(Msg::Notice(notice)).is_err() {
                     return;
@@ -93,6 +96,7 @@ impl Runner {
             }
             let _ = send.send(Msg::Gone);
         });
+        self.notices = Some(carrier.abort_handle());
         self.source = Some(source);
     }
 
@@ -168,6 +172,15 @@ impl Runner {
             }
         }
         None
+    }
+}
+
+impl Drop for Runner {
+    /// A screen that was left wants no answers; its source may end.
+    fn drop(&mut self) {
+        for task in self.slots.values().chain(&self.notices) {
+            task.abort();
+        }
     }
 }
 

@@ -14,8 +14,8 @@ pub(crate) struct Sum {
     pub lines: u64,
     /// Files changed.
     pub files: u64,
-    /// Something failed.
-    pub failed: bool,
+    /// Steps that failed.
+    pub failed: u32,
     /// Something has a label.
     pub label: bool,
 }
@@ -30,7 +30,7 @@ impl Sum {
         Self {
             lines: u64::from(effect.added) + u64::from(effect.removed),
             files: u64::from(effect.files),
-            failed: row.status == Status::Error,
+            failed: u32::from(row.status == Status::Error),
             label: !row.labels.is_empty(),
         }
     }
@@ -39,7 +39,7 @@ impl Sum {
     pub(crate) fn add(&mut self, other: Self) {
         self.lines += other.lines;
         self.files += other.files;
-        self.failed |= other.failed;
+        self.failed = self.failed.saturating_add(other.failed);
         self.label |= other.label;
     }
 }

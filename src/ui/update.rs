@@ -92,6 +92,11 @@ pub(crate) fn apply(app: &mut App, msg: Msg) -> Vec<Effect> {
                 raw.lines = Some(lines);
             }
         }
+        Msg::Returned(now) => {
+            if let Some(View::List(list)) = &mut app.view {
+                list.refresh(now, &mut out);
+            }
+        }
         Msg::Broken => {
             app.busy = None;
             app.asked = None;

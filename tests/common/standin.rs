@@ -45,6 +45,8 @@ pub struct Plan {
     /// Real gaps are divided by this, and no longer than `longest` milliseconds.
     pub faster: f64,
     pub longest: u64,
+    /// Results of edits do not hold the whole file (as in newer versions).
+    pub bare: bool,
     /// The transcript lags by up to so many milliseconds.
     pub lag: u64,
 }
@@ -406,13 +408,14 @@ impl Agent {
             }
             return;
         }
+        let before = |old: &String| (!self.plan.bare).then(|| old.clone());
         let told = match &call.edit {
             Some((path, old, _, _)) if call.name == "Edit" => json!({
                 "filePath": self.plan.project.join(path), "oldString": call.input["old_string"],
-                "newString": call.input["new_string"], "originalFile": old,
+                "newString": call.input["new_string"], "originalFile": before(old),
                 "structuredPatch": [], "userModified": false, "replaceAll": false}),
             Some((path, old, new, _)) => json!({"type": "update",
-                "filePath": self.plan.project.join(path), "content": new, "originalFile": old,
+                "filePath": self.plan.project.join(path), "content": new, "originalFile": before(old),
                 "structuredPatch": []}),
             None => json!({"stdout": said, "stderr": "", "interrupted": false, "isImage": false}),
         };

@@ -2,6 +2,7 @@
 
 use crate::engine::api::{RecordingInfo, RecordingSummary};
 use crate::model::{Time, Tokens};
+use crate::ui::msg::Msg;
 use crate::ui::tests::stage::assert_screen;
 
 use super::script::{NOON, World};
@@ -152,6 +153,41 @@ async fn only_what_is_seen_is_looked_into() {
     assert!((first + 10..first + 60).contains(&all), "{all}");
     let known = stage.screen().matches("10 min").count();
     assert_eq!(known, 21, "all that is seen is known:\n{}", stage.screen());
+}
+
+#[tokio::test]
+async fn what_is_new_is_there_after_a_recording_was_left() {
+    let mut stage = Stage::list(machine(), 100, 30).await;
+    stage.keys("jj").await;
+    let selected = |stage: &Stage| match &stage.app.view {
+        Some(crate::ui::app::View::List(list)) => list.selected().map(|r| r.path.clone()),
+        _ => None,
+    };
+    let before = selected(&stage);
+    stage.script.with(|w| {
+        let mut new = w.recordings[0].clone();
+        new.path = "/home/ada/new.jsonl".to_owned();
+        if let Some(summary) = &mut new.summary {
+            summary.last_prompt = "the newest of all".to_owned();
+        }
+        // One has gone on: it comes first, and is looked into again.
+        let mut grown = w.recordings.remove(3);
+        grown.size += 1;
+        if let Some(summary) = &mut grown.summary {
+            summary.last_prompt = "and it went on".to_owned();
+        }
+        w.recordings.insert(0, grown);
+        w.recordings.insert(0, new);
+    });
+    stage.take(Msg::Returned(Time(NOON + 3_600_000_000)));
+    stage.settle().await;
+    let screen = stage.screen();
+    assert!(screen.contains("41 recordings"), "{screen}");
+    let lines: Vec<&str> = screen.lines().skip(3).collect();
+    assert!(lines[0].contains("the newest of all"), "{screen}");
+    assert!(lines[1].contains("and it went on"), "{screen}");
+    assert!(lines[0].contains("1 h"), "{screen}");
+    assert_eq!(selected(&stage), before, "the selected one stays selected");
 }
 
 #[tokio::test]
