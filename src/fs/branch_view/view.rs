@@ -344,6 +344,22 @@ impl BranchView {
         let own = nodes
             .settle(|origin| self.layers.at(origin))
             .map_err(|e| BranchError::Layer(e.into()))?;
+        for id in &own {
+            if !exists(&self.upper, &hex(*id)) {
+                // The machine went down before the file was on disk, and nobody had asked for that: as with any file
+                // system, what was there before shows, or an empty file.
+                tracing::warn!("the content of a file of a branch was lost");
+                let Ok(node) = nodes.get_mut(*id) else {
+                    continue;
+                };
+                if node.is_dir() || node.lower != Lower::None {
+                    node.upper = false;
+                } else {
+                    self.make_upper(*id)
+                        .map_err(|e| io("write", &self.dir.join("upper"))(e.into()))?;
+                }
+            }
+        }
         let own: BTreeSet<String> = own.into_iter().map(hex).collect();
         let upper = self.dir.join("upper");
         for entry in std::fs::read_dir(&upper)
