@@ -106,8 +106,8 @@ fn write(view: &BranchView, ino: u64, text: &[u8]) {
     view.release(opened.fh);
 }
 
-/// Paths with their contents. `contents`: false leaves them out.
-fn state(view: &BranchView, contents: bool) -> BTreeMap<String, String> {
+/// Paths with their contents.
+fn state(view: &BranchView) -> BTreeMap<String, String> {
     let mut out = BTreeMap::new();
     let mut dirs = vec![(ROOT, String::new())];
     while let Some((dir, path)) = dirs.pop() {
@@ -127,12 +127,7 @@ fn state(view: &BranchView, contents: bool) -> BTreeMap<String, String> {
                 dirs.push((ino, path.clone()));
                 out.insert(path, "dir".to_owned());
             } else {
-                let text = if contents {
-                    String::from_utf8(read(view, ino)).unwrap()
-                } else {
-                    String::new()
-                };
-                out.insert(path, text);
+                out.insert(path, String::from_utf8(read(view, ino)).unwrap());
             }
         }
     }
@@ -145,8 +140,8 @@ fn after_a_crash_at_any_byte_it_is_a_state_that_was() {
     let ground = ground(t.path());
     let view = make(&ground, "b");
     let me = me();
-    let mut states = vec![state(&view, false)];
-    let mut did = |view: &BranchView| states.push(state(view, false));
+    let mut states = vec![state(&view)];
+    let mut did = |view: &BranchView| states.push(state(view));
     view.unlink(&me, ROOT, b"a").unwrap();
     did(&view);
     view.rename(&me, (ROOT, b"dir"), (ROOT, b"moved"), RenameKind::Replace)
@@ -172,7 +167,7 @@ fn after_a_crash_at_any_byte_it_is_a_state_that_was() {
     for cut in (0..=whole.len()).rev() {
         std::fs::write(&names, &whole[..cut]).unwrap();
         let view = open(&ground, "b");
-        let now = state(&view, false);
+        let now = state(&view);
         let which = states.iter().position(|s| *s == now);
         reached.insert(which.unwrap_or_else(|| panic!("cut at {cut}: {now:?}")));
     }
@@ -189,7 +184,7 @@ fn what_is_written_is_there_again_and_what_was_removed_leaves_nothing() {
     write(&view, at(&view, "target/out").unwrap(), b"BUILT");
     let (made, opened) = view.create(&me, ROOT, b"made", 0o600, 2).unwrap();
     view.unlink(&me, ROOT, b"made").unwrap();
-    let before = state(&view, true);
+    let before = state(&view);
     assert_eq!(before["/dir/x"], "OF x");
     assert_eq!(before["/target/out"], "BUILT");
     assert!(!before.contains_key("/made"));
@@ -208,7 +203,7 @@ fn what_is_written_is_there_again_and_what_was_removed_leaves_nothing() {
     drop(view);
     let view = open(&ground, "b");
     assert_eq!(files(), held - 1);
-    assert_eq!(state(&view, true), before);
+    assert_eq!(state(&view), before);
     let again: Vec<u64> = ["dir", "dir/x", "dir/y", "target/out"]
         .map(|p| at(&view, p).unwrap())
         .into();
