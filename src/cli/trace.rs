@@ -130,7 +130,8 @@ pub async fn import(
     for what in &args.what {
         let path = cx.cwd.join(what);
         if path.is_dir() {
-            files.extend(link::recordings_in(&path)?.into_iter().map(|f| f.path));
+            let all = link::recordings_told(&path, &mut super::say)?;
+            files.extend(all.into_iter().map(|f| f.path));
         } else {
             files.push(path);
         }
