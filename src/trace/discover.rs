@@ -543,7 +543,7 @@ mod tests {
         write(&dir.path().join("mine.jsonl"), CLAUDE);
         let closed = dir.path().join("closed.jsonl");
         write(&closed, CLAUDE);
-        std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0)).unwrap();
+        std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o0)).unwrap();
         if File::open(&closed).is_ok() {
             eprintln!("skipped: nothing is closed to this user");
             return;
