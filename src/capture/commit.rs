@@ -42,6 +42,7 @@ impl Recorder {
             };
             let new = self.new_commit(&share, parent, state, i == last, time, how);
             let id = store::commit_id(&new.commit);
+            how.attribution.made(id, &new);
             let link = |step, rule, confidence| Link {
                 step,
                 commit: id,
