@@ -82,20 +82,6 @@ impl Desk {
         let lines = text.lines();
         lines.map(|l| serde_json::from_str(l).unwrap()).collect()
     }
-
-    /// What a command says of its failure, which must be one that it meant.
-    fn refused(&self, args: &[&str]) -> String {
-        let out = self.run(args);
-        let said = String::from_utf8_lossy(&out.stderr).into_owned();
-        assert_eq!(
-            out.status.code(),
-            Some(1),
-            "{args:?}: {}: {said}",
-            out.status
-        );
-        assert!(!said.contains("panicked"), "{said}");
-        said
-    }
 }
 
 /// Waits for a command, at most [`TIME`]. Its output may be long: it goes to files.
