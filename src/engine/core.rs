@@ -561,7 +561,7 @@ impl Core {
                     format,
                     base,
                     repository: repository.map(Into::into),
-                    follow: false,
+                    ..Opening::default()
                 };
                 Response::Imported(Box::new(self.import(&path, &how)?))
             }

@@ -45,7 +45,7 @@ impl Core {
             self.keep_session(session)?;
         }
         let steps = self.keep_steps(&recording, &files)?;
-        let (commits, head) = self.keep_commits(&recorded.store)?;
+        let (commits, head) = self.keep_commits(&recorded.store())?;
         let branch = branch_name(sessions.first(), &recording.with(|i| i.format.clone()));
         if let Some(head) = head {
             self.keep_branch(&branch, head, path_of(&recording))?;
