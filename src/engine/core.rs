@@ -579,7 +579,7 @@ impl Core {
                     format,
                     base,
                     repository: repository.map(Into::into),
-                    follow: false,
+                    ..Opening::default()
                 };
                 Response::Imported(Box::new(self.import(&path, &how)?))
             }

@@ -96,6 +96,7 @@ impl Core {
         let _one = self.world();
         // Named before anything is cut: `@~1` and `10m ago` mean what the person saw.
         let named = rev::resolve(&self.store, &*self.store, text, Time::now())?;
+        self.refuse_imported(named.commit)?;
         if dry_run {
             return self.preview(Some(named.commit), named.step);
         }
