@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Read as _, stdin, stdout};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::args;
 use super::link::{self, Opening, Project};
@@ -20,6 +20,7 @@ fn opening(cwd: &Path, trace: &args::Trace, follow: bool) -> Opening {
         base: trace.base.clone(),
         repository: trace.repository.as_ref().map(|r| cwd.join(r)),
         follow,
+        once: false,
     }
 }
 
@@ -29,7 +30,13 @@ pub fn context(cwd: PathBuf, trace: &args::Trace, file: &Path) -> Result<Context
     let path = kept
         .as_ref()
         .map_or(cwd.join(file), |k| k.path().to_owned());
-    let recorded = link::open_recording(&path, &opening(&cwd, trace, false))?;
+    let how = Opening {
+        // Standard input will not be there again.
+        once: kept.is_some(),
+        ..opening(&cwd, trace, false)
+    };
+    let recorded = link::open_recording(&path, &how)?;
+    let source = link::opened(Arc::clone(&recorded));
     recorded.wait_whole()?;
     // Paths on the command line are the session's: below its working directory, or relative to it.
     let root = match recorded.summary().project {
@@ -43,7 +50,7 @@ pub fn context(cwd: PathBuf, trace: &args::Trace, file: &Path) -> Result<Context
             store_dir: PathBuf::new(),
             runtime_dir: PathBuf::new(),
         },
-        source: link::opened(recorded),
+        source,
         _kept: kept,
     })
 }
@@ -65,7 +72,10 @@ pub fn open(cwd: PathBuf, args: &args::Open, trace: &args::Trace) -> Ended {
     let path = kept
         .as_ref()
         .map_or(cwd.join(&args.what), |k| k.path().to_owned());
-    let how = opening(&cwd, trace, kept.is_none());
+    let how = Opening {
+        once: kept.is_some(),
+        ..opening(&cwd, trace, kept.is_none())
+    };
     if !stdout().is_terminal() || (kept.is_none() && !stdin().is_terminal()) {
         return Err(Fail::Usage(
             "the screen needs a terminal. As text: backtrail steps --trace FILE (also log, show, diff, cat, effects, sessions)"
@@ -85,8 +95,12 @@ pub fn open(cwd: PathBuf, args: &args::Open, trace: &args::Trace) -> Ended {
                 .and_then(|l| l.into_iter().next().map(|f| f.path))
                 .unwrap_or(path);
             let recorded = link::open_recording(&path, &how)?;
-            let source: Arc<dyn Source> = link::opened(recorded);
-            runtime.block_on(ui::run(async move { Ok(source) }, ui::Options::default()))
+            let source: Arc<dyn Source> = link::opened(Arc::clone(&recorded));
+            let result =
+                runtime.block_on(ui::run(async move { Ok(source) }, ui::Options::default()));
+            // The screen's tasks may let go of it later than we end.
+            recorded.leave();
+            result
         }
     };
     runtime.shutdown_background();
@@ -96,13 +110,20 @@ pub fn open(cwd: PathBuf, args: &args::Open, trace: &args::Trace) -> Ended {
 
 /// The list of recordings on the screen.
 pub async fn browse(shelf: Arc<dyn Source>, how: Opening) -> Result<(), ui::Error> {
-    ui::browse(
+    // The screen's tasks may let go of them later than we end.
+    let all = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&all);
+    let result = ui::browse(
         async move { Ok(shelf) },
         move |path| {
             let how = how.clone();
+            let seen = Arc::clone(&seen);
             async move {
                 let opened = tokio::task::spawn_blocking(move || {
-                    link::open_recording(Path::new(&path), &how)
+                    let recorded = link::open_recording(Path::new(&path), &how)?;
+                    let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+                    seen.push(Arc::downgrade(&recorded));
+                    Ok(recorded)
                 })
                 .await;
                 match opened {
@@ -116,7 +137,12 @@ pub async fn browse(shelf: Arc<dyn Source>, how: Opening) -> Result<(), ui::Erro
         },
         ui::Options::default(),
     )
-    .await
+    .await;
+    let all = all.lock().unwrap_or_else(PoisonError::into_inner);
+    for recorded in all.iter().filter_map(Weak::upgrade) {
+        recorded.leave();
+    }
+    result
 }
 
 /// `import`
@@ -130,7 +156,8 @@ pub async fn import(
     for what in &args.what {
         let path = cx.cwd.join(what);
         if path.is_dir() {
-            files.extend(link::recordings_in(&path)?.into_iter().map(|f| f.path));
+            let all = link::recordings_told(&path, &mut super::say)?;
+            files.extend(all.into_iter().map(|f| f.path));
         } else {
             files.push(path);
         }
@@ -374,7 +401,10 @@ fn recording_line(r: &RecordingInfo, out: &Out) -> String {
         (Some(a), Some(b)) => duration(Time::since(b, a)),
         _ => "?".to_owned(),
     };
-    let tokens = s.tokens.input + s.tokens.output + s.tokens.cache_read + s.tokens.cache_write;
+    let t = &s.tokens;
+    let tokens = [t.output, t.cache_read, t.cache_write]
+        .into_iter()
+        .fold(t.input, u64::saturating_add);
     let prompt = if s.last_prompt.is_empty() {
         &s.title
     } else {
@@ -382,7 +412,7 @@ fn recording_line(r: &RecordingInfo, out: &Out) -> String {
     };
     format!(
         "{when}  {:<10}  {}  {}  {lasted}, {}, {}, {}  {}\n    {}",
-        s.agent,
+        one_line(&s.agent, 24),
         out.paint(Tone::Name, &one_line(&project, 30)),
         one_line(&s.model, 30),
         count(usize::try_from(s.steps).unwrap_or(usize::MAX), "step"),

@@ -216,6 +216,18 @@ pub enum Request {
         #[serde(default)]
         keep_frozen: bool,
     },
+    /// Takes the workspace to another branch, as a rollback would; what is there is committed on the one that it leaves.
+    /// -> `Rollback` (or `Done` when it is there already)
+    Switch {
+        /// Which branch.
+        branch: String,
+        /// It is new: it begins where the workspace is.
+        #[serde(default)]
+        create: bool,
+        /// Only say what would be done.
+        #[serde(default)]
+        dry_run: bool,
+    },
     /// Reverses the last undoable operation. -> `Rollback` (or `Done` when it moved refs only)
     Undo,
     /// Reverses the last undo. -> `Rollback` (or `Done`)
@@ -257,6 +269,13 @@ pub enum Request {
         /// Only say which.
         #[serde(default)]
         dry_run: bool,
+    },
+    /// How two revisions stand to each other since their histories parted. -> `Comparison`
+    Compare {
+        /// One.
+        a: String,
+        /// The other.
+        b: String,
     },
     /// The operation log, newest first. -> `Operations`
     Operations {
@@ -372,6 +391,8 @@ pub enum Response {
     Refs(BTreeMap<String, RefTarget>),
     /// See [`Request::Branches`].
     Branches(Vec<BranchInfo>),
+    /// See [`Request::Compare`].
+    Comparison(Box<Comparison>),
     /// What became of which branches.
     Branched(Box<BranchReport>),
     /// See [`Request::Operations`].
@@ -847,6 +868,18 @@ pub struct RollbackReport {
     pub frozen: usize,
     /// What was undone or done again, for undo and redo.
     pub of: Option<OpKind>,
+    /// The branches that the workspace left and is on now, where it went to another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub switched: Option<Switched>,
+}
+
+/// The workspace went from one branch to another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Switched {
+    /// The one that it left.
+    pub from: String,
+    /// The one that it is on now.
+    pub to: String,
 }
 
 /// A branch for lists.
@@ -858,6 +891,44 @@ pub struct BranchInfo {
     pub current: bool,
     /// Its latest commit.
     pub commit: CommitInfo,
+}
+
+/// How two revisions stand to each other.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// Their best common ancestors: none for unrelated histories, several where merges cross. Changes are counted from the
+    /// first, or from an empty project.
+    pub bases: Vec<Resolved>,
+    /// One.
+    pub a: Side,
+    /// The other.
+    pub b: Side,
+    /// Paths that both sides changed.
+    pub both: Vec<Overlap>,
+}
+
+/// What one revision has that the other has not.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Side {
+    /// The revision as it was asked for.
+    pub rev: String,
+    /// What it names.
+    pub at: Resolved,
+    /// How many commits only this side has.
+    pub ahead: u64,
+    /// The newest of them.
+    pub commits: Vec<CommitInfo>,
+    /// What it changed since the base.
+    pub changes: Vec<FileChange>,
+}
+
+/// A path that two sides changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overlap {
+    /// The path.
+    pub path: RepoPath,
+    /// Both made the same of it.
+    pub alike: bool,
 }
 
 /// What was done to branches, or would be.

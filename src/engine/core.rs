@@ -522,11 +522,19 @@ impl Core {
                 keep_mtime,
                 keep_frozen,
             )?)),
+            Request::Switch {
+                branch,
+                create,
+                dry_run,
+            } => self.switch(&branch, create, dry_run)?,
             Request::Undo => self.undo()?,
             Request::Redo => self.redo()?,
             Request::Label { name, rev } => Response::Done(self.label(&name, rev.as_deref())?),
             Request::Refs => Response::Refs(self.store.refs().map_err(Failure::from)?),
             Request::Branches => Response::Branches(self.answers().branches()?),
+            Request::Compare { a, b } => {
+                Response::Comparison(Box::new(self.answers().compare(&a, &b)?))
+            }
             Request::BranchCreate { name, rev } => {
                 Response::Branched(Box::new(self.branch_create(&name, rev.as_deref())?))
             }
@@ -574,7 +582,7 @@ impl Core {
                     format,
                     base,
                     repository: repository.map(Into::into),
-                    follow: false,
+                    ..Opening::default()
                 };
                 Response::Imported(Box::new(self.import(&path, &how)?))
             }
@@ -617,6 +625,7 @@ fn for_agents(request: &Request) -> bool {
             | Request::Blob { .. }
             | Request::Refs
             | Request::Branches
+            | Request::Compare { .. }
             | Request::Operations { .. }
             | Request::Sessions
             | Request::Emit { .. }

@@ -30,6 +30,8 @@ pub struct Opening {
     pub repository: Option<PathBuf>,
     /// See [`Options::follow`].
     pub follow: bool,
+    /// Keep nothing of it: its file will not be there again.
+    pub once: bool,
 }
 
 /// The formats that are known, by their short names.
@@ -44,7 +46,7 @@ pub fn open_recording(path: &Path, how: &Opening) -> Result<Arc<Recorded>, ApiEr
         &path,
         format,
         Options {
-            cache: cache_dir(),
+            cache: cache_dir().filter(|_| !how.once),
             follow: how.follow,
             base: how.base.clone(),
             repository: how.repository.clone(),
@@ -90,7 +92,13 @@ fn find(path: &Path, format: Option<&str>) -> Result<(PathBuf, &'static dyn Form
     }
     let format = match named {
         Some(format) => format,
-        None => discover::recognise_file(path)
+        None => discover::recognise(path)
+            .map_err(|source| {
+                failed(recording::Error::Read {
+                    path: path.to_owned(),
+                    source,
+                })
+            })?
             .ok_or_else(|| failed(recording::Error::Unknown(path.to_owned())))?,
     };
     Ok((path.to_owned(), format))
@@ -98,9 +106,21 @@ fn find(path: &Path, format: Option<&str>) -> Result<(PathBuf, &'static dyn Form
 
 /// The recordings in a directory, newest first; an error if there are none.
 pub fn recordings_in(dir: &Path) -> Result<Vec<Found>, ApiError> {
-    let all = discover::list_dir(dir);
+    recordings_told(dir, &mut |trouble| tracing::warn!("{trouble}"))
+}
+
+/// As [`recordings_in`], telling what cannot be read. If that is all there is, it is the error.
+pub fn recordings_told(dir: &Path, tell: &mut dyn FnMut(&str)) -> Result<Vec<Found>, ApiError> {
+    let mut troubles = Vec::new();
+    let all = discover::list_dir_all(dir, &mut |t| troubles.push(t.to_string()));
     if all.is_empty() {
-        return Err(failed(recording::Error::Empty(dir.to_owned())));
+        return Err(match troubles.into_iter().next() {
+            Some(trouble) => ApiError::new(ErrorCode::Failed, trouble),
+            None => failed(recording::Error::Empty(dir.to_owned())),
+        });
+    }
+    for trouble in &troubles {
+        tell(trouble);
     }
     Ok(all)
 }
@@ -125,9 +145,28 @@ pub fn shelf() -> Arc<dyn Source> {
 #[must_use]
 pub fn shelf_of(list: Vec<Found>) -> Arc<dyn Source> {
     Arc::new(Arc::new(Shelf {
-        list: Mutex::new(list),
+        list: Mutex::new(nameable(list)),
         fixed: true,
     }))
+}
+
+/// Those that can be asked for by what is shown of them. A name that is not UTF-8 would lead to no file.
+fn nameable(mut list: Vec<Found>) -> Vec<Found> {
+    list.retain(|found| {
+        let named = found.path.to_str().is_some();
+        if !named {
+            let trouble = discover::Trouble {
+                path: crate::model::neutral(found.path.as_os_str().as_encoded_bytes()),
+                source: std::io::Error::new(
+                    std::io::ErrorKind::InvalidFilename,
+                    "its name is not UTF-8",
+                ),
+            };
+            tracing::warn!("{trouble}");
+        }
+        named
+    });
+    list
 }
 
 struct Shelf {
@@ -144,9 +183,9 @@ fn find_all() -> Vec<Found> {
                 .cmp(&a.modified)
                 .then_with(|| a.path.cmp(&b.path))
         });
-        return all;
+        return nameable(all);
     }
-    discover::list(&Home::from_env(), &[])
+    nameable(discover::list(&Home::from_env(), &[]))
 }
 
 impl Shelf {
