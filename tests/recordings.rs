@@ -556,6 +556,15 @@ fn an_import_is_kept_and_can_grow() {
     assert_eq!(desk.ok(&["cat", "@:mine.txt"]), "mine\n");
     assert_eq!(desk.ok(&["diff", "--stat", "@"]).trim(), "0 files changed");
     assert!(desk.ok(&["op", "log"]).contains("import of"));
+    // Nobody can go there by mistake: all that the recording does not mention would be removed.
+    for go in ["switch", "rollback"] {
+        let out = desk.run(&[go, first["branch"].as_str().unwrap()]);
+        let said = String::from_utf8(out.stderr).unwrap();
+        assert!(
+            !out.status.success() && said.contains("imported recording"),
+            "{go}: {said}"
+        );
+    }
     // The thought after the last state of our own still stands on it.
     desk.write("mine.txt", "changed\n");
     desk.ok(&["checkpoint", "-m", "later"]);

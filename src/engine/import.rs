@@ -356,7 +356,7 @@ impl Core {
         }
         Err(ApiError::new(
             ErrorCode::Refused,
-            "this is a state of an imported recording and holds only the files that it tells of: a rollback would remove all others; look at it with diff, show or cat",
+            "this is a state of an imported recording and holds only the files that it tells of: going to it would remove all others; look at it with diff, show or cat",
         )
         .into())
     }

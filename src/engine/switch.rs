@@ -31,7 +31,9 @@ impl Core {
             self.free_name(name, None)?;
             None
         } else {
-            Some(self.answers().tip(name)?)
+            let tip = self.answers().tip(name)?;
+            self.refuse_imported(tip)?;
+            Some(tip)
         };
         if from == name {
             return Ok(Response::Done(format!(
