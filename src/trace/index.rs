@@ -15,7 +15,7 @@ use crate::model::{
 use super::event::{Facts, Span, Usage};
 
 /// Version of the cached form: another one is made again.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// No time was told.
 pub const NO_TIME: i64 = i64::MIN;

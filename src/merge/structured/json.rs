@@ -557,7 +557,7 @@ mod tests {
         );
         assert_eq!(
             clean(BASE, &added, &theirs),
-            theirs.replace("\"b\": \"2\"\n", "\"b\": \"2\"\n").replace(
+            theirs.replace(
                 "    \"b\": \"2\"\n",
                 "    \"c\": \"3\",\n    \"b\": \"2\"\n"
             ),

@@ -32,7 +32,7 @@ fn record(at: u64) -> Record<'static> {
 
 fn take(a: &mut Assembler, at: u64, events: Vec<Event<'_>>) {
     let out = Out { events, counted: 1 };
-    a.take(record(at), out, at % 3 == 0, None);
+    a.take(record(at), out, at.is_multiple_of(3), None);
 }
 
 fn text(words: &'static str) -> std::borrow::Cow<'static, str> {
@@ -294,7 +294,7 @@ proptest! {
                 event.part = part as u16;
             }
             take(&mut a, at as u64, events);
-            if at % 7 == 0 {
+            if at.is_multiple_of(7) {
                 a.settle();
             }
             // No step ever changes its number.
