@@ -82,6 +82,17 @@ impl Fact {
     }
 }
 
+impl Fact {
+    /// What it is found by; nothing where it is not found that way.
+    fn name(&self, method: Method) -> Option<&str> {
+        match method {
+            Method::Id => self.id.as_deref(),
+            Method::Text => Some(self.plain.as_str()).filter(|p| !p.is_empty()),
+            Method::Words(_) => None,
+        }
+    }
+}
+
 /// Whether a list is one of facts: of strings, or of records that have a text and are no part of a conversation, where the
 /// same words may be said twice.
 pub(super) fn is_facts(node: &Node<'_>) -> bool {
@@ -145,22 +156,16 @@ pub(super) fn of(list: Option<&Node<'_>>) -> Vec<Fact> {
 
 /// For each of `left` (by number) its counterpart among `right`. Every fact has at most one. `among` restricts both sides
 /// to some of their facts.
-pub(super) fn matched(
-    left: &[Fact],
-    right: &[Fact],
+pub(super) fn matched<'f>(
+    left: &'f [Fact],
+    right: &'f [Fact],
     among: impl Fn(usize, usize) -> bool,
     least: u8,
 ) -> BTreeMap<usize, (usize, Method)> {
     let mut out = BTreeMap::new();
     let mut taken = vec![false; right.len()];
-    let by: [(fn(&Fact) -> Option<&str>, Method); 2] = [
-        (|f| f.id.as_deref(), Method::Id),
-        (
-            |f| Some(&f.plain).filter(|p| !p.is_empty()).map(String::as_str),
-            Method::Text,
-        ),
-    ];
-    for (name, method) in by {
+    for method in [Method::Id, Method::Text] {
+        let name = |fact: &'f Fact| fact.name(method);
         let mut places: HashMap<&str, Vec<usize>> = HashMap::new();
         for (j, fact) in right.iter().enumerate().rev() {
             if let Some(name) = name(fact).filter(|_| !taken[j]) {
