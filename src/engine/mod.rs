@@ -12,6 +12,7 @@ mod intake;
 pub mod project;
 pub mod recorded;
 mod replay;
+mod replay_order;
 mod serve;
 mod server;
 mod sessions;
