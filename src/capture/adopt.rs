@@ -34,6 +34,11 @@ impl<'a> Exclusive<'a> {
         self.recorder.cut_in_turn(&cut, later)
     }
 
+    /// The branch was renamed while the workspace stayed as it is: its name is read again.
+    pub fn refs_moved(&self) -> Result<()> {
+        self.recorder.reposition()
+    }
+
     /// The workspace was brought to `to`, whose tree is `tree`, by writing the paths `touched`; the refs say so
     /// already. Where the disk does not hold what the tree says, the path counts as changed from outside.
     pub fn adopt(&self, to: CommitId, tree: TreeId, touched: &[RepoPath]) -> Result<()> {

@@ -42,6 +42,7 @@ impl Recorder {
             };
             let new = self.new_commit(&share, parent, state, i == last, time, how);
             let id = store::commit_id(&new.commit);
+            how.attribution.made(id, &new);
             let link = |step, rule, confidence| Link {
                 step,
                 commit: id,
@@ -109,7 +110,8 @@ impl Recorder {
         time: Time,
         how: &How<'_>,
     ) -> NewCommit {
-        let mut meta = BTreeMap::new();
+        // A commit may later be on several branches, or on none: on which it was made is kept in it.
+        let mut meta = BTreeMap::from([("branch".to_owned(), self.branch())]);
         if !share.writers.is_empty()
             && let Ok(json) = serde_json::to_string(&share.writers)
         {

@@ -61,6 +61,11 @@ pub trait Attribution: Send + Sync {
     /// changed.
     fn group(&self, path: &RepoPath, after: Option<&Entry>, writers: &[Writer]) -> Group;
 
+    /// A commit is about to be published.
+    fn made(&self, commit: CommitId, new: &NewCommit) {
+        let _ = (commit, new);
+    }
+
     /// For a group without a step: the step to make for it, with the rule and how sure it is; `None` = no step.
     fn step_for(
         &self,

@@ -92,6 +92,8 @@ pub enum Verb {
     Checkpoint(Checkpoint),
     /// List labels, or give, move or remove one
     Label(Label),
+    /// List, make, rename or remove branches
+    Branch(Branch),
     /// Make the project's store and its first commit
     Init(JsonOnly),
     /// Take a session's reasoning as NDJSON on standard input (see docs/emit.md)
@@ -296,6 +298,67 @@ pub struct Label {
     /// One JSON object a line
     #[arg(long)]
     pub json: bool,
+}
+
+/// `branch`
+#[derive(Debug, Args)]
+pub struct Branch {
+    /// What to do [default: list]
+    #[command(subcommand)]
+    pub verb: Option<BranchVerb>,
+}
+
+/// `branch ...`
+#[derive(Debug, Subcommand)]
+pub enum BranchVerb {
+    /// List the branches with their latest commits
+    List {
+        /// One JSON object a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a branch; the workspace stays where it is
+    Create {
+        /// Its name, as git would allow it
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Where it begins [default: the latest commit]
+        #[arg(value_name = "REV")]
+        rev: Option<String>,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Give a branch another name
+    Rename {
+        /// Its name now
+        #[arg(value_name = "OLD")]
+        from: String,
+        /// The new one
+        #[arg(value_name = "NEW")]
+        to: String,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove a branch; its commits stay
+    Delete {
+        /// Which
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove the branches whose latest commit is on another branch as well
+    Prune {
+        /// Only say which
+        #[arg(long)]
+        dry_run: bool,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// `emit`

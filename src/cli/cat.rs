@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use super::out::Out;
 use super::{Context, Ended, Fail};
@@ -98,7 +99,7 @@ async fn split(cx: &Context, what: &[u8]) -> Result<(String, RepoPath), Fail> {
     let mut first = None;
     for at in (0..what.len()).filter(|i| what[*i] == b':') {
         let (rev, path) = (&what[..at], &what[at + 1..]);
-        let (Ok(rev), Ok(path)) = (std::str::from_utf8(rev), inside(path)) else {
+        let (Ok(rev), Ok(path)) = (std::str::from_utf8(rev), inside(&cx.project.root, path)) else {
             continue;
         };
         // Not a name, but the beginning of `call:ID` and `step:N`.
@@ -129,17 +130,27 @@ async fn split(cx: &Context, what: &[u8]) -> Result<(String, RepoPath), Fail> {
     })
 }
 
-/// A path in the project as typed after a revision: `./` and doubled slashes are forgiven.
-fn inside(path: &[u8]) -> Result<RepoPath, Fail> {
+/// A path in the project as typed after a revision: `./` and doubled slashes are forgiven. One from the root of the
+/// file system, as transcripts hold them, must lead into the project.
+fn inside(root: &Path, path: &[u8]) -> Result<RepoPath, Fail> {
+    let mut path = path;
+    if path.starts_with(b"/") {
+        let below = Path::new(OsStr::from_bytes(path)).strip_prefix(root);
+        path = match &below {
+            Ok(below) => below.as_os_str().as_bytes(),
+            Err(_) => {
+                return Err(Fail::Usage(format!(
+                    "{} lies outside {}",
+                    neutral(path),
+                    neutral(root.as_os_str().as_bytes())
+                )));
+            }
+        };
+    }
     let parts: Vec<&[u8]> = path
         .split(|b| *b == b'/')
         .filter(|p| !p.is_empty() && *p != b".")
         .collect();
-    if path.starts_with(b"/") {
-        return Err(Fail::Usage(
-            "the path after REV: is relative to the project's root".into(),
-        ));
-    }
     RepoPath::new(parts.join(&b'/')).map_err(|e| Fail::Usage(e.to_string()))
 }
 
@@ -177,6 +188,13 @@ mod tests {
     fn colons_in_revisions_and_paths() {
         assert_eq!(run("12:30:a:b").unwrap().len(), 5000);
         assert_eq!(run("12:30:./a:b").unwrap().len(), 5000);
+        // As a transcript names it.
+        assert_eq!(run("12:30:/p/a:b").unwrap().len(), 5000);
+        let root = Path::new("/w/p");
+        assert_eq!(inside(root, b"/w/p/./a//b").unwrap().as_bytes(), b"a/b");
+        for out in ["/w/pp/a", "/w/a", "/w/p", "/w/p/../a"] {
+            assert!(inside(root, out.as_bytes()).is_err(), "{out}");
+        }
         for (what, said) in [
             ("12:30:b", "no b in 12:30"),
             ("nothing", "REV:PATH is wanted"),

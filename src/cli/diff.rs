@@ -107,6 +107,8 @@ fn print_head(detail: &CommitDetail, out: &mut Out) -> Result<(), Fail> {
             Ok(writers) if key == "writers" => {
                 rows.extend(writers.iter().map(|w| ("writer", writer(w))));
             }
+            // Said above.
+            _ if key == "branch" => {}
             _ => rows.push(("", neutral(format!("{key}: {value}").as_bytes()))),
         }
     }

@@ -3,6 +3,6 @@
 //! [`Source`]: crate::engine::source::Source
 
 pub use crate::engine::shelf::{
-    Opening, formats, open_recording, opened, recordings_in, shelf, shelf_of,
+    Opening, formats, open_recording, opened, recordings_in, recordings_told, shelf, shelf_of,
 };
 pub use crate::engine::{Project, Want, open, serve};

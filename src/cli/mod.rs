@@ -4,6 +4,7 @@
 //! understood; `run` has the code of its command. A reader that closes the pipe early is no failure.
 
 pub mod args;
+mod branch;
 mod cat;
 mod change;
 mod demo;
@@ -224,6 +225,7 @@ async fn answer(
         Verb::Redo(args) => change::redo(cx, args.json, out).await,
         Verb::Checkpoint(args) => change::checkpoint(cx, &args, out).await,
         Verb::Label(args) => change::label(cx, &args, out).await,
+        Verb::Branch(args) => branch::branch(cx, args.verb, out).await,
         Verb::Init(args) => change::init(cx, existed, args.json, out).await,
         Verb::Emit(args) => emit::emit(cx, &args).await,
         Verb::Run(_)

@@ -130,7 +130,8 @@ pub async fn import(
     for what in &args.what {
         let path = cx.cwd.join(what);
         if path.is_dir() {
-            files.extend(link::recordings_in(&path)?.into_iter().map(|f| f.path));
+            let all = link::recordings_told(&path, &mut super::say)?;
+            files.extend(all.into_iter().map(|f| f.path));
         } else {
             files.push(path);
         }
@@ -374,7 +375,10 @@ fn recording_line(r: &RecordingInfo, out: &Out) -> String {
         (Some(a), Some(b)) => duration(Time::since(b, a)),
         _ => "?".to_owned(),
     };
-    let tokens = s.tokens.input + s.tokens.output + s.tokens.cache_read + s.tokens.cache_write;
+    let t = &s.tokens;
+    let tokens = [t.output, t.cache_read, t.cache_write]
+        .into_iter()
+        .fold(t.input, u64::saturating_add);
     let prompt = if s.last_prompt.is_empty() {
         &s.title
     } else {
@@ -382,7 +386,7 @@ fn recording_line(r: &RecordingInfo, out: &Out) -> String {
     };
     format!(
         "{when}  {:<10}  {}  {}  {lasted}, {}, {}, {}  {}\n    {}",
-        s.agent,
+        one_line(&s.agent, 24),
         out.paint(Tone::Name, &one_line(&project, 30)),
         one_line(&s.model, 30),
         count(usize::try_from(s.steps).unwrap_or(usize::MAX), "step"),

@@ -252,21 +252,28 @@ pub fn state_at(
     history.state_before(store, step.ordinal, step.session)
 }
 
-/// What the workspace equalled at `t`: where the newest operation not later than `t` left its branch.
+/// What the workspace equalled at `t`: where the newest operation not later than `t` left its branch. Going back through
+/// the log, what it says of `head` tells which branch that was: others move too, by agents on them or by name.
 pub fn workspace_at(store: &Store, t: Time) -> Result<Option<CommitId>, store::Error> {
+    let mut on = branch(store)?;
     let mut before = None;
     loop {
         let page = store.operations(before, 256)?;
         for (_, _, op) in &page {
-            if op.time > t {
-                continue;
+            if op.time <= t {
+                let name = format!("branch/{on}");
+                let to = op.refs.iter().rev().find_map(|r| match &r.after {
+                    Some(RefTarget::Commit(id)) if r.name == name => Some(*id),
+                    _ => None,
+                });
+                if let Some(id) = op.workspace.map(|(_, after)| after).or(to) {
+                    return Ok(Some(id));
+                }
             }
-            let to = op.refs.iter().rev().find_map(|r| match &r.after {
-                Some(RefTarget::Commit(id)) if r.name.starts_with("branch/") => Some(*id),
-                _ => None,
-            });
-            if let Some(id) = op.workspace.map(|(_, after)| after).or(to) {
-                return Ok(Some(id));
+            for r in &op.refs {
+                if let ("head", Some(RefTarget::Branch(left))) = (r.name.as_str(), &r.before) {
+                    on.clone_from(left);
+                }
             }
         }
         match page.last() {

@@ -230,6 +230,34 @@ pub enum Request {
     },
     /// All labels and branches. -> `Refs`
     Refs,
+    /// The branches with their latest commits, by name. -> `Branches`
+    Branches,
+    /// Makes a branch. -> `Branched`
+    BranchCreate {
+        /// Its name, as git would allow it.
+        name: String,
+        /// Where it begins; at the latest commit of the workspace's branch when absent.
+        #[serde(default)]
+        rev: Option<String>,
+    },
+    /// Gives a branch another name. -> `Branched`
+    BranchRename {
+        /// Its name now.
+        from: String,
+        /// The new one.
+        to: String,
+    },
+    /// Removes a branch; its commits stay. Refused for the one that the workspace is on. -> `Branched`
+    BranchDelete {
+        /// Its name.
+        name: String,
+    },
+    /// Removes the branches whose latest commit is on another branch as well. -> `Branched`
+    BranchPrune {
+        /// Only say which.
+        #[serde(default)]
+        dry_run: bool,
+    },
     /// The operation log, newest first. -> `Operations`
     Operations {
         /// Only those before this number.
@@ -342,6 +370,10 @@ pub enum Response {
     Rollback(Box<RollbackReport>),
     /// See [`Request::Refs`].
     Refs(BTreeMap<String, RefTarget>),
+    /// See [`Request::Branches`].
+    Branches(Vec<BranchInfo>),
+    /// What became of which branches.
+    Branched(Box<BranchReport>),
     /// See [`Request::Operations`].
     Operations(Vec<OpInfo>),
     /// See [`Request::Begin`].
@@ -573,7 +605,7 @@ pub struct CommitInfo {
     pub parents: Vec<CommitId>,
     /// The files.
     pub tree: TreeId,
-    /// The branch that holds it (the first in name order where several do; the line's branch when it is a left-over tip).
+    /// The branch on which it was made, by its name then.
     pub branch: String,
     /// When.
     pub time: Time,
@@ -815,6 +847,44 @@ pub struct RollbackReport {
     pub frozen: usize,
     /// What was undone or done again, for undo and redo.
     pub of: Option<OpKind>,
+}
+
+/// A branch for lists.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BranchInfo {
+    /// Its name.
+    pub name: String,
+    /// The workspace is on it.
+    pub current: bool,
+    /// Its latest commit.
+    pub commit: CommitInfo,
+}
+
+/// What was done to branches, or would be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BranchReport {
+    /// Nothing was done.
+    pub dry_run: bool,
+    /// A line for people.
+    pub description: String,
+    /// The branches that came, went or were renamed.
+    pub changes: Vec<BranchChange>,
+    /// The operation, once done.
+    pub operation: Option<OpId>,
+}
+
+/// What became of a branch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BranchChange {
+    /// Its name.
+    pub name: String,
+    /// Its latest commit before; `None` for a new one.
+    pub before: Option<CommitId>,
+    /// Its latest commit now; `None` when there is no branch of that name any more.
+    pub after: Option<CommitId>,
+    /// For one that was pruned: a branch that has all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_by: Option<String>,
 }
 
 /// An operation for lists.

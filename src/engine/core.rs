@@ -526,6 +526,19 @@ impl Core {
             Request::Redo => self.redo()?,
             Request::Label { name, rev } => Response::Done(self.label(&name, rev.as_deref())?),
             Request::Refs => Response::Refs(self.store.refs().map_err(Failure::from)?),
+            Request::Branches => Response::Branches(self.answers().branches()?),
+            Request::BranchCreate { name, rev } => {
+                Response::Branched(Box::new(self.branch_create(&name, rev.as_deref())?))
+            }
+            Request::BranchRename { from, to } => {
+                Response::Branched(Box::new(self.branch_rename(&from, &to)?))
+            }
+            Request::BranchDelete { name } => {
+                Response::Branched(Box::new(self.branch_delete(&name)?))
+            }
+            Request::BranchPrune { dry_run } => {
+                Response::Branched(Box::new(self.branch_prune(dry_run)?))
+            }
             Request::Operations { before, limit } => {
                 Response::Operations(self.answers().operations(before, limit)?)
             }
@@ -603,6 +616,7 @@ fn for_agents(request: &Request) -> bool {
             | Request::Entry { .. }
             | Request::Blob { .. }
             | Request::Refs
+            | Request::Branches
             | Request::Operations { .. }
             | Request::Sessions
             | Request::Emit { .. }

@@ -2,6 +2,8 @@
 
 mod answer;
 pub mod api;
+mod branch_name;
+mod branches;
 pub mod client;
 pub mod connect;
 pub mod core;
@@ -9,6 +11,7 @@ mod follow;
 mod heard;
 mod import;
 mod intake;
+mod labels;
 pub mod project;
 pub mod recorded;
 mod replay;
@@ -23,6 +26,7 @@ mod ties;
 pub mod timeline;
 mod told;
 mod touches;
+mod undo;
 mod wire;
 mod world;
 

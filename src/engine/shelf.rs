@@ -90,7 +90,13 @@ fn find(path: &Path, format: Option<&str>) -> Result<(PathBuf, &'static dyn Form
     }
     let format = match named {
         Some(format) => format,
-        None => discover::recognise_file(path)
+        None => discover::recognise(path)
+            .map_err(|source| {
+                failed(recording::Error::Read {
+                    path: path.to_owned(),
+                    source,
+                })
+            })?
             .ok_or_else(|| failed(recording::Error::Unknown(path.to_owned())))?,
     };
     Ok((path.to_owned(), format))
@@ -98,9 +104,21 @@ fn find(path: &Path, format: Option<&str>) -> Result<(PathBuf, &'static dyn Form
 
 /// The recordings in a directory, newest first; an error if there are none.
 pub fn recordings_in(dir: &Path) -> Result<Vec<Found>, ApiError> {
-    let all = discover::list_dir(dir);
+    recordings_told(dir, &mut |trouble| tracing::warn!("{trouble}"))
+}
+
+/// As [`recordings_in`], telling what cannot be read. If that is all there is, it is the error.
+pub fn recordings_told(dir: &Path, tell: &mut dyn FnMut(&str)) -> Result<Vec<Found>, ApiError> {
+    let mut troubles = Vec::new();
+    let all = discover::list_dir_all(dir, &mut |t| troubles.push(t.to_string()));
     if all.is_empty() {
-        return Err(failed(recording::Error::Empty(dir.to_owned())));
+        return Err(match troubles.into_iter().next() {
+            Some(trouble) => ApiError::new(ErrorCode::Failed, trouble),
+            None => failed(recording::Error::Empty(dir.to_owned())),
+        });
+    }
+    for trouble in &troubles {
+        tell(trouble);
     }
     Ok(all)
 }

@@ -39,7 +39,6 @@ struct Change {
     path: String,
     acts: Vec<Act>,
     after: Option<BlobId>,
-    verdict: Option<Verdict>,
 }
 
 /// A commit whose tie may become better.
@@ -64,9 +63,9 @@ pub struct Better {
 #[derive(Default)]
 struct Held {
     deeds: Vec<Deed>,
-    /// What was judged in the checkpoint under way, and which commits of it nobody claims, with their paths.
+    /// What was judged in the checkpoint under way, and its commits with their paths.
     judged: Vec<Change>,
-    unclaimed: HashMap<CommitId, HashSet<String>>,
+    made: HashMap<CommitId, HashSet<String>>,
     parts: HashSet<u64>,
     loose: VecDeque<Loose>,
     /// Calls that are new or of which more was told.
@@ -199,7 +198,7 @@ impl Ties {
     pub fn begin(&self) {
         let mut held = self.lock();
         held.judged.clear();
-        held.unclaimed.clear();
+        held.made.clear();
         held.parts.clear();
     }
 
@@ -231,10 +230,10 @@ impl Ties {
         (act.first.0, part)
     }
 
-    /// Nobody claims this commit.
-    pub fn unclaimed(&self, commit: CommitId, paths: &[(RepoPath, Option<Entry>)]) {
+    /// A commit of these changes is made.
+    pub fn made(&self, commit: CommitId, paths: &[(RepoPath, Option<Entry>)]) {
         let paths = paths.iter().map(|(p, _)| p.to_string()).collect();
-        self.lock().unclaimed.insert(commit, paths);
+        self.lock().made.insert(commit, paths);
     }
 
     /// Which call made a change of the checkpoint under way, and when that call began.
@@ -244,12 +243,7 @@ impl Ties {
         let path = path.to_string();
         let mut held = self.lock();
         let verdict = judge(&path, &acts, after, &held.deeds);
-        held.judged.push(Change {
-            path,
-            acts,
-            after,
-            verdict,
-        });
+        held.judged.push(Change { path, acts, after });
         let verdict = verdict?;
         let begun = held.deeds.iter().find(|d| d.step == verdict.step)?.start;
         Some((verdict, begun))
@@ -267,7 +261,7 @@ impl Ties {
     fn stored(&self, links: &[Link]) {
         let mut held = self.lock();
         let judged = std::mem::take(&mut held.judged);
-        let of_nobody = std::mem::take(&mut held.unclaimed);
+        let paths = std::mem::take(&mut held.made);
         let now = Time::now();
         for link in links {
             let unclaimed = link.rule == LinkRule::Unclaimed;
@@ -277,12 +271,7 @@ impl Ties {
             let changes: Vec<Change> = judged
                 .iter()
                 .filter(|c| !c.acts.is_empty())
-                .filter(|c| match c.verdict {
-                    Some(v) => v.step == link.step,
-                    None => of_nobody
-                        .get(&link.commit)
-                        .is_some_and(|paths| paths.contains(&c.path)),
-                })
+                .filter(|c| paths.get(&link.commit).is_some_and(|p| p.contains(&c.path)))
                 .cloned()
                 .collect();
             if !changes.is_empty() {
@@ -414,7 +403,6 @@ mod tests {
                 path: path.into(),
                 acts,
                 after: None,
-                verdict: None,
             }],
         }
     }
@@ -443,6 +431,34 @@ mod tests {
         assert_eq!((better[0].from, better[0].link.step), (fs, call.step));
         assert_eq!(better[0].link.rule, LinkRule::Path);
         assert!(ties.better().is_empty(), "once");
+    }
+
+    #[test]
+    fn each_commit_has_its_own_changes() {
+        let ties = Ties::default();
+        let now = Time::now();
+        let guess = deed("guess", "other", now).step;
+        for (n, path) in [(1, "f"), (2, "g")] {
+            let mut held = ties.lock();
+            held.judged
+                .extend(loose(path, guess, vec![act(now, "/a")]).changes);
+            let paths = HashSet::from([path.to_owned()]);
+            held.made.insert(CommitId([n; 32]), paths);
+        }
+        // Both were taken for the work of one call, as it seemed then.
+        let link = |n| Link {
+            step: guess,
+            commit: CommitId([n; 32]),
+            rule: LinkRule::Time,
+            confidence: 30,
+        };
+        ties.stored(&[link(1), link(2)]);
+        let (f, g) = (deed("f", "f", now), deed("g", "g", now));
+        ties.put(f.clone());
+        ties.put(g.clone());
+        let better: Vec<_> = ties.better().into_iter().map(|b| b.link).collect();
+        let found: Vec<_> = better.iter().map(|l| (l.commit.0[0], l.step)).collect();
+        assert_eq!(found, [(1, f.step), (2, g.step)]);
     }
 
     #[test]

@@ -240,17 +240,18 @@ impl Attribution for Timeline {
         }
     }
 
+    fn made(&self, commit: CommitId, new: &NewCommit) {
+        self.ties.made(commit, &new.paths);
+    }
+
     fn step_for(
         &self,
         group: &Group,
-        commit: CommitId,
+        _commit: CommitId,
         new: &NewCommit,
         cause: Cause,
     ) -> Option<(Step, LinkRule, u8)> {
         let files = paths_in_words(new);
-        if !group.outside {
-            self.ties.unclaimed(commit, &new.paths);
-        }
         let (kind, title, rule) = match cause {
             Cause::Initial => (
                 StepKind::Marker,

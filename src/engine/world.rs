@@ -1,11 +1,12 @@
-//! Changing the world: rollback, undo, redo, labels. Each is an operation, journaled, and undone by another.
+//! Changing the workspace: rollback, and the rollback that an undo or redo comes to. Each is an operation, journaled, and
+//! undone by another.
 //!
 //! The order of a rollback: ask the agents' cgroups to freeze; flush shared mappings; close the gate, so that mutating
 //! requests are parked; answer what is parked until the agents stand still (a task that waits for us cannot freeze);
 //! commit what is there; write the intent; write the files; move the refs; open the gate; make the kernel forget; let
 //! the agents go on. Where there is no cgroup the gate alone keeps others' changes apart.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,12 +17,12 @@ use crate::capture::restore::{self, Applied, Plan, World};
 use crate::debug::rev;
 use crate::fs::Closed;
 use crate::model::{
-    Cause, CommitId, OpId, OpKind, Operation, RefChange, RefTarget, RepoPath, SessionId, Status,
-    StepKind, Time,
+    Cause, CommitId, OpId, OpKind, RefChange, RefTarget, RepoPath, SessionId, Status, StepKind,
+    Time,
 };
 use crate::store::{NewOperation, Publication};
 
-use super::api::{ApiError, ErrorCode, Resolved, Response, RollbackReport};
+use super::api::{ApiError, ErrorCode, Resolved, RollbackReport};
 use super::core::{Core, Failure};
 use super::sessions::Sessions;
 use super::timeline::Draft;
@@ -30,14 +31,21 @@ use super::timeline::Draft;
 const FREEZE: Duration = Duration::from_secs(2);
 
 /// What a change of the workspace is to do.
-struct Move<'a> {
-    kind: OpKind,
-    target: CommitId,
-    description: &'a str,
-    reverses: Option<OpId>,
-    keep_mtime: bool,
-    keep_frozen: bool,
-    of: Option<OpKind>,
+pub(super) struct Move<'a> {
+    /// What a person asked for.
+    pub kind: OpKind,
+    /// The state to go to.
+    pub target: CommitId,
+    /// A line for people.
+    pub description: &'a str,
+    /// For undo and redo: the operation that is reversed or done again.
+    pub reverses: Option<OpId>,
+    /// Give files their old modification times.
+    pub keep_mtime: bool,
+    /// Leave the agents frozen.
+    pub keep_frozen: bool,
+    /// For undo and redo: what is reversed or done again.
+    pub of: Option<OpKind>,
 }
 
 /// Agents asked to stand still; they go on when this is dropped, whatever happened meanwhile.
@@ -141,7 +149,7 @@ impl Core {
     }
 
     /// Brings the workspace to a commit, as one operation. The caller holds [`Core::world`].
-    fn go(&self, mv: &Move<'_>) -> Result<RollbackReport, Failure> {
+    pub(super) fn go(&self, mv: &Move<'_>) -> Result<RollbackReport, Failure> {
         // One that failed half-way is finished first; its intent says how.
         self.recover()?;
         let recorder = self.scanned()?;
@@ -402,212 +410,6 @@ impl Core {
                 _ => return Ok(false),
             }
         }
-    }
-
-    pub(super) fn undo(&self) -> Result<Response, Failure> {
-        let _one = self.world();
-        let (id, op) = self
-            .standing()?
-            .0
-            .ok_or_else(|| ApiError::new(ErrorCode::Refused, "there is nothing to undo"))?;
-        self.reverse(
-            OpKind::Undo,
-            id,
-            &op,
-            op.workspace.map(|(before, _)| before),
-            |r| (&r.after, &r.before),
-        )
-    }
-
-    pub(super) fn redo(&self) -> Result<Response, Failure> {
-        let _one = self.world();
-        let (id, op) = self
-            .standing()?
-            .1
-            .ok_or_else(|| ApiError::new(ErrorCode::Refused, "there is nothing to redo"))?;
-        self.reverse(
-            OpKind::Redo,
-            id,
-            &op,
-            op.workspace.map(|(_, after)| after),
-            |r| (&r.before, &r.after),
-        )
-    }
-
-    fn reverse(
-        &self,
-        kind: OpKind,
-        id: OpId,
-        op: &Operation,
-        workspace: Option<CommitId>,
-        sides: impl Fn(&RefChange) -> (&Option<RefTarget>, &Option<RefTarget>),
-    ) -> Result<Response, Failure> {
-        let word = if kind == OpKind::Undo {
-            "undid"
-        } else {
-            "did again"
-        };
-        let description = format!("{word}: {}", op.description);
-        if let Some(target) = workspace {
-            return Ok(Response::Rollback(Box::new(self.go(&Move {
-                kind,
-                target,
-                description: &description,
-                reverses: Some(id),
-                keep_mtime: false,
-                keep_frozen: false,
-                of: Some(op.kind),
-            })?)));
-        }
-        let mut refs = Vec::new();
-        for change in &op.refs {
-            let (_, to) = sides(change);
-            refs.push(RefChange {
-                name: change.name.clone(),
-                before: self.store.get_ref(&change.name)?,
-                after: to.clone(),
-            });
-        }
-        self.refs_moved(kind, description.clone(), refs, Some(id))?;
-        Ok(Response::Done(description))
-    }
-
-    fn refs_moved(
-        &self,
-        kind: OpKind,
-        description: String,
-        refs: Vec<RefChange>,
-        target: Option<OpId>,
-    ) -> Result<(), Failure> {
-        let published = self.store.publish(Publication {
-            commits: Vec::new(),
-            operation: Some(NewOperation {
-                kind,
-                description,
-                refs,
-                target,
-                workspace: None,
-                time: Time::now(),
-            }),
-            steps: Vec::new(),
-            links: Vec::new(),
-        })?;
-        if let Some((seq, id)) = published.operation {
-            self.tell_operation(seq, id);
-        }
-        Ok(())
-    }
-
-    /// The operation that undo would reverse, and the one that redo would do again.
-    #[allow(
-        clippy::type_complexity,
-        reason = "a pair of the same optional pair, used in two lines"
-    )]
-    fn standing(&self) -> Result<(Option<(OpId, Operation)>, Option<(OpId, Operation)>), Failure> {
-        let mut undone: HashMap<OpId, bool> = HashMap::new();
-        let (mut to_undo, mut to_redo) = (None, None);
-        let mut before = None;
-        loop {
-            let page = self.store.operations(before, 256)?;
-            let Some((last, _, _)) = page.last() else {
-                break;
-            };
-            before = Some(*last);
-            for (_, id, op) in page {
-                match op.kind {
-                    OpKind::Checkpoint | OpKind::Init | OpKind::Gc | OpKind::Import => {}
-                    OpKind::Undo | OpKind::Redo => {
-                        let Some(target) = op.target else { continue };
-                        let is_undo = op.kind == OpKind::Undo;
-                        // The newest word on an operation counts.
-                        let first = !undone.contains_key(&target);
-                        undone.entry(target).or_insert(is_undo);
-                        if first && is_undo && to_redo.is_none() {
-                            let (_, it) = self.store.operation(target)?;
-                            to_redo = Some((target, it));
-                        }
-                    }
-                    _ => {
-                        if !undone.get(&id).copied().unwrap_or(false) {
-                            to_undo = Some((id, op));
-                            return Ok((to_undo, to_redo));
-                        }
-                    }
-                }
-            }
-        }
-        Ok((to_undo, to_redo))
-    }
-
-    pub(super) fn label(&self, name: &str, text: Option<&str>) -> Result<String, Failure> {
-        let fits = !name.is_empty()
-            && name.len() <= 100
-            && name != "@"
-            && !name.contains(['~', '^', ':', '/', '\\', '"'])
-            && name.chars().all(|c| !c.is_whitespace() && !c.is_control());
-        if !fits {
-            return Err(ApiError::new(
-                ErrorCode::Refused,
-                format!(
-                    "{:?} cannot be a label: 1 to 100 characters without spaces, control characters, ~ ^ : / \\ or quotes",
-                    crate::model::neutral(name.as_bytes())
-                ),
-            )
-            .into());
-        }
-        let full = format!("label/{name}");
-        let before = self.store.get_ref(&full)?;
-        let (after, description) = match text {
-            None if before.is_none() => {
-                return Err(ApiError::new(
-                    ErrorCode::NotFound,
-                    format!("there is no label {name:?}"),
-                )
-                .into());
-            }
-            None => (None, format!("removed the label {name}")),
-            Some(text) => {
-                let named = rev::resolve(&self.store, &*self.store, text, Time::now());
-                let step = text
-                    .trim()
-                    .strip_prefix("step:")
-                    .and_then(|s| s.parse().ok());
-                let target = match step {
-                    // A step may be labelled before any state is known at it.
-                    Some(ordinal) => {
-                        let step = self.store.step_by_ordinal(ordinal)?;
-                        RefTarget::Step(
-                            step.ok_or_else(|| rev::Error::NotFound(text.to_owned()))?
-                                .id,
-                        )
-                    }
-                    None => RefTarget::Commit(named?.commit),
-                };
-                (Some(target), format!("labelled {} {name}", text.trim()))
-            }
-        };
-        let shown = match &after {
-            Some(RefTarget::Step(id)) => self.store.step(*id)?,
-            Some(RefTarget::Commit(id)) => match self.store.link_of_commit(*id)? {
-                Some(link) => self.store.step(link.step)?,
-                None => None,
-            },
-            _ => None,
-        };
-        self.refs_moved(
-            OpKind::Label,
-            description.clone(),
-            vec![RefChange {
-                name: full,
-                before,
-                after,
-            }],
-            None,
-        )?;
-        if let Some(step) = shown {
-            self.tell_row(&step);
-        }
-        Ok(description)
     }
 }
 

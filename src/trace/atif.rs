@@ -1,4 +1,5 @@
-//! ATIF, the Agent Trajectory Interchange Format: one document with a session's steps, or the same steps as lines.
+//! ATIF, the Agent Trajectory Interchange Format: one document with a session's steps, or the same steps as lines. A data set
+//! may hold many such documents, a line each: each is a session of its own.
 //!
 //! * A step of the agent is one model answer with its reasoning, calls and what they gave.
 //! * Trajectories of subagents stand in the document beside the steps of the main agent; their steps are a thread that is
@@ -29,6 +30,8 @@ const STEP: &str = "step";
 /// A step of a subagent; it belongs to the trajectory whose name came last.
 const SUBSTEP: &str = "substep";
 const SUBNAME: &str = "subagent";
+/// A trajectory begins: only its brace, so that it holds nothing itself.
+const BEGIN: &str = "trajectory";
 /// How deep subagents may have subagents.
 const DEPTH: u8 = 8;
 
@@ -65,6 +68,8 @@ struct Step<'a> {
     final_metrics: Field<'a>,
     #[serde(borrow, default)]
     steps: Field<'a>,
+    #[serde(borrow, default)]
+    subagent_trajectories: Field<'a>,
 }
 
 #[derive(Deserialize, Default)]
@@ -179,10 +184,11 @@ impl Format for Atif {
                     } else {
                         String::new()
                     };
-                    tell_step(&step, thread, &mut tell);
+                    tell_step(&step, thread, state.records, &mut tell);
                 }
                 Err(_) => tell.unknown(raw::NOT_JSON),
             },
+            BEGIN => state.records += 1,
             tag => {
                 let field = serde_json::from_slice::<&RawValue>(record.bytes).ok();
                 if tag == SUBNAME {
@@ -263,11 +269,21 @@ impl Format for AtifLines {
         out.counted = 1;
         let mut tell = Teller::new(out);
         match serde_json::from_slice::<Step<'a>>(record.bytes) {
-            Ok(step) if step.source.is_some() => tell_step(&step, String::new(), &mut tell),
+            Ok(step) if step.source.is_some() => tell_step(&step, String::new(), 0, &mut tell),
+            Ok(whole) if whole.steps.is_some() => {
+                state.records += 1;
+                tell_facts(&whole, state, &mut tell);
+                let mut steps = 0;
+                walk(&whole, "", 0, &mut |step, thread| {
+                    steps += 1;
+                    tell_step(step, thread.to_owned(), state.records, &mut tell);
+                });
+                out.counted = steps;
+            }
             Ok(step) if step.schema_version.is_some() || step.agent.is_some() => {
                 tell_facts(&step, state, &mut tell);
             }
-            Ok(step) if step.final_metrics.is_some() || step.steps.is_some() => {
+            Ok(step) if step.final_metrics.is_some() => {
                 tell.say(Body::Link);
             }
             Ok(_) => tell.unknown("record without a source"),
@@ -289,10 +305,39 @@ impl Format for AtifLines {
 /// The facts, the main agent's steps, then the subagents' names each with its steps.
 fn pieces(bytes: &[u8]) -> Vec<Piece> {
     let mut out = Vec::new();
-    if let Some(at) = raw::start(bytes) {
+    let mut next = raw::start(bytes);
+    while let Some(at) = next.filter(|_| out.len() < raw::MOST_PIECES) {
+        out.push(Piece {
+            range: at..at + 1,
+            tag: BEGIN,
+        });
         trajectory(bytes, at, 0, &mut out);
+        next = raw::value_end(bytes, at)
+            .and_then(|end| Some(end + memchr::memchr(b'{', bytes.get(end..)?)?));
     }
     out
+}
+
+/// The steps of a trajectory in one line, and of its subagents with their names.
+fn walk<'a>(whole: &Step<'a>, thread: &str, depth: u8, give: &mut dyn FnMut(&Step<'a>, &str)) {
+    for step in raw::list(whole.steps) {
+        if let Some(step) = raw::object(Some(step)) {
+            give(&step, thread);
+        }
+    }
+    if depth >= DEPTH {
+        return;
+    }
+    for below in raw::list(whole.subagent_trajectories) {
+        let below: Step<'a> = raw::object(Some(below)).unwrap_or_default();
+        let mut name = raw::string(below.trajectory_id)
+            .or_else(|| raw::string(below.session_id))
+            .map_or_else(String::new, Cow::into_owned);
+        raw::cut(&mut name);
+        if !name.is_empty() {
+            walk(&below, &name, depth + 1, give);
+        }
+    }
 }
 
 fn trajectory(bytes: &[u8], at: usize, depth: u8, out: &mut Vec<Piece>) {
@@ -371,13 +416,16 @@ fn tell_facts<'a>(step: &Step<'a>, state: &mut State, tell: &mut Teller<'a, '_>)
     tell.say(Body::Session(Box::new(facts)));
 }
 
-fn tell_step<'a>(step: &Step<'a>, thread: String, tell: &mut Teller<'a, '_>) {
+/// A step of the file's `nth` trajectory.
+fn tell_step<'a>(step: &Step<'a>, thread: String, nth: u64, tell: &mut Teller<'a, '_>) {
     let id = raw::text(step.step_id);
     // Steps are counted anew in each trajectory.
-    tell.common.native = if thread.is_empty() || id.is_empty() {
-        id
-    } else {
-        Cow::Owned(format!("{thread}/{id}"))
+    tell.common.native = match (thread.is_empty(), nth) {
+        _ if id.is_empty() => id,
+        (true, 0 | 1) => id,
+        (false, 0 | 1) => Cow::Owned(format!("{thread}/{id}")),
+        (true, _) => Cow::Owned(format!("{nth}/{id}")),
+        (false, _) => Cow::Owned(format!("{nth}/{thread}/{id}")),
     };
     tell.common.thread = Cow::Owned(thread);
     tell.common.time = raw::time(step.timestamp);
@@ -507,6 +555,14 @@ fn file_effects(record: Record<'_>, out: &mut Vec<FileEffect>) {
     let Ok(step) = serde_json::from_slice::<Step<'_>>(record.bytes) else {
         return;
     };
+    if record.tag.is_empty() && step.source.is_none() {
+        walk(&step, "", 0, &mut |step, _| step_effects(step, out));
+    } else {
+        step_effects(&step, out);
+    }
+}
+
+fn step_effects(step: &Step<'_>, out: &mut Vec<FileEffect>) {
     let time = raw::time(step.timestamp);
     for call in raw::list(step.tool_calls) {
         let call: ToolCall<'_> = raw::object(Some(call)).unwrap_or_default();

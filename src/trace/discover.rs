@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize as _;
@@ -107,18 +108,30 @@ pub fn list_dir(dir: &Path) -> Vec<Found> {
 /// As [`list_dir`], telling what cannot be read.
 pub fn list_dir_all(dir: &Path, troubles: &mut dyn FnMut(Trouble)) -> Vec<Found> {
     let mut out: Vec<Found> = Vec::new();
+    let mut unreadable = Vec::new();
     let mut opened = 0;
     walk(dir, troubles, &mut |path, meta| {
         if !may_be(path) {
             return true;
         }
         opened += 1;
-        let format = recognise_by(path, SURE);
-        if let Some(format) = format {
-            out.extend(found(path, format, meta()));
+        match recognise_by(path, SURE) {
+            Ok(Some(format)) => out.extend(found(path, format, meta())),
+            Ok(None) => {}
+            // It went since it was named, or something else has its name now.
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::InvalidInput
+                ) => {}
+            Err(source) => unreadable.push((path.to_owned(), source)),
         }
         opened < MOST_OPENED
     });
+    for (path, source) in unreadable {
+        let path = crate::model::neutral(path.as_os_str().as_encoded_bytes());
+        troubles(Trouble { path, source });
+    }
     let sides: HashSet<PathBuf> = out
         .iter()
         .flat_map(|f| f.format.sides(&f.path))
@@ -128,16 +141,24 @@ pub fn list_dir_all(dir: &Path, troubles: &mut dyn FnMut(Trouble)) -> Vec<Found>
     in_order(out)
 }
 
-/// What the file is, from its content. Only files are opened: a pipe would wait for ever.
+/// What the file is, from its content; nothing where it cannot be read. Only files are opened: a pipe would wait for ever.
 #[must_use]
 pub fn recognise_file(path: &Path) -> Option<&'static dyn Format> {
+    recognise(path).ok().flatten()
+}
+
+/// What the file is, from its content; nothing if it is no recording that is known.
+///
+/// # Errors
+/// As [`head`].
+pub fn recognise(path: &Path) -> io::Result<Option<&'static dyn Format>> {
     recognise_by(path, 1)
 }
 
-fn recognise_by(path: &Path, sure: u8) -> Option<&'static dyn Format> {
-    let beginning = head(path).ok()?;
+fn recognise_by(path: &Path, sure: u8) -> io::Result<Option<&'static dyn Format>> {
+    let beginning = head(path)?;
     let view = beginning.view();
-    format::recognise(&view).filter(|f| f.sniff(&view) >= sure)
+    Ok(format::recognise(&view).filter(|f| f.sniff(&view) >= sure))
 }
 
 /// The beginning of a file, as [`Head`] shows it.
@@ -180,13 +201,7 @@ impl Beginning {
 /// # Errors
 /// It is no file, or it cannot be read.
 pub fn head(path: &Path) -> io::Result<Beginning> {
-    if !std::fs::metadata(path)?.is_file() {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "it is not a file",
-        ));
-    }
-    let mut file = File::open(path)?;
+    let mut file = open_file(path)?;
     let mut bytes = Vec::new();
     (&mut file).take(HEAD as u64).read_to_end(&mut bytes)?;
     let whole = bytes.len() < HEAD;
@@ -204,6 +219,29 @@ pub fn head(path: &Path) -> io::Result<Beginning> {
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     Ok(Beginning::of(&bytes, whole, &name))
+}
+
+/// Opens a file for reading, and nothing but a file: a pipe would wait for ever, a device might do anything.
+///
+/// # Errors
+/// It is no file, or it cannot be opened.
+pub fn open_file(path: &Path) -> io::Result<File> {
+    let check = |meta: std::fs::Metadata| match meta.is_file() {
+        true => Ok(()),
+        false => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is not a file",
+        )),
+    };
+    // Opening a device may do something already.
+    check(std::fs::metadata(path)?)?;
+    let file = File::options()
+        .read(true)
+        .custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY)
+        .open(path)?;
+    // It may have become something else in between.
+    check(file.metadata()?)?;
+    Ok(file)
 }
 
 /// The first JSON objects of the lines; the first one of a line where several are glued.
@@ -496,6 +534,28 @@ mod tests {
         });
         assert_eq!(troubles.len(), 1);
         assert!(!troubles[0].contains('\u{1b}') && troubles[0].contains("permissions"));
+    }
+
+    #[test]
+    fn files_without_permission_are_reported() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        write(&dir.path().join("mine.jsonl"), CLAUDE);
+        let closed = dir.path().join("closed.jsonl");
+        write(&closed, CLAUDE);
+        std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o0)).unwrap();
+        if File::open(&closed).is_ok() {
+            eprintln!("skipped: nothing is closed to this user");
+            return;
+        }
+        assert_eq!(
+            recognise(&closed).err().map(|e| e.kind()),
+            Some(io::ErrorKind::PermissionDenied)
+        );
+        let mut troubles = Vec::new();
+        let all = list_dir_all(dir.path(), &mut |t| troubles.push(t.to_string()));
+        assert_eq!(names(&all), ["claude: mine.jsonl"]);
+        assert!(troubles.len() == 1 && troubles[0].contains("closed.jsonl"));
     }
 
     #[test]

@@ -377,7 +377,7 @@ fn skip(bytes: &[u8], mut at: usize, also: &[u8]) -> usize {
 }
 
 /// Where the value that begins at `at` ends; `None` if the document ends first.
-fn value_end(bytes: &[u8], at: usize) -> Option<usize> {
+pub(super) fn value_end(bytes: &[u8], at: usize) -> Option<usize> {
     let mut depth = 0usize;
     let mut i = at;
     while let Some(&b) = bytes.get(i) {

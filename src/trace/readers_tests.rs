@@ -400,6 +400,47 @@ fn made_atif() {
     made(&AtifLines, "atif/lines.jsonl", "atif_lines");
 }
 
+/// A data set: a whole document in each line. Each is read, whichever of the two readers is taken.
+#[test]
+fn atif_documents_a_line_each() {
+    let document = |session: &str, call: &str, text: &str| {
+        serde_json::json!({"schema_version": "ATIF-v1.7", "session_id": session, "agent": {"name": "tester"}, "steps": [
+            {"step_id": 1, "source": "user", "message": text},
+            {"step_id": 2, "source": "agent", "message": "done", "tool_calls": [{"tool_call_id": call,
+                "function_name": "Write", "arguments": {"file_path": format!("/w/{call}"), "content": "y"}}],
+                "observation": {"results": [{"source_call_id": call, "content": "ok"}]}},
+        ], "subagent_trajectories": [{"trajectory_id": format!("sub-{session}"), "steps": [
+            {"step_id": 1, "source": "agent", "message": "below"}]}]})
+        .to_string()
+    };
+    let lines = format!(
+        "{}\n{}\n\n{}\n",
+        document("s-1", "c1", "one"),
+        document("s-2", "c2", "two"),
+        document("s-3", "c3", "three {")
+    );
+    for format in [&Atif as &dyn Format, &AtifLines] {
+        let run = read(format, lines.as_bytes());
+        let name = format.name();
+        assert_eq!(kinds(&run), "call 3, message 6, prompt 3", "{name}");
+        let ids: Vec<&str> = run.index.sessions.iter().map(|s| s.id.as_str()).collect();
+        assert_eq!(ids, ["s-1", "s-2", "s-3"], "{name}");
+        let paths: Vec<&str> = run.effects.iter().map(|e| e.path.as_str()).collect();
+        assert_eq!(paths, ["/w/c1", "/w/c2", "/w/c3"], "{name}");
+        assert_eq!(run.index.records, 9, "{name}");
+        // Each step lies in its own session.
+        let own = |title: &str| {
+            let entry = run.index.entries.iter().find(|e| &*e.title == title);
+            entry.unwrap().session
+        };
+        assert_eq!(
+            [own("one"), own("two"), own("three {")],
+            [0, 1, 2],
+            "{name}"
+        );
+    }
+}
+
 const MINE: [&dyn Format; 7] = [
     &OpenCode,
     &Gemini,

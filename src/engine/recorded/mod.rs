@@ -488,6 +488,7 @@ impl Recorded {
             Request::Entry { rev, path } => Response::Entry(answers.entry(&rev, &path)?),
             Request::Blob { id, offset, len } => Response::Blob(answers.blob(id, offset, len)?),
             Request::Refs => Response::Refs(self.store.refs().map_err(Failure::from)?),
+            Request::Branches => Response::Branches(answers.branches()?),
             Request::Operations { before, limit } => {
                 Response::Operations(answers.operations(before, limit)?)
             }

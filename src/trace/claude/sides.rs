@@ -41,7 +41,9 @@ pub fn sides(main: &Path) -> Vec<Side> {
     let mut out = Vec::new();
     gather(&below, &mut |_| true, &mut out);
     if let (Some(dir), Some(session)) = (main.parent(), main.file_stem().and_then(|s| s.to_str())) {
-        let own = Finder::new(session);
+        // The name alone may stand anywhere, above all a short one.
+        let said = format!("\"sessionId\":{}", serde_json::Value::from(session));
+        let own = Finder::new(&said);
         gather(dir, &mut |path| own.find(&head(path)).is_some(), &mut out);
     }
     for workflow in entries(&below.join("workflows")) {
@@ -110,4 +112,29 @@ fn meta(path: &Path) -> (Option<String>, String) {
     };
     let call = (!meta.tool_use_id.is_empty()).then(|| (*meta.tool_use_id).to_owned());
     (call, (*meta.agent_type).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn an_agent_beside_a_session_belongs_to_it_by_its_session_id() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+        write("a.jsonl", "{}");
+        write("b.jsonl", "{}");
+        write(
+            "agent-1.jsonl",
+            r#"{"type":"user","sessionId":"a","message":"b"}"#,
+        );
+        write("agent-2.jsonl", r#"{"type":"user","sessionId":"ab"}"#);
+        let of = |name: &str| -> Vec<String> {
+            let sides = sides(&dir.path().join(name));
+            sides.into_iter().map(|s| s.thread).collect()
+        };
+        assert_eq!(of("a.jsonl"), ["1"]);
+        assert_eq!(of("b.jsonl"), [""; 0]);
+    }
 }

@@ -9,6 +9,10 @@ use crate::trace::patch::{self, FilePatch};
 
 use super::notebook;
 
+/// A content that an edit makes is worked out up to this many bytes. A few replacements of everything by something longer
+/// would else make more than any machine holds.
+pub(super) const MOST: usize = 32 << 20;
+
 /// What was there before.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Had<'a> {
@@ -43,6 +47,14 @@ pub(super) struct Manner {
 
 /// What `what` makes of `had`. `sure`: the record itself tells what was there.
 pub(super) fn apply(what: &What, had: Had<'_>, manner: Manner, sure: bool) -> Made {
+    match made(what, had, manner, sure) {
+        // What a record holds whole is as long as the record.
+        Made::Text(text) if text.len() > MOST && !is_whole(what) => Made::Unknown,
+        made => made,
+    }
+}
+
+fn made(what: &What, had: Had<'_>, manner: Manner, sure: bool) -> Made {
     match what {
         What::Seen(_) | What::SeenPart { .. } => Made::Misfit,
         What::Write(text) => write(text, had, manner),
@@ -67,7 +79,10 @@ pub(super) fn apply(what: &What, had: Had<'_>, manner: Manner, sure: bool) -> Ma
         What::Replace(pairs) => match had {
             Had::Bytes(bytes) => in_text(bytes, manner, |text| replace(text, pairs, manner, sure)),
             Had::Nothing | Had::Unknown if creates(what) => {
-                replace("", pairs, manner, true).map_or(Made::Unknown, Made::Text)
+                match replace("", pairs, manner, true) {
+                    Made::Misfit => Made::Unknown,
+                    made => made,
+                }
             }
             Had::Nothing => Made::Misfit,
             Had::Unknown => Made::Unknown,
@@ -157,21 +172,19 @@ fn raw(bytes: &[u8], f: impl FnOnce(&str) -> Option<String>) -> Made {
 }
 
 /// Edits the text as the agent sees it: with plain line feeds.
-fn in_text(bytes: &[u8], manner: Manner, f: impl FnOnce(&str) -> Option<String>) -> Made {
+fn in_text(bytes: &[u8], manner: Manner, f: impl FnOnce(&str) -> Made) -> Made {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return Made::Unknown;
     };
     match endings(bytes) {
-        Endings::Lf => f(text).map_or(Made::Misfit, Made::Text),
-        Endings::Crlf if manner.claude => {
-            let plain = text.replace("\r\n", "\n");
-            f(&plain).map_or(Made::Misfit, |t| {
-                Made::Text(t.replace("\r\n", "\n").replace('\n', "\r\n"))
-            })
-        }
+        Endings::Lf => f(text),
+        Endings::Crlf if manner.claude => match f(&text.replace("\r\n", "\n")) {
+            Made::Text(t) => Made::Text(t.replace("\r\n", "\n").replace('\n', "\r\n")),
+            made => made,
+        },
         // Which lines would be written how is not known.
         Endings::Crlf | Endings::Mixed => match f(text) {
-            Some(made) if endings(made.as_bytes()) == Endings::Crlf => Made::Text(made),
+            Made::Text(made) if endings(made.as_bytes()) == Endings::Crlf => Made::Text(made),
             _ => Made::Unknown,
         },
     }
@@ -203,17 +216,23 @@ pub(super) fn endings(bytes: &[u8]) -> Endings {
     }
 }
 
-fn replace(text: &str, pairs: &[Replacement], manner: Manner, sure: bool) -> Option<String> {
+fn replace(text: &str, pairs: &[Replacement], manner: Manner, sure: bool) -> Made {
     let mut text = text.to_owned();
     for pair in pairs {
-        text = replace_one(&text, pair, manner, sure)?;
+        match replace_one(&text, pair, manner, sure) {
+            Made::Text(made) => text = made,
+            made => return made,
+        }
     }
-    Some(text)
+    Made::Text(text)
 }
 
-fn replace_one(text: &str, pair: &Replacement, manner: Manner, sure: bool) -> Option<String> {
+fn replace_one(text: &str, pair: &Replacement, manner: Manner, sure: bool) -> Made {
     if pair.old.is_empty() {
-        return text.is_empty().then(|| pair.new.clone());
+        return match text.is_empty() {
+            true => Made::Text(pair.new.clone()),
+            false => Made::Misfit,
+        };
     }
     let mut old = pair.old.clone();
     if manner.claude && pair.new.is_empty() && !old.ends_with('\n') {
@@ -222,15 +241,26 @@ fn replace_one(text: &str, pair: &Replacement, manner: Manner, sure: bool) -> Op
             old.pop();
         }
     }
-    let at = text.find(&old)?;
+    let Some(at) = text.find(&old) else {
+        return Made::Misfit;
+    };
+    let times = match pair.all {
+        true => text.matches(&old).count(),
+        false => 1,
+    };
+    // Before it is made: it might not fit into memory.
+    let longer = pair.new.len().saturating_sub(old.len());
+    if text.len().saturating_add(times.saturating_mul(longer)) > MOST {
+        return Made::Unknown;
+    }
     if pair.all {
-        return Some(text.replace(&old, &pair.new));
+        return Made::Text(text.replace(&old, &pair.new));
     }
     // Where the tool would have refused, the content was another one, unless the record tells it.
     if manner.claude && !sure && text.matches(&pair.old).nth(1).is_some() {
-        return None;
+        return Made::Misfit;
     }
-    Some(format!(
+    Made::Text(format!(
         "{}{}{}",
         &text[..at],
         pair.new,
@@ -285,6 +315,40 @@ mod tests {
             Some("a\n\nc\n")
         );
         assert_eq!(edit("a b c", &cut, CLAUDE, true).as_deref(), Some("a  c"));
+    }
+
+    #[test]
+    fn more_than_fits_is_not_made() {
+        let mut text = "a".repeat(1000);
+        let bomb = pair("a", &"a".repeat(100), true);
+        let mut times = 0;
+        for _ in 0..8 {
+            match apply(&bomb, Had::Bytes(text.as_bytes()), CLAUDE, true) {
+                Made::Text(made) => text = made,
+                made => {
+                    assert_eq!(made, Made::Unknown);
+                    break;
+                }
+            }
+            times += 1;
+        }
+        assert_eq!((times, text.len()), (2, 10_000_000));
+        // In one record too.
+        let What::Replace(one) = bomb else {
+            panic!("no replacement")
+        };
+        let many = What::Replace(vec![one[0].clone(); 8]);
+        let had = Had::Bytes(b"aaaa");
+        assert_eq!(apply(&many, had, OTHER, true), Made::Unknown);
+        // What the record itself holds is there.
+        let long = "b".repeat(MOST + 1);
+        let write = What::Write(long.clone());
+        assert_eq!(apply(&write, had, OTHER, true), Made::Text(long.clone()));
+        let edit = pair("b", "c", false);
+        assert_eq!(
+            apply(&edit, Had::Bytes(long.as_bytes()), OTHER, true),
+            Made::Unknown
+        );
     }
 
     #[test]

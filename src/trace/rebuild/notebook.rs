@@ -8,6 +8,8 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
+use super::apply::MOST;
+
 /// What is to be done.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Edit<'a> {
@@ -84,6 +86,10 @@ pub(super) fn edit(text: &str, edit: &Edit<'_>) -> Result<String, Bad> {
     }
     let mut out = String::with_capacity(text.len() + edit.source.len());
     book.write(&mut out, 0);
+    // What was left out must not be taken for the whole.
+    if out.len() > MOST {
+        return Err(Bad::Uncertain);
+    }
     Ok(out)
 }
 
@@ -164,7 +170,11 @@ impl Json {
         Ok(())
     }
 
+    /// Ends early behind [`MOST`] bytes: indentation can make a hundred of one.
     fn write(&self, out: &mut String, depth: usize) {
+        if out.len() > MOST {
+            return;
+        }
         let line = |out: &mut String, depth: usize| {
             out.push('\n');
             out.extend(std::iter::repeat_n(' ', depth));
@@ -379,6 +389,25 @@ mod tests {
         assert!(run("insert", "", "code", "new").unwrap().find("\"new\"") < text.find("print(1)"));
         let text = run("delete", "1", "", "").unwrap();
         assert!(!text.contains("hi") && text.contains("print"));
+    }
+
+    #[test]
+    fn indentation_is_no_bomb() {
+        let deep = format!(
+            "{}{}{}",
+            "[".repeat(100),
+            vec!["1"; 400_000].join(","),
+            "]".repeat(100)
+        );
+        let book = format!("{{\"cells\":[{{\"id\":\"aa\"}}],\"metadata\":{{\"x\":{deep}}}}}");
+        let delete = Edit {
+            mode: "delete",
+            cell: "aa",
+            kind: "",
+            source: "",
+        };
+        assert_eq!(edit(&book, &delete), Err(Bad::Uncertain));
+        assert!(edit(&book.replacen("1,", "", 399_900), &delete).is_ok());
     }
 
     #[test]

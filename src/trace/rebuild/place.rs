@@ -5,6 +5,10 @@
 
 use crate::model::RepoPath;
 
+/// A path with more parts, or more bytes, is no file's: no system has such, and trees are walked by recursion.
+const MOST_PARTS: usize = 255;
+const MOST_BYTES: usize = 4096;
+
 /// Where a file lies.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Place {
@@ -69,8 +73,10 @@ impl Root {
             _ => None,
         };
         let inside = below
-            .filter(|p| !p.is_empty())
-            .and_then(|p| RepoPath::new(p.join("/")).ok());
+            .filter(|p| !p.is_empty() && p.len() <= MOST_PARTS)
+            .map(|p| p.join("/"))
+            .filter(|p| p.len() <= MOST_BYTES)
+            .and_then(|p| RepoPath::new(p).ok());
         match inside {
             Some(path) => Place::Inside(path),
             None if rooted => {
@@ -157,6 +163,17 @@ mod tests {
         assert_eq!(root.place("c\\d.txt", None).text(), "c/d.txt");
         assert!(root.place("C:\\Users\\x\\p\\a", None).inside().is_some());
         assert!(root.place("D:/Users/x/p/a", None).inside().is_none());
+    }
+
+    #[test]
+    fn what_no_system_has_is_in_no_state() {
+        let root = Root::new("/w");
+        let deep = |parts: usize| format!("/w/{}f", "a/".repeat(parts - 1));
+        assert!(root.place(&deep(MOST_PARTS), None).inside().is_some());
+        assert!(root.place(&deep(MOST_PARTS + 1), None).inside().is_none());
+        let long = |bytes: usize| format!("/w/{}", "a".repeat(bytes));
+        assert!(root.place(&long(MOST_BYTES), None).inside().is_some());
+        assert!(root.place(&long(MOST_BYTES + 1), None).inside().is_none());
     }
 
     #[test]

@@ -1,0 +1,226 @@
+//! Undo and redo. Each reverses the operation that last did (or undid) a thing: its refs go back to where it found them,
+//! and the workspace to the commit that it left. So undo and redo are each other's reverse, whatever was captured between
+//! them.
+//!
+//! Operations are reversed in order, newest first. What captures (checkpoints, imports) is never reversed, and so a branch
+//! may have grown since an operation made, renamed or removed it: then the branch's present end counts, never the recorded
+//! one, or commits would fall off it.
+
+use std::collections::HashMap;
+
+use crate::model::{OpId, OpKind, Operation, RefChange, Time};
+use crate::store::{NewOperation, Publication};
+
+use super::api::{ApiError, ErrorCode, Response};
+use super::core::{Core, Failure};
+use super::world::Move;
+
+/// An operation that can be reversed.
+struct Standing {
+    id: OpId,
+    /// What a person asked for.
+    asked: Operation,
+    /// What did or undid it last: the operation itself, or an undo or redo of it.
+    last: Operation,
+}
+
+impl Core {
+    pub(super) fn undo(&self) -> Result<Response, Failure> {
+        let _one = self.world();
+        let it = self
+            .standing()?
+            .0
+            .ok_or_else(|| ApiError::new(ErrorCode::Refused, "there is nothing to undo"))?;
+        self.reverse(OpKind::Undo, &it)
+    }
+
+    pub(super) fn redo(&self) -> Result<Response, Failure> {
+        let _one = self.world();
+        let it = self
+            .standing()?
+            .1
+            .ok_or_else(|| ApiError::new(ErrorCode::Refused, "there is nothing to redo"))?;
+        self.reverse(OpKind::Redo, &it)
+    }
+
+    fn reverse(&self, kind: OpKind, it: &Standing) -> Result<Response, Failure> {
+        let word = if kind == OpKind::Undo {
+            "undid"
+        } else {
+            "did again"
+        };
+        let description = format!("{word}: {}", it.asked.description);
+        if let Some((target, _)) = it.last.workspace {
+            return Ok(Response::Rollback(Box::new(self.go(&Move {
+                kind,
+                target,
+                description: &description,
+                reverses: Some(it.id),
+                keep_mtime: false,
+                keep_frozen: false,
+                of: Some(it.asked.kind),
+            })?)));
+        }
+        let reverse = || {
+            let refs = self.reversed(&it.last)?;
+            self.refs_moved(kind, description.clone(), refs, Some(it.id))
+        };
+        if it.last.refs.iter().all(|r| r.name.starts_with("label/")) {
+            reverse()?;
+        } else {
+            // What was left half-way names the branch as it is now.
+            self.recover()?;
+            self.with_refs_still(reverse)?;
+            self.tell_status();
+        }
+        Ok(Response::Done(description))
+    }
+
+    /// The moves of refs that take back those of `op`.
+    fn reversed(&self, op: &Operation) -> Result<Vec<RefChange>, Failure> {
+        let renamed = Renamed::of(op);
+        let mut refs = Vec::new();
+        for change in op.refs.iter().rev() {
+            let now = self.store.get_ref(&change.name)?;
+            let mut after = change.before.clone();
+            if change.name.starts_with("branch/") {
+                if now.is_some() != change.after.is_some() {
+                    let word = if now.is_some() {
+                        "is there again"
+                    } else {
+                        "is gone"
+                    };
+                    return Err(ApiError::new(
+                        ErrorCode::Refused,
+                        format!(
+                            "{} {word}, so this cannot be reversed: {}",
+                            change.name, op.description
+                        ),
+                    )
+                    .into());
+                }
+                if let Some(renamed) = &renamed
+                    && renamed.old == change.name
+                {
+                    after = self.store.get_ref(renamed.new)?;
+                }
+            }
+            refs.push(RefChange {
+                name: change.name.clone(),
+                before: now,
+                after,
+            });
+        }
+        Ok(refs)
+    }
+
+    /// Runs `f` while no checkpoint moves the branch that the workspace is on, and lets the recorder read afterwards
+    /// which branch that is.
+    pub(super) fn with_refs_still<T>(
+        &self,
+        f: impl FnOnce() -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        match self.recording() {
+            // Nobody captures here.
+            None => f(),
+            Some(recorder) => recorder.exclusive(|workspace| {
+                let done = f();
+                workspace.refs_moved()?;
+                done
+            }),
+        }
+    }
+
+    /// Publishes an operation that moves refs only.
+    pub(super) fn refs_moved(
+        &self,
+        kind: OpKind,
+        description: String,
+        refs: Vec<RefChange>,
+        target: Option<OpId>,
+    ) -> Result<Option<OpId>, Failure> {
+        let published = self.store.publish(Publication {
+            commits: Vec::new(),
+            operation: Some(NewOperation {
+                kind,
+                description,
+                refs,
+                target,
+                workspace: None,
+                time: Time::now(),
+            }),
+            steps: Vec::new(),
+            links: Vec::new(),
+        })?;
+        if let Some((seq, id)) = published.operation {
+            self.tell_operation(seq, id);
+        }
+        Ok(published.operation.map(|(_, id)| id))
+    }
+
+    /// What undo would reverse, and what redo would.
+    fn standing(&self) -> Result<(Option<Standing>, Option<Standing>), Failure> {
+        // The newest word on an operation counts.
+        let mut last: HashMap<OpId, Operation> = HashMap::new();
+        let mut to_redo = None;
+        let mut before = None;
+        loop {
+            let page = self.store.operations(before, 256)?;
+            let Some((seq, _, _)) = page.last() else {
+                return Ok((None, to_redo));
+            };
+            before = Some(*seq);
+            for (_, id, op) in page {
+                match op.kind {
+                    OpKind::Checkpoint | OpKind::Init | OpKind::Gc | OpKind::Import => {}
+                    OpKind::Undo | OpKind::Redo => {
+                        let Some(target) = op.target else { continue };
+                        if last.contains_key(&target) {
+                            continue;
+                        }
+                        if op.kind == OpKind::Undo && to_redo.is_none() {
+                            let (_, asked) = self.store.operation(target)?;
+                            to_redo = Some(Standing {
+                                id: target,
+                                asked,
+                                last: op.clone(),
+                            });
+                        }
+                        last.insert(target, op);
+                    }
+                    _ => match last.remove(&id) {
+                        Some(word) if word.kind == OpKind::Undo => {}
+                        word => {
+                            let to_undo = Standing {
+                                id,
+                                last: word.unwrap_or_else(|| op.clone()),
+                                asked: op,
+                            };
+                            return Ok((Some(to_undo), to_redo));
+                        }
+                    },
+                }
+            }
+        }
+    }
+}
+
+/// A branch that an operation gave another name: gone under one, there under another, at the same commit.
+struct Renamed<'a> {
+    old: &'a str,
+    new: &'a str,
+}
+
+impl<'a> Renamed<'a> {
+    fn of(op: &'a Operation) -> Option<Self> {
+        let branches = || op.refs.iter().filter(|r| r.name.starts_with("branch/"));
+        let mut gone = branches().filter(|r| r.after.is_none());
+        let mut new = branches().filter(|r| r.before.is_none());
+        let pair = (gone.next()?, new.next()?);
+        let alone = gone.next().is_none() && new.next().is_none();
+        (alone && pair.0.before == pair.1.after).then_some(Self {
+            old: &pair.0.name,
+            new: &pair.1.name,
+        })
+    }
+}
