@@ -16,6 +16,8 @@ pub mod project;
 pub mod recorded;
 mod replay;
 mod replay_order;
+#[cfg(test)]
+mod replay_tests;
 mod serve;
 mod server;
 mod sessions;

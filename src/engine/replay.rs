@@ -239,7 +239,12 @@ impl Replay {
         let found = recording.change(|a| {
             let (place, entry) = a.entry_of_call_in(call, at.session, at.span)?;
             let plain = entry.native.strip_prefix("call:") == Some(call) && entry.session == 0;
-            (!plain).then(|| (place, format!("{} {}", entry.native, entry.session)))
+            if !plain {
+                return Some((place, format!("{} {}", entry.native, entry.session)));
+            }
+            // The first of several.
+            let newest = a.entry_of_call(call).map(|(at, _)| at);
+            (newest != Some(place)).then(|| (place, call.to_owned()))
         });
         let Some((place, own)) = found else {
             return call.to_owned();
