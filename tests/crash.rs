@@ -96,6 +96,7 @@ async fn killed_rollbacks_leave_the_old_or_the_new_state() {
     let mut points: Vec<Option<String>> = Vec::new();
     for name in failpoint::NAMES
         .iter()
+        .chain(failpoint::WORLD)
         .filter(|n| !n.starts_with("recover."))
     {
         points.extend((1..=HITS).map(|hit| Some(format!("{name}:{hit}"))));

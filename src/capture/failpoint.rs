@@ -2,7 +2,7 @@
 //! is flushed.
 //!
 //! `BACKTRAIL_FAIL=name` kills at the first passage of that point, `BACKTRAIL_FAIL=name:3` at the third. The variable
-//! is read once; without it a point costs one load. Every name of this room stands in [`NAMES`], so that a crash test
+//! is read once; without it a point costs one load. Every name stands in [`NAMES`] or [`WORLD`], so that a crash test
 //! can go through all of them and a new point cannot be forgotten.
 
 use std::sync::OnceLock;
@@ -40,6 +40,9 @@ pub const NAMES: &[&str] = &[
     "recover.swept",
     "recover.finished",
 ];
+
+/// The points of a change of the world around them, in the order in which they are passed.
+pub const WORLD: &[&str] = &["world.before-refs", "world.refs-moved", "world.adopted"];
 
 struct Armed {
     name: String,
@@ -109,9 +112,9 @@ mod tests {
 
     #[test]
     fn names_are_unique() {
-        let mut names = NAMES.to_vec();
+        let mut names = [NAMES, WORLD].concat();
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), NAMES.len());
+        assert_eq!(names.len(), NAMES.len() + WORLD.len());
     }
 }

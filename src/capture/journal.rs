@@ -98,6 +98,19 @@ pub struct Options {
     pub keep_mtime: bool,
 }
 
+/// The branch to which an operation takes the workspace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Switch {
+    /// Its name.
+    pub to: String,
+    /// It is not there: it is made, at the commit that the workspace shall equal.
+    #[serde(default)]
+    pub make: bool,
+    /// The branch that the workspace leaves is removed: what made it is undone.
+    #[serde(default)]
+    pub drop: bool,
+}
+
 /// What an operation is about to do to the workspace, with everything needed to finish it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Intent {
@@ -119,6 +132,8 @@ pub struct Intent {
     pub options: Options,
     /// Every path that changes; a directory before what it holds.
     pub changes: Vec<PathChange>,
+    /// Where the workspace goes to another branch.
+    pub switch: Option<Switch>,
 }
 
 /// An intent with what the restoring itself must remember.
@@ -347,6 +362,11 @@ mod tests {
             to_commit: CommitId([2; 32]),
             options: Options { keep_mtime },
             changes,
+            switch: keep_mtime.then(|| Switch {
+                to: "other".into(),
+                make: true,
+                drop: false,
+            }),
         }
     }
 

@@ -39,7 +39,7 @@ use crate::diff;
 use crate::model::RepoPath;
 use crate::store;
 
-pub use super::journal::{Intent, Options};
+pub use super::journal::{Intent, Options, Switch};
 pub use plan::{Plan, plan, plan_of};
 pub use recover::{Recovered, put_back, recover};
 pub use work::apply;

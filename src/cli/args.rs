@@ -94,6 +94,8 @@ pub enum Verb {
     Label(Label),
     /// List, make, rename or remove branches
     Branch(Branch),
+    /// Take the workspace to another branch, as a rollback would (undone by `backtrail undo`)
+    Switch(Switch),
     /// Make the project's store and its first commit
     Init(JsonOnly),
     /// Take a session's reasoning as NDJSON on standard input (see docs/emit.md)
@@ -359,6 +361,23 @@ pub enum BranchVerb {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// `switch`
+#[derive(Debug, Args)]
+pub struct Switch {
+    /// The branch to go to
+    #[arg(value_name = "BRANCH")]
+    pub branch: String,
+    /// Make it, beginning where the workspace is
+    #[arg(short = 'c', long)]
+    pub create: bool,
+    /// Only say what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `emit`

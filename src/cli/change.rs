@@ -32,6 +32,27 @@ pub async fn rollback(cx: &Context, args: &args::Rollback, out: &mut Out) -> End
     Ok(0)
 }
 
+/// `switch`
+pub async fn switch(cx: &Context, args: &args::Switch, out: &mut Out) -> Ended {
+    let request = Request::Switch {
+        branch: args.branch.clone(),
+        create: args.create,
+        dry_run: args.dry_run,
+    };
+    match cx.ask(request).await? {
+        Response::Rollback(report) if args.json => out.json(&*report)?,
+        Response::Rollback(report) if report.dry_run => print_preview(&report, out)?,
+        Response::Rollback(report) => {
+            print_done("switched", &report, out)?;
+            out.line("undo with: backtrail undo")?;
+        }
+        Response::Done(said) if args.json => out.json(&serde_json::json!({ "done": said }))?,
+        Response::Done(said) => out.line(&neutral(said.as_bytes()))?,
+        other => return Err(Fail::unexpected(&other)),
+    }
+    Ok(0)
+}
+
 /// Every path that would change, with counts at the end.
 fn print_preview(report: &RollbackReport, out: &mut Out) -> Result<(), Fail> {
     let lists: [(&str, Tone, &[RepoPath]); 3] = [
@@ -45,8 +66,12 @@ fn print_preview(report: &RollbackReport, out: &mut Out) -> Result<(), Fail> {
         }
     }
     print_kept(report, out)?;
+    let branch = match &report.switched {
+        Some(s) => format!("the branch {} at ", painted(&s.to, out)),
+        None => String::new(),
+    };
     out.line(&format!(
-        "would go to {}: {}",
+        "would go to {branch}{}: {}",
         state(&report.target, out),
         counts(report)
     ))
@@ -60,6 +85,13 @@ fn print_done(word: &str, report: &RollbackReport, out: &mut Out) -> Result<(), 
         state(&report.from, out),
         counts(report)
     ))?;
+    if let Some(s) = &report.switched {
+        out.line(&format!(
+            "the workspace is on {} now; it was on {}",
+            painted(&s.to, out),
+            painted(&s.from, out)
+        ))?;
+    }
     if report.frozen > 0 {
         out.line(&format!(
             "{} stood still meanwhile",
@@ -75,6 +107,10 @@ fn print_kept(report: &RollbackReport, out: &mut Out) -> Result<(), Fail> {
         out.line(&format!("{word} {path} ({})", neutral(reason.as_bytes())))?;
     }
     Ok(())
+}
+
+fn painted(branch: &str, out: &Out) -> String {
+    out.paint(Tone::Name, &neutral(branch.as_bytes()))
 }
 
 fn counts(report: &RollbackReport) -> String {

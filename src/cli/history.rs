@@ -5,7 +5,7 @@ use super::graph::{Charset, Graph};
 use super::out::{Out, Tone, count, duration, one_line};
 use super::{Context, Ended, Fail};
 use crate::engine::api::{CommitInfo, Effect, OpInfo, Request, Response, Row};
-use crate::model::{Session, Status, StepKind, neutral};
+use crate::model::{Session, Status, StepKind, Time, neutral};
 
 /// How many entries are asked for at a time.
 const PAGE: usize = 500;
@@ -55,7 +55,7 @@ pub async fn log(cx: &Context, args: &args::Log, out: &mut Out) -> Ended {
 pub fn commit_line(commit: &CommitInfo, out: &Out) -> String {
     let mut parts = vec![
         out.paint(Tone::Id, &commit.id.short()),
-        out.paint(Tone::Dim, &commit.time.local()),
+        out.paint(Tone::Dim, &date(commit.time)),
         format!("{:<11}", commit.cause.word()),
         match commit.step {
             Some(step) => format!("step {:<5}", step.to_string()),
@@ -74,6 +74,18 @@ pub fn commit_line(commit: &CommitInfo, out: &Out) -> String {
         parts.push(out.paint(Tone::Name, &format!("({})", names.join(", "))));
     }
     parts.join("  ").trim_end().to_owned()
+}
+
+/// When, in the width of a date; nothing for what does not tell (some recordings have no times).
+fn date(time: Time) -> String {
+    let told = time != Time::default();
+    format!("{:19}", if told { time.local() } else { String::new() })
+}
+
+/// As [`date`], the time of day.
+fn clock(time: Time) -> String {
+    let told = time != Time::default();
+    format!("{:8}", if told { time.clock() } else { String::new() })
 }
 
 /// Names as people give them: branches as they are, labels with a `#`.
@@ -166,7 +178,7 @@ pub fn row_line(row: &Row, out: &Out) -> String {
     }
     let mut parts = vec![
         format!("{:>5}", row.ordinal.to_string()),
-        out.paint(Tone::Dim, &row.time.clock()),
+        out.paint(Tone::Dim, &clock(row.time)),
         out.paint(Tone::Mark, &format!("{kind:<7}")),
     ];
     if row.kind == StepKind::Prompt {
@@ -263,6 +275,7 @@ pub async fn sessions(cx: &Context, json: bool, out: &mut Out) -> Ended {
 
 fn session_line(session: &Session, out: &Out) -> String {
     let state = match (session.end, session.exit_code) {
+        (_, None) if session.start == Time::default() => String::new(),
         (None, _) => out.paint(Tone::Good, "running"),
         (Some(end), code) => {
             let lasted = duration(end.since(session.start));
@@ -281,10 +294,14 @@ fn session_line(session: &Session, out: &Out) -> String {
     } else {
         &session.command
     };
+    let state = match state.as_str() {
+        "" => state,
+        state => format!("  ({state})"),
+    };
     format!(
-        "{}  {}  {:<10}  {}  ({state})",
+        "{}  {}  {:<10}  {}{state}",
         out.paint(Tone::Id, &session.id.short()),
-        out.paint(Tone::Dim, &session.start.local()),
+        out.paint(Tone::Dim, &date(session.start)),
         one_line(&session.agent, 24),
         one_line(command, 80),
     )

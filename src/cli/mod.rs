@@ -226,6 +226,7 @@ async fn answer(
         Verb::Checkpoint(args) => change::checkpoint(cx, &args, out).await,
         Verb::Label(args) => change::label(cx, &args, out).await,
         Verb::Branch(args) => branch::branch(cx, args.verb, out).await,
+        Verb::Switch(args) => change::switch(cx, &args, out).await,
         Verb::Init(args) => change::init(cx, existed, args.json, out).await,
         Verb::Emit(args) => emit::emit(cx, &args).await,
         Verb::Run(_)

@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Read as _, stdin, stdout};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::args;
 use super::link::{self, Opening, Project};
@@ -20,6 +20,7 @@ fn opening(cwd: &Path, trace: &args::Trace, follow: bool) -> Opening {
         base: trace.base.clone(),
         repository: trace.repository.as_ref().map(|r| cwd.join(r)),
         follow,
+        once: false,
     }
 }
 
@@ -29,7 +30,13 @@ pub fn context(cwd: PathBuf, trace: &args::Trace, file: &Path) -> Result<Context
     let path = kept
         .as_ref()
         .map_or(cwd.join(file), |k| k.path().to_owned());
-    let recorded = link::open_recording(&path, &opening(&cwd, trace, false))?;
+    let how = Opening {
+        // Standard input will not be there again.
+        once: kept.is_some(),
+        ..opening(&cwd, trace, false)
+    };
+    let recorded = link::open_recording(&path, &how)?;
+    let source = link::opened(Arc::clone(&recorded));
     recorded.wait_whole()?;
     // Paths on the command line are the session's: below its working directory, or relative to it.
     let root = match recorded.summary().project {
@@ -43,7 +50,7 @@ pub fn context(cwd: PathBuf, trace: &args::Trace, file: &Path) -> Result<Context
             store_dir: PathBuf::new(),
             runtime_dir: PathBuf::new(),
         },
-        source: link::opened(recorded),
+        source,
         _kept: kept,
     })
 }
@@ -65,7 +72,10 @@ pub fn open(cwd: PathBuf, args: &args::Open, trace: &args::Trace) -> Ended {
     let path = kept
         .as_ref()
         .map_or(cwd.join(&args.what), |k| k.path().to_owned());
-    let how = opening(&cwd, trace, kept.is_none());
+    let how = Opening {
+        once: kept.is_some(),
+        ..opening(&cwd, trace, kept.is_none())
+    };
     if !stdout().is_terminal() || (kept.is_none() && !stdin().is_terminal()) {
         return Err(Fail::Usage(
             "the screen needs a terminal. As text: backtrail steps --trace FILE (also log, show, diff, cat, effects, sessions)"
@@ -85,8 +95,12 @@ pub fn open(cwd: PathBuf, args: &args::Open, trace: &args::Trace) -> Ended {
                 .and_then(|l| l.into_iter().next().map(|f| f.path))
                 .unwrap_or(path);
             let recorded = link::open_recording(&path, &how)?;
-            let source: Arc<dyn Source> = link::opened(recorded);
-            runtime.block_on(ui::run(async move { Ok(source) }, ui::Options::default()))
+            let source: Arc<dyn Source> = link::opened(Arc::clone(&recorded));
+            let result =
+                runtime.block_on(ui::run(async move { Ok(source) }, ui::Options::default()));
+            // The screen's tasks may let go of it later than we end.
+            recorded.leave();
+            result
         }
     };
     runtime.shutdown_background();
@@ -96,13 +110,20 @@ pub fn open(cwd: PathBuf, args: &args::Open, trace: &args::Trace) -> Ended {
 
 /// The list of recordings on the screen.
 pub async fn browse(shelf: Arc<dyn Source>, how: Opening) -> Result<(), ui::Error> {
-    ui::browse(
+    // The screen's tasks may let go of them later than we end.
+    let all = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&all);
+    let result = ui::browse(
         async move { Ok(shelf) },
         move |path| {
             let how = how.clone();
+            let seen = Arc::clone(&seen);
             async move {
                 let opened = tokio::task::spawn_blocking(move || {
-                    link::open_recording(Path::new(&path), &how)
+                    let recorded = link::open_recording(Path::new(&path), &how)?;
+                    let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+                    seen.push(Arc::downgrade(&recorded));
+                    Ok(recorded)
                 })
                 .await;
                 match opened {
@@ -116,7 +137,12 @@ pub async fn browse(shelf: Arc<dyn Source>, how: Opening) -> Result<(), ui::Erro
         },
         ui::Options::default(),
     )
-    .await
+    .await;
+    let all = all.lock().unwrap_or_else(PoisonError::into_inner);
+    for recorded in all.iter().filter_map(Weak::upgrade) {
+        recorded.leave();
+    }
+    result
 }
 
 /// `import`

@@ -216,6 +216,18 @@ pub enum Request {
         #[serde(default)]
         keep_frozen: bool,
     },
+    /// Takes the workspace to another branch, as a rollback would; what is there is committed on the one that it leaves.
+    /// -> `Rollback` (or `Done` when it is there already)
+    Switch {
+        /// Which branch.
+        branch: String,
+        /// It is new: it begins where the workspace is.
+        #[serde(default)]
+        create: bool,
+        /// Only say what would be done.
+        #[serde(default)]
+        dry_run: bool,
+    },
     /// Reverses the last undoable operation. -> `Rollback` (or `Done` when it moved refs only)
     Undo,
     /// Reverses the last undo. -> `Rollback` (or `Done`)
@@ -847,6 +859,18 @@ pub struct RollbackReport {
     pub frozen: usize,
     /// What was undone or done again, for undo and redo.
     pub of: Option<OpKind>,
+    /// The branches that the workspace left and is on now, where it went to another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub switched: Option<Switched>,
+}
+
+/// The workspace went from one branch to another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Switched {
+    /// The one that it left.
+    pub from: String,
+    /// The one that it is on now.
+    pub to: String,
 }
 
 /// A branch for lists.

@@ -522,6 +522,11 @@ impl Core {
                 keep_mtime,
                 keep_frozen,
             )?)),
+            Request::Switch {
+                branch,
+                create,
+                dry_run,
+            } => self.switch(&branch, create, dry_run)?,
             Request::Undo => self.undo()?,
             Request::Redo => self.redo()?,
             Request::Label { name, rev } => Response::Done(self.label(&name, rev.as_deref())?),
@@ -574,7 +579,7 @@ impl Core {
                     format,
                     base,
                     repository: repository.map(Into::into),
-                    follow: false,
+                    ..Opening::default()
                 };
                 Response::Imported(Box::new(self.import(&path, &how)?))
             }

@@ -3,18 +3,21 @@
 //! Nothing of the workspace and of the project's own branches changes: the states get a branch of their own, and the steps
 //! come after those that are there, under numbers that keep their order. Taking the same recording again brings what it
 //! has grown by; what was there keeps its number. Ids are those that the recording has when it is only looked at.
+//!
+//! A session that ran here and is taken in as well has the workspace's states already, and those are the whole ones: its
+//! steps stay as they are, and the recording's states are tied to none of them. Where a recording that has grown gives
+//! other states than before, the earlier ones stay on record but belong to no step any more.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs::File;
 use std::path::Path;
 
 use crate::diff::tree;
 use crate::model::{
-    BlobId, CommitId, Kind, OpKind, Ordinal, RefChange, RefTarget, Session, SessionId, Step, Time,
-    Tree, TreeId,
+    BlobId, CommitId, Kind, Link, OpKind, Ordinal, RefChange, RefTarget, Session, SessionId, Step,
+    StepId, Time, Tree, TreeId,
 };
 use crate::store::{NewCommit, NewOperation, Publication, Store};
-use crate::trace::recording::{Recording, Records, Which};
+use crate::trace::recording::{self, Recording, Records, Which};
 
 use super::api::{ApiError, ErrorCode, Imported};
 use super::core::{Core, Failure};
@@ -23,6 +26,8 @@ use super::shelf::{self, Opening};
 
 /// Steps that are made durable together.
 const TOGETHER: usize = 500;
+/// Nobody's step: a link cannot be taken away, only replaced.
+const RETIRED: StepId = StepId([0; 32]);
 /// Commits that are read together.
 const PAGE: usize = 1_000;
 
@@ -30,24 +35,37 @@ impl Core {
     /// Imports the recording at `path`.
     pub(super) fn import(&self, path: &str, how: &Opening) -> Result<Imported, ApiError> {
         let recorded = shelf::open_recording(Path::new(path), how)?;
-        recorded.wait_whole()?;
-        let _turn = self.emit_turn();
-        let imported = self.take_over(&recorded)?;
+        let imported = recorded.wait_whole().and_then(|()| {
+            let _turn = self.emit_turn();
+            self.take_over(&recorded)
+        });
+        recorded.leave();
         self.tell_all();
-        Ok(imported)
+        imported
     }
 
     fn take_over(&self, recorded: &Recorded) -> Result<Imported, ApiError> {
         let recording = recorded.recording();
         let files = self.keep_files(&recording)?;
         let sessions = recorded.sessions();
+        // Those that were run here.
+        let mut own = HashSet::new();
         for session in &sessions {
-            self.keep_session(session)?;
+            if !self.keep_session(session)? {
+                own.insert(session.id);
+            }
         }
-        let steps = self.keep_steps(&recording, &files)?;
-        let (commits, head) = self.keep_commits(&recorded.store)?;
+        let steps = self.keep_steps(&recording, &files, &own)?;
+        let tied = |link: Option<Link>| {
+            link.filter(|l| {
+                let at = recording.find(l.step).and_then(|at| recording.step(at));
+                at.is_some_and(|s| s.session.is_none_or(|s| !own.contains(&s)))
+            })
+        };
+        let (commits, all) = self.keep_commits(&recorded.store(), &tied)?;
         let branch = branch_name(sessions.first(), &recording.with(|i| i.format.clone()));
-        if let Some(head) = head {
+        if let Some(head) = all.first().copied() {
+            self.retire(&branch, &all)?;
             self.keep_branch(&branch, head, path_of(&recording))?;
         }
         self.store.sync().map_err(Failure::from)?;
@@ -64,15 +82,7 @@ impl Core {
         let marks = recording.with(|index| index.files.clone());
         let mut kept = Vec::new();
         for mark in marks {
-            let mut file = File::open(&mark.path).map_err(|e| {
-                ApiError::new(
-                    ErrorCode::Failed,
-                    format!(
-                        "cannot read {}: {e}",
-                        crate::model::neutral(mark.path.as_bytes())
-                    ),
-                )
-            })?;
+            let mut file = recording::open_file(Path::new(&mark.path)).map_err(failed)?;
             let (blob, _) = self
                 .store
                 .put_blob_from(&mut file, mark.size)
@@ -82,24 +92,25 @@ impl Core {
         Ok(kept)
     }
 
-    fn keep_session(&self, session: &Session) -> Result<(), ApiError> {
+    /// Gives whether it is one that was recorded elsewhere. One that was run here stays what it is.
+    fn keep_session(&self, session: &Session) -> Result<bool, ApiError> {
         let known = self.store.session(session.id).map_err(Failure::from)?;
-        // One that was run here stays what it is: only what was recorded elsewhere is an import.
         if known.as_ref().is_some_and(|s| !s.imported) {
-            return Ok(());
+            return Ok(false);
         }
         let session = Session {
             imported: true,
             ..session.clone()
         };
         self.store.put_session(&session).map_err(Failure::from)?;
-        Ok(())
+        Ok(true)
     }
 
     fn keep_steps(
         &self,
         recording: &Recording,
         files: &[(String, BlobId)],
+        own: &HashSet<SessionId>,
     ) -> Result<u64, ApiError> {
         let blobs: HashMap<&str, BlobId> = files
             .iter()
@@ -121,6 +132,10 @@ impl Core {
                 Some(known) => {
                     step.ordinal = known.ordinal;
                     majors.entry(theirs.major).or_insert(known.ordinal.major);
+                    // What was seen when it ran is more than what its recording tells.
+                    if step.session.is_some_and(|s| own.contains(&s)) {
+                        continue;
+                    }
                 }
                 None => {
                     fresh += 1;
@@ -193,8 +208,13 @@ impl Core {
         Ok(())
     }
 
-    /// The states, with the ids that they have. Gives how many are new, and the newest.
-    fn keep_commits(&self, from: &Store) -> Result<(u64, Option<CommitId>), Failure> {
+    /// The states, with the ids that they have, each tied to the step that `tied` leaves it. Gives how many are new, and
+    /// all of them, the newest first.
+    fn keep_commits(
+        &self,
+        from: &Store,
+        tied: &dyn Fn(Option<Link>) -> Option<Link>,
+    ) -> Result<(u64, Vec<CommitId>), Failure> {
         let mut nodes = Vec::new();
         let mut before = None;
         loop {
@@ -203,14 +223,19 @@ impl Core {
             before = Some(last.seq);
             nodes.extend(page);
         }
-        let head = nodes.first().map(|n| n.id);
+        let all = nodes.iter().map(|n| n.id).collect();
         let mut copied = HashSet::new();
         let mut fresh = 0;
         for batch in nodes.into_iter().rev().collect::<Vec<_>>().chunks(TOGETHER) {
             let mut publication = Publication::default();
             let mut stats = Vec::new();
             for node in batch {
+                let link = tied(from.link_of_commit(node.id)?);
                 if self.store.commit_node(node.id).is_ok() {
+                    // It may have been without a step since another import.
+                    if link.is_some() && self.store.link_of_commit(node.id)? != link {
+                        publication.links.extend(link);
+                    }
                     continue;
                 }
                 fresh += 1;
@@ -228,7 +253,7 @@ impl Core {
                     attrs: Vec::new(),
                     paths,
                 });
-                publication.links.extend(from.link_of_commit(node.id)?);
+                publication.links.extend(link);
                 stats.extend(from.stats(node.id)?.map(|s| (node.id, s)));
             }
             self.store.publish(publication)?;
@@ -236,7 +261,32 @@ impl Core {
                 self.store.put_stats(id, &stats)?;
             }
         }
-        Ok((fresh, head))
+        Ok((fresh, all))
+    }
+
+    /// Takes the steps from the states that the branch had and `now` does not: what is told late of a file's beginning
+    /// changes the first state, and with it the ids of all others.
+    fn retire(&self, branch: &str, now: &[CommitId]) -> Result<(), Failure> {
+        let Some(RefTarget::Commit(head)) = self.store.get_ref(&format!("branch/{branch}"))? else {
+            return Ok(());
+        };
+        let now: HashSet<CommitId> = now.iter().copied().collect();
+        let mut links = Vec::new();
+        let mut next = Some(head);
+        while let Some(id) = next.filter(|id| !now.contains(id)) {
+            links.extend(self.store.link_of_commit(id)?.map(|link| Link {
+                step: RETIRED,
+                ..link
+            }));
+            next = self.store.commit(id)?.parents.first().copied();
+        }
+        if !links.is_empty() {
+            self.store.publish(Publication {
+                links,
+                ..Publication::default()
+            })?;
+        }
+        Ok(())
     }
 
     fn copy_tree(
@@ -293,6 +343,45 @@ impl Core {
 
 fn path_of(recording: &Recording) -> String {
     crate::model::neutral(recording.path().as_os_str().as_encoded_bytes())
+}
+
+impl Core {
+    /// Says why the workspace cannot become what `commit` holds, if that is a state of a recording that was taken in: it
+    /// holds only the files that the recording tells of, so all others would be removed.
+    pub(super) fn refuse_imported(&self, commit: CommitId) -> Result<(), Failure> {
+        let elsewhere = match self.store.commit(commit)?.session {
+            Some(session) => self.store.session(session)?.is_some_and(|s| s.imported),
+            None => false,
+        };
+        if !elsewhere && !self.is_on_import(commit)? {
+            return Ok(());
+        }
+        Err(ApiError::new(
+            ErrorCode::Refused,
+            "this is a state of an imported recording and holds only the files that it tells of: a rollback would remove all others; look at it with diff, show or cat",
+        )
+        .into())
+    }
+
+    /// Whether `commit` is on a branch that an import made. Those of a session that also ran here are of that session.
+    fn is_on_import(&self, commit: CommitId) -> Result<bool, Failure> {
+        for (name, target) in self.store.refs()? {
+            let RefTarget::Commit(head) = target else {
+                continue;
+            };
+            if !name.starts_with("branch/imported/") {
+                continue;
+            }
+            let mut next = Some(head);
+            while let Some(id) = next {
+                if id == commit {
+                    return Ok(true);
+                }
+                next = self.store.commit(id)?.parents.first().copied();
+            }
+        }
+        Ok(false)
+    }
 }
 
 /// `imported/claude-31b1be44`.

@@ -24,6 +24,7 @@ mod sessions;
 pub mod shelf;
 pub mod source;
 pub mod stats;
+mod switch;
 mod ties;
 pub mod timeline;
 mod told;

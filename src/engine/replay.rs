@@ -7,11 +7,13 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::{CommitId, Ordinal, RepoPath, Status, StepId, Time};
 use crate::store::Store;
 use crate::trace::base::{self, Base, Dir, Git};
 use crate::trace::event::{Body, FileEffect, Out, Record, Span, State};
-use crate::trace::index::{EffectAt, NO_TIME};
+use crate::trace::index::{EffectAt, Index, NO_TIME};
 use crate::trace::rebuild::{self, Options, Rebuild, StepRef, Steps};
 use crate::trace::recording::{self, Recording};
 
@@ -300,7 +302,36 @@ impl Replay {
 }
 
 /// Before the first step.
-const FIRST: Ordinal = Ordinal { major: 0, minor: 0 };
+pub(super) const FIRST: Ordinal = Ordinal { major: 0, minor: 0 };
+
+/// What the start contents of a recording were taken from. They depend on more than the recording.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chosen {
+    /// The commit.
+    pub commit: Option<String>,
+    /// Where there was none: what the repository held, so that it is looked into again when it holds something else.
+    /// Empty where there was no repository.
+    pub refs: String,
+    /// The search came to no end.
+    #[serde(skip)]
+    pub hasty: bool,
+}
+
+impl Chosen {
+    /// Whether the same would be chosen now.
+    #[must_use]
+    pub fn fits(&self, index: &Index) -> bool {
+        let cwd = index.sessions.first().map_or("", |s| s.cwd.as_str());
+        self.commit.is_some() || index.effects.is_empty() || refs_of(Path::new(cwd)) == self.refs
+    }
+}
+
+fn refs_of(dir: &Path) -> String {
+    if !dir.is_absolute() || !dir.is_dir() {
+        return String::new();
+    }
+    base::refs(dir).unwrap_or_default()
+}
 
 /// Where a recording's start contents come from: what was named, else a commit of the repository that it is of, where that
 /// is on this machine.
@@ -309,20 +340,24 @@ pub fn base_of(
     recording: &Recording,
     named: Option<&str>,
     repository: Option<&Path>,
-) -> Result<Option<Box<dyn Base>>, Error> {
+) -> Result<(Option<Box<dyn Base>>, Chosen), Error> {
     let facts = recording.with(|index| index.sessions.first().cloned().unwrap_or_default());
     let dir = repository.map_or_else(|| PathBuf::from(&facts.cwd), Path::to_owned);
+    let mut chosen = Chosen::default();
     if let Some(named) = named {
         let path = Path::new(named);
-        return Ok(Some(if path.is_dir() {
+        let base: Box<dyn Base> = if path.is_dir() {
             Box::new(Dir::open(path)?)
         } else {
             Box::new(Git::open(&dir, named)?)
-        }));
+        };
+        return Ok((Some(base), chosen));
     }
     if !dir.is_absolute() || !dir.is_dir() || recording.with(|index| index.effects.is_empty()) {
-        return Ok(None);
+        return Ok((None, chosen));
     }
+    // Before the search: what comes meanwhile is for the next one.
+    chosen.refs = refs_of(&dir);
     let firsts = Replay::firsts(Arc::clone(store), recording)?;
     let start = recording.with(|index| {
         let first = index.entries.iter().map(|e| e.time).find(|t| *t != NO_TIME);
@@ -330,9 +365,27 @@ pub fn base_of(
     });
     let commit = Some(facts.commit.as_str()).filter(|c| !c.is_empty());
     // Looking by ourselves must not fail what works without: a directory that is no repository is nothing unusual.
-    let found = base::find(&dir, start, commit, &firsts).ok().flatten();
-    Ok(match found.map(|rev| Git::open(&dir, &rev)) {
-        Some(Ok(git)) => Some(Box::new(git)),
-        _ => None,
-    })
+    let found = match base::search(&dir, start, commit, &firsts) {
+        Ok(found) => {
+            chosen.hasty = !found.complete;
+            found.commit
+        }
+        Err(e) => {
+            chosen.hasty = matches!(e, base::Error::Broken { .. } | base::Error::Io { .. });
+            None
+        }
+    };
+    let Some(rev) = found else {
+        return Ok((None, chosen));
+    };
+    match Git::open(&dir, &rev) {
+        Ok(git) => {
+            chosen.commit = Some(rev);
+            Ok((Some(Box::new(git)), chosen))
+        }
+        Err(_) => {
+            chosen.hasty = true;
+            Ok((None, chosen))
+        }
+    }
 }

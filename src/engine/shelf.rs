@@ -30,6 +30,8 @@ pub struct Opening {
     pub repository: Option<PathBuf>,
     /// See [`Options::follow`].
     pub follow: bool,
+    /// Keep nothing of it: its file will not be there again.
+    pub once: bool,
 }
 
 /// The formats that are known, by their short names.
@@ -44,7 +46,7 @@ pub fn open_recording(path: &Path, how: &Opening) -> Result<Arc<Recorded>, ApiEr
         &path,
         format,
         Options {
-            cache: cache_dir(),
+            cache: cache_dir().filter(|_| !how.once),
             follow: how.follow,
             base: how.base.clone(),
             repository: how.repository.clone(),
@@ -143,9 +145,28 @@ pub fn shelf() -> Arc<dyn Source> {
 #[must_use]
 pub fn shelf_of(list: Vec<Found>) -> Arc<dyn Source> {
     Arc::new(Arc::new(Shelf {
-        list: Mutex::new(list),
+        list: Mutex::new(nameable(list)),
         fixed: true,
     }))
+}
+
+/// Those that can be asked for by what is shown of them. A name that is not UTF-8 would lead to no file.
+fn nameable(mut list: Vec<Found>) -> Vec<Found> {
+    list.retain(|found| {
+        let named = found.path.to_str().is_some();
+        if !named {
+            let trouble = discover::Trouble {
+                path: crate::model::neutral(found.path.as_os_str().as_encoded_bytes()),
+                source: std::io::Error::new(
+                    std::io::ErrorKind::InvalidFilename,
+                    "its name is not UTF-8",
+                ),
+            };
+            tracing::warn!("{trouble}");
+        }
+        named
+    });
+    list
 }
 
 struct Shelf {
@@ -162,9 +183,9 @@ fn find_all() -> Vec<Found> {
                 .cmp(&a.modified)
                 .then_with(|| a.path.cmp(&b.path))
         });
-        return all;
+        return nameable(all);
     }
-    discover::list(&Home::from_env(), &[])
+    nameable(discover::list(&Home::from_env(), &[]))
 }
 
 impl Shelf {

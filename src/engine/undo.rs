@@ -27,6 +27,8 @@ struct Standing {
 impl Core {
     pub(super) fn undo(&self) -> Result<Response, Failure> {
         let _one = self.world();
+        // What was left half-way is the newest operation once it is finished.
+        self.recover()?;
         let it = self
             .standing()?
             .0
@@ -36,6 +38,8 @@ impl Core {
 
     pub(super) fn redo(&self) -> Result<Response, Failure> {
         let _one = self.world();
+        // What was left half-way is the newest operation once it is finished.
+        self.recover()?;
         let it = self
             .standing()?
             .1
@@ -50,15 +54,18 @@ impl Core {
             "did again"
         };
         let description = format!("{word}: {}", it.asked.description);
-        if let Some((target, _)) = it.last.workspace {
+        if let Some((left, _)) = it.last.workspace {
+            let way = self.way_back(&it.last)?;
+            let target = way.as_ref().map_or(left, |(_, tip)| *tip);
             return Ok(Response::Rollback(Box::new(self.go(&Move {
                 kind,
-                target,
+                target: Some(target),
                 description: &description,
                 reverses: Some(it.id),
                 keep_mtime: false,
                 keep_frozen: false,
                 of: Some(it.asked.kind),
+                switch: way.map(|(switch, _)| switch),
             })?)));
         }
         let reverse = || {
@@ -68,8 +75,6 @@ impl Core {
         if it.last.refs.iter().all(|r| r.name.starts_with("label/")) {
             reverse()?;
         } else {
-            // What was left half-way names the branch as it is now.
-            self.recover()?;
             self.with_refs_still(reverse)?;
             self.tell_status();
         }

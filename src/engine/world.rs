@@ -11,18 +11,16 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::capture::journal::{Intent, Options};
+use crate::capture::failpoint::point;
+use crate::capture::journal::{Intent, Options, Switch};
 use crate::capture::recorder::{Cut, Exclusive, Recorder};
 use crate::capture::restore::{self, Applied, Plan, World};
 use crate::debug::rev;
 use crate::fs::Closed;
-use crate::model::{
-    Cause, CommitId, OpId, OpKind, RefChange, RefTarget, RepoPath, SessionId, Status, StepKind,
-    Time,
-};
+use crate::model::{Cause, CommitId, OpId, OpKind, RepoPath, SessionId, Status, StepKind, Time};
 use crate::store::{NewOperation, Publication};
 
-use super::api::{ApiError, ErrorCode, Resolved, RollbackReport};
+use super::api::{ApiError, ErrorCode, Resolved, RollbackReport, Switched};
 use super::core::{Core, Failure};
 use super::sessions::Sessions;
 use super::timeline::Draft;
@@ -34,8 +32,8 @@ const FREEZE: Duration = Duration::from_secs(2);
 pub(super) struct Move<'a> {
     /// What a person asked for.
     pub kind: OpKind,
-    /// The state to go to.
-    pub target: CommitId,
+    /// The state to go to; the one that is there (as the safety commit has it) when absent.
+    pub target: Option<CommitId>,
     /// A line for people.
     pub description: &'a str,
     /// For undo and redo: the operation that is reversed or done again.
@@ -46,6 +44,8 @@ pub(super) struct Move<'a> {
     pub keep_frozen: bool,
     /// For undo and redo: what is reversed or done again.
     pub of: Option<OpKind>,
+    /// The branch to go to.
+    pub switch: Option<Switch>,
 }
 
 /// Agents asked to stand still; they go on when this is dropped, whatever happened meanwhile.
@@ -96,8 +96,9 @@ impl Core {
         let _one = self.world();
         // Named before anything is cut: `@~1` and `10m ago` mean what the person saw.
         let named = rev::resolve(&self.store, &*self.store, text, Time::now())?;
+        self.refuse_imported(named.commit)?;
         if dry_run {
-            return self.preview(named.commit, named.step);
+            return self.preview(Some(named.commit), named.step);
         }
         let target = self.answers().resolved(named.commit, named.step)?;
         let to = target
@@ -105,27 +106,29 @@ impl Core {
             .map_or_else(|| named.commit.short(), |s| format!("step {s}"));
         let mut report = self.go(&Move {
             kind: OpKind::Rollback,
-            target: named.commit,
+            target: Some(named.commit),
             description: &format!("rolled back to {to}"),
             reverses: None,
             keep_mtime,
             keep_frozen,
             of: None,
+            switch: None,
         })?;
         report.target = target;
         Ok(report)
     }
 
-    fn preview(
+    /// What going there would do; nowhere, when `commit` is absent.
+    pub(super) fn preview(
         &self,
-        commit: CommitId,
+        commit: Option<CommitId>,
         step: Option<crate::model::Ordinal>,
     ) -> Result<RollbackReport, Failure> {
         // What is not committed yet will be half a second from now; without it the preview would not be exact.
         self.cut(Cause::Safety, None, None)?;
         let recorder = self.scanned()?;
         let (head, tree) = recorder.head().ok_or(rev::Error::Empty)?;
-        let target = self.answers().resolved(commit, step)?;
+        let target = self.answers().resolved(commit.unwrap_or(head), step)?;
         let plan = self.plan(&recorder, tree, target.tree)?;
         Ok(report(
             true,
@@ -224,22 +227,24 @@ impl Core {
         let safety = safety?;
         self.tell_made(&safety);
         let (head, tree) = recorder.head().ok_or(rev::Error::Empty)?;
-        let to = self.store.commit(mv.target)?.tree;
+        let target = mv.target.unwrap_or(head);
+        let to = self.store.commit(target)?.tree;
         let plan = self.plan(recorder, tree, to)?;
-        let branch = recorder.branch();
         let intent = Intent {
             operation: mv.kind,
             description: mv.description.to_owned(),
-            branch: branch.clone(),
+            branch: recorder.branch(),
             time: Time::now(),
             target: mv.reverses,
             from_commit: head,
-            to_commit: mv.target,
+            to_commit: target,
             options: Options {
                 keep_mtime: mv.keep_mtime,
             },
             changes: plan.changes().to_vec(),
+            switch: mv.switch.clone(),
         };
+        self.still_there(&intent)?;
         *out_applied = restore::apply(
             &self.store,
             recorder.root().as_fd(),
@@ -250,9 +255,11 @@ impl Core {
         let applied = &*out_applied;
         // From here on the files are those of the target. If the refs cannot follow (a full disk), the intent stays, and
         // the next change of the world or the next start finishes it.
-        let operation = self.moved(&branch, head, head, mv)?;
+        let operation = self.moved(&intent, head, mv.description)?;
+        // Before the intent goes: whatever fails now, the recorder must know on which branch it is.
+        workspace.adopt(target, to, &applied.touched)?;
+        point("world.adopted");
         self.journal.done(&intent)?;
-        workspace.adopt(mv.target, to, &applied.touched)?;
         // What stays although the plan names it is a change against the target, to be committed next.
         for path in applied
             .kept
@@ -265,10 +272,14 @@ impl Core {
         let mut out = report(
             false,
             self.answers().resolved(head, None)?,
-            self.answers().resolved(mv.target, None)?,
+            self.answers().resolved(target, None)?,
             plan,
             Some(operation),
         );
+        out.switched = mv.switch.as_ref().map(|s| Switched {
+            from: intent.branch.clone(),
+            to: s.to.clone(),
+        });
         // What could not be done was not done.
         let left: HashSet<&RepoPath> = applied.kept.iter().map(|(p, _)| p).collect();
         for done in [&mut out.restored, &mut out.removed, &mut out.modes] {
@@ -278,43 +289,36 @@ impl Core {
         Ok(out)
     }
 
-    /// Moves the branch and records the operation with its marker in the timeline.
-    ///
-    /// `at`: where the branch is now; `left`: the state that an undo is to bring back.
-    fn moved(
-        &self,
-        branch: &str,
-        at: CommitId,
-        left: CommitId,
-        mv: &Move<'_>,
-    ) -> Result<OpId, Failure> {
+    /// Moves the refs as `intent` says and records the operation with its marker in the timeline. `at` is where the branch
+    /// is now.
+    fn moved(&self, intent: &Intent, at: CommitId, description: &str) -> Result<OpId, Failure> {
         let time = Time::now();
         let mut step = self.timeline.step(Draft {
             session: None,
             kind: StepKind::Marker,
             native: String::new(),
-            title: mv.description.to_owned(),
+            title: description.to_owned(),
             time,
         });
-        step.state = Some(mv.target);
+        step.state = Some(intent.to_commit);
         step.status = Status::Ok;
+        let refs = self.refs_of(intent, at)?;
+        point("world.before-refs");
         let published = self.store.publish(Publication {
             commits: Vec::new(),
             operation: Some(NewOperation {
-                kind: mv.kind,
-                description: mv.description.to_owned(),
-                refs: vec![RefChange {
-                    name: format!("branch/{branch}"),
-                    before: Some(RefTarget::Commit(at)),
-                    after: Some(RefTarget::Commit(mv.target)),
-                }],
-                target: mv.reverses,
-                workspace: Some((left, mv.target)),
+                kind: intent.operation,
+                description: description.to_owned(),
+                refs,
+                target: intent.target,
+                // What an undo is to bring back is what was there before anything was written.
+                workspace: Some((intent.from_commit, intent.to_commit)),
                 time,
             }),
             steps: vec![step.clone()],
             links: Vec::new(),
         })?;
+        point("world.refs-moved");
         self.tell_row(&step);
         let (seq, id) = published.operation.ok_or_else(|| {
             ApiError::new(ErrorCode::Failed, "the store did not record the operation")
@@ -356,23 +360,8 @@ impl Core {
             let (head, _) = recorder.head().ok_or(rev::Error::Empty)?;
             let touched: Vec<RepoPath> = intent.changes.iter().map(|c| c.path.clone()).collect();
             if !self.is_recorded(&intent)? {
-                self.moved(
-                    &intent.branch,
-                    head,
-                    intent.from_commit,
-                    &Move {
-                        kind: intent.operation,
-                        target: intent.to_commit,
-                        description: &format!(
-                            "{} (interrupted, then finished)",
-                            intent.description
-                        ),
-                        reverses: intent.target,
-                        keep_mtime: false,
-                        keep_frozen: false,
-                        of: None,
-                    },
-                )?;
+                let description = format!("{} (interrupted, then finished)", intent.description);
+                self.moved(&intent, head, &description)?;
                 workspace.adopt(intent.to_commit, to, &touched)?;
             }
             self.journal.done(&intent)?;
@@ -382,7 +371,12 @@ impl Core {
             Ok(found)
         })?;
         self.warn(format!(
-            "a rollback was interrupted and has been finished: {} ({} paths set, {} were already, {} changed since and kept)",
+            "{} was interrupted and has been finished: {} ({} paths set, {} were already, {} changed since and kept)",
+            if intent.switch.is_some() {
+                "a switch"
+            } else {
+                "a rollback"
+            },
             intent.description,
             done.finished.len(),
             done.already.len(),
@@ -431,5 +425,6 @@ fn report(
         operation,
         frozen: 0,
         of: None,
+        switched: None,
     }
 }

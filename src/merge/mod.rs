@@ -11,6 +11,7 @@ pub mod markers;
 pub mod objects;
 mod renames;
 pub mod resolve;
+pub mod structured;
 pub mod text;
 pub mod trees;
 

@@ -302,7 +302,7 @@ pub fn text(
                     Some(Some(text)) => out.extend_from_slice(&text),
                     found => {
                         if found.is_some() {
-                            why = Some("both values cannot stand at one key");
+                            why = Some("that is not one value for this key");
                         }
                         open.push(n);
                         out.extend_from_slice(&hunk.ours);
@@ -321,6 +321,8 @@ pub fn picked_text(hunk: &Hunk, pick: &Pick) -> Option<Vec<u8>> {
     Some(match pick {
         Pick::Ours => hunk.ours.clone(),
         Pick::Theirs => hunk.theirs.clone(),
+        // A key that the base does not have cannot get a value from there.
+        Pick::Base if hunk.key.is_some() && hunk.base.is_empty() => return None,
         Pick::Base => hunk.base.clone(),
         Pick::Edited(text) => text.clone(),
         Pick::Both if hunk.key.is_some() => return None,

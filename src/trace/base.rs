@@ -176,28 +176,69 @@ impl Base for Git {
     }
 }
 
-/// The commit that a session began with, in the repository that holds `dir`: the one that its trace names, if it is
-/// there; else the newest one made before `start` whose files are those that the trace showed first (by git's ids).
+/// What came of looking for the commit that a session began with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Search {
+    /// The commit.
+    pub commit: Option<String>,
+    /// The search came to its end; else another one may find a better commit.
+    pub complete: bool,
+}
+
+impl Search {
+    fn done(commit: Option<String>) -> Self {
+        Self {
+            commit,
+            complete: true,
+        }
+    }
+}
+
+/// What the repository that holds `dir` has, in a few letters: as long as they are the same, a search finds the same.
+pub fn refs(dir: &Path) -> Result<String, Error> {
+    match run(dir, &["for-each-ref", "--format=%(objectname)"])? {
+        Ok(listed) => Ok(blake3::hash(listed.as_bytes()).to_hex()[..16].to_owned()),
+        Err(said) => Err(Error::NotARepository {
+            dir: dir.to_owned(),
+            said,
+        }),
+    }
+}
+
+/// As [`search`], without a word on how it ended.
 pub fn find(
     dir: &Path,
     start: Time,
     named: Option<&str>,
     firsts: &[(RepoPath, [u8; 20])],
 ) -> Result<Option<String>, Error> {
+    Ok(search(dir, start, named, firsts)?.commit)
+}
+
+/// The commit that a session began with, in the repository that holds `dir`: the one that its trace names, if it is
+/// there; else the newest one made before `start` whose files are those that the trace showed first (by git's ids).
+pub fn search(
+    dir: &Path,
+    start: Time,
+    named: Option<&str>,
+    firsts: &[(RepoPath, [u8; 20])],
+) -> Result<Search, Error> {
     let prefix = prefix(dir)?;
     let named = named.filter(|n| n.len() >= 7 && n.bytes().all(|b| b.is_ascii_hexdigit()));
     if let Some(named) = named
         && let Some(id) = commit(dir, named)?
     {
-        return Ok(Some(id));
+        return Ok(Search::done(Some(id)));
     }
     if firsts.is_empty() {
-        return Ok(None);
+        return Ok(Search::done(None));
     }
     let before = format!("--min-age={}", start.0.div_euclid(1_000_000).max(0));
     let limit = format!("--max-count={COMMITS}");
     let listed = run(dir, &["rev-list", "--all", "--date-order", &limit, &before])?;
-    let Ok(listed) = listed else { return Ok(None) };
+    let Ok(listed) = listed else {
+        return Ok(Search::done(None));
+    };
     let mut batch = Batch::start(dir, "--batch-check")?;
     let broken = |what: io::Error| Error::Broken {
         dir: dir.to_owned(),
@@ -206,6 +247,7 @@ pub fn find(
     let until = Instant::now() + LONGEST;
     let firsts = &firsts[..firsts.len().min(COMPARED)];
     let mut best: Option<(usize, usize, &str)> = None;
+    let mut complete = true;
     for id in listed.lines() {
         let (mut same, mut there) = (0, 0);
         for (path, sha1) in firsts {
@@ -222,14 +264,19 @@ pub fn find(
         if same > best.map_or(0, |(same, _, _)| same) {
             best = Some((same, there, id));
         }
-        if same == firsts.len() || Instant::now() > until {
+        if same == firsts.len() {
+            break;
+        }
+        if Instant::now() > until {
+            complete = false;
             break;
         }
     }
     // Files may have been changed before the session or before they were first shown, but not most of them.
-    Ok(best
+    let commit = best
         .filter(|(same, there, _)| same * 2 > *there)
-        .map(|(_, _, id)| id.to_owned()))
+        .map(|(_, _, id)| id.to_owned());
+    Ok(Search { commit, complete })
 }
 
 /// How `cat-file` is asked for a file; `None` for a path that it cannot be asked for.

@@ -170,7 +170,10 @@ fn notice_came(app: &mut App, notice: Notice, out: &mut Vec<Effect>) {
         Notice::Status(status) => take_status(app, status, out),
         Notice::Operation(op) => {
             // What this client did itself is said by its answer.
-            let told = matches!(op.kind, OpKind::Rollback | OpKind::Undo | OpKind::Redo);
+            let told = matches!(
+                op.kind,
+                OpKind::Rollback | OpKind::Switch | OpKind::Undo | OpKind::Redo
+            );
             if told && app.busy.is_none() && app.toast.is_none() {
                 let text = text::one_line(&op.description);
                 toast(app, Tone::Note, text, &[], out);

@@ -169,6 +169,7 @@ fn of(report: &RollbackReport) -> &'static str {
         Some(OpKind::Rollback) => "the rollback",
         Some(OpKind::Label) => "the label",
         Some(OpKind::Undo) => "the undo",
+        Some(OpKind::Switch) => "the switch",
         _ => "the last change",
     }
 }

@@ -244,6 +244,7 @@ pub fn intent(plan: &Plan) -> Intent {
         to_commit: CommitId([2; 32]),
         options: Options::default(),
         changes: plan.changes().to_vec(),
+        switch: None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Intent, MAGIC, Options, Record, VERSION};
+use super::{Error, Intent, MAGIC, Options, Record, Switch, VERSION};
 use crate::diff::tree::PathChange;
 use crate::model::{BlobId, CommitId, Entry, Kind, OpId, OpKind, RepoPath, Time, TreeId};
 
@@ -27,6 +27,8 @@ struct Body {
     options: Options,
     relaxed: Vec<(RepoPath, u32)>,
     changes: Vec<Change>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    switch: Option<Switch>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -113,6 +115,7 @@ pub(super) fn body(intent: &Intent, relaxed: &[(RepoPath, u32)]) -> serde_json::
         options: intent.options,
         relaxed: relaxed.to_vec(),
         changes: changes.collect(),
+        switch: intent.switch.clone(),
     })
 }
 
@@ -180,6 +183,7 @@ pub(super) fn decode(bytes: &[u8], path: &Path) -> Result<Record, Error> {
             to_commit: body.to,
             options: body.options,
             changes,
+            switch: body.switch,
         },
         relaxed: body.relaxed,
         id,

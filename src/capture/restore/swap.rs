@@ -527,6 +527,7 @@ mod tests {
                 from_commit: CommitId([0; 32]),
                 to_commit: CommitId([1; 32]),
                 options: Options::default(),
+                switch: None,
                 changes: vec![
                     change(&store, "came", None, Some("2")),
                     change(&store, "edited", Some("1"), Some("2")),

@@ -1,13 +1,13 @@
 //! Following a recording that grows, or is replaced by another file of its name.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::model::{Ordinal, StepId};
 use crate::trace::recording::Recording;
 
 use super::super::api::Notice;
-use super::super::replay::Replay;
-use super::{POLL, Recorded, States};
+use super::{POLL, Recorded, States, broken, place};
 
 impl Recorded {
     /// Takes what was appended.
@@ -59,7 +59,7 @@ impl Recorded {
     pub(super) fn tell_rows(&self, recording: &Recording, places: &[u32]) {
         for at in places {
             if let Some(step) = recording.step(*at)
-                && let Ok(row) = self.answers().row_now(&step)
+                && let Ok(row) = self.answers(&self.store()).row_now(&step)
             {
                 self.tell(Notice::Row(Box::new(row)));
             }
@@ -84,25 +84,58 @@ impl Recorded {
                     .collect()
             })
         });
-        // The states of the old one stay in the store; the branch goes on from the new one's.
-        let mut replay = Replay::new(Arc::clone(&self.store), &new, None);
-        *self
-            .recording
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = Arc::clone(&new);
-        *self.states_mut() = States::default();
-        match replay.take(&new).and_then(|()| replay.settle(&new)) {
-            Ok(made) => {
-                self.count(&made.commits);
-                self.keep_made(made);
+        // The states of the old one stay where they are, with their steps: the new one's are made apart from them.
+        let made = place::scratch().and_then(|ready| {
+            let store = Arc::new(ready.store);
+            Ok((self.replayed(&store, &new)?, store, ready.scratch))
+        });
+        let put = |recording, states| {
+            *self
+                .recording
+                .write()
+                .unwrap_or_else(PoisonError::into_inner) = recording;
+            *self.states_mut() = states;
+        };
+        let replay = match made {
+            Ok(((replay, made, base), store, scratch)) => {
+                let commits = made.commits.clone();
+                *self.store.write().unwrap_or_else(PoisonError::into_inner) = store;
+                let states = States {
+                    by_step: made.by_step,
+                    effects: made.effects,
+                    base,
+                    ..States::default()
+                };
+                put(Arc::clone(&new), states);
+                self.hold(scratch);
+                self.count(&commits);
+                Some(replay)
             }
-            Err(e) => self.states_mut().problems.push(e.to_string()),
-        }
-        *self.replay.lock().unwrap_or_else(PoisonError::into_inner) = Some(replay);
+            Err(e) => {
+                let states = States {
+                    problems: vec![e.message],
+                    ..States::default()
+                };
+                put(Arc::clone(&new), states);
+                None
+            }
+        };
+        *self.replay.lock().unwrap_or_else(PoisonError::into_inner) = replay;
         for (step, ordinal) in gone {
             self.tell(Notice::Gone { step, ordinal });
         }
         self.tell_all();
+    }
+
+    /// Holds the directory of a new store; that of the store before it may still be read, those before that one are not.
+    fn hold(&self, scratch: Option<tempfile::TempDir>) {
+        let mut held = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+        held.extend(scratch);
+        let over = held.len().saturating_sub(2);
+        held.drain(..over);
+        if self.is_closing() {
+            held.clear();
+        }
     }
 }
 
@@ -113,6 +146,13 @@ pub(super) fn follow_on(recorded: &Weak<Recorded>) {
         let Some(recorded) = recorded.upgrade() else {
             return;
         };
-        recorded.look_again();
+        if recorded.is_closing() {
+            return;
+        }
+        if catch_unwind(AssertUnwindSafe(|| recorded.look_again())).is_err() {
+            recorded.states_mut().problems.push(broken().message);
+            recorded.tell_all();
+            return;
+        }
     }
 }

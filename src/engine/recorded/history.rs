@@ -120,7 +120,7 @@ impl History for Recorded {
             let to = from.saturating_add(len).min(bytes.len());
             return Ok((bytes.len() as u64, bytes[from..to].to_vec()));
         }
-        History::part(&*self.store, id, offset, len)
+        History::part(&*self.store(), id, offset, len)
     }
 }
 

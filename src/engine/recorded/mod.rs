@@ -11,7 +11,9 @@ mod source;
 mod summary;
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -37,7 +39,7 @@ pub use source::Opened;
 pub use summary::summary_of;
 
 use follow::follow_on;
-use place::Place;
+use place::{Place, Ready};
 use summary::name_of;
 
 /// How many notices a slow client may be behind before it is told to ask again.
@@ -48,6 +50,8 @@ const NEWS: Duration = Duration::from_millis(100);
 const FIRST: Duration = Duration::from_millis(150);
 /// How often a recording that may grow is looked at.
 const POLL: Duration = Duration::from_millis(60);
+/// How long whoever leaves waits for the reading thread to let go of a temporary directory.
+const LEAVE: Duration = Duration::from_millis(500);
 
 /// How a recording is to be opened.
 #[derive(Debug, Clone, Default)]
@@ -83,12 +87,18 @@ struct States {
     effects: Vec<EffectInfo>,
     /// What could not be done, in words.
     problems: Vec<String>,
+    /// The newest commit: a store without it is not theirs.
+    #[serde(default)]
+    head: Option<CommitId>,
+    /// What the start contents came from.
+    #[serde(default)]
+    base: replay::Chosen,
 }
 
 /// An opened recording.
 pub struct Recorded {
     recording: RwLock<Arc<Recording>>,
-    pub(super) store: Arc<Store>,
+    store: RwLock<Arc<Store>>,
     states: RwLock<States>,
     replay: Mutex<Option<Replay>>,
     stage: Mutex<Stage>,
@@ -96,8 +106,10 @@ pub struct Recorded {
     notices: broadcast::Sender<Notice>,
     options: Options,
     since: Time,
-    /// A directory that goes with it.
-    _scratch: Option<tempfile::TempDir>,
+    /// Nobody wants to know any more.
+    closing: AtomicBool,
+    /// Directories that go with it: that of the store, and before it that of an earlier one which somebody may still read.
+    scratch: Mutex<Vec<tempfile::TempDir>>,
 }
 
 impl Recorded {
@@ -111,44 +123,31 @@ impl Recorded {
         // What is named by hand is not in what was kept, and does not belong there.
         let by_hand = options.base.is_some() || options.repository.is_some();
         let cache = options.cache.as_deref().filter(|_| !by_hand);
-        let place = Place::of(path, cache);
-        let cached = place.cached();
-        let fits = cached.is_some_and(|index| recording.take_cached(index));
-        let (store, scratch) = place.store(fits)?;
-        let fits = fits && scratch.is_none();
-        if !fits && recording.progress().cached {
-            // The steps were there, but their states are in use by another process: make both again, privately.
-            return Self::begin(
-                Recording::open(path, format).map_err(failed)?,
-                store,
-                scratch,
-                options,
-                place,
-            );
-        }
-        Self::begin(recording, store, scratch, options, place)
+        let mut place = Place::of(path, cache);
+        let ready = place.open(&recording)?;
+        Self::begin(recording, ready, options, place)
     }
 
     /// The end of opening: everything is there but the reading.
     fn begin(
         recording: Recording,
-        store: Store,
-        scratch: Option<tempfile::TempDir>,
+        ready: Ready,
         options: Options,
         place: Place,
     ) -> Result<Arc<Self>, ApiError> {
         let (notices, _) = broadcast::channel(BACKLOG);
         let recorded = Arc::new(Self {
             recording: RwLock::new(Arc::new(recording)),
-            store: Arc::new(store),
-            states: RwLock::default(),
+            store: RwLock::new(Arc::new(ready.store)),
+            states: RwLock::new(ready.states.unwrap_or_default()),
             replay: Mutex::default(),
             stage: Mutex::default(),
             news: Condvar::new(),
             notices,
             options,
             since: Time::now(),
-            _scratch: scratch,
+            closing: AtomicBool::new(false),
+            scratch: Mutex::new(ready.scratch.into_iter().collect()),
         });
         let weak = Arc::downgrade(&recorded);
         std::thread::Builder::new()
@@ -157,7 +156,9 @@ impl Recorded {
                 let Some(recorded) = weak.upgrade() else {
                     return;
                 };
-                if let Err(e) = recorded.read(&place) {
+                // Whatever happens here, nobody must wait for it for ever.
+                let read = catch_unwind(AssertUnwindSafe(|| recorded.read(&place)));
+                if let Err(e) = read.unwrap_or_else(|_| Err(broken())) {
                     recorded.stage().failed = Some(e);
                 }
                 {
@@ -203,40 +204,94 @@ impl Recorded {
         self.stage().indexed = true;
         self.news.notify_all();
         self.tell_all();
-        self.rebuild(place)?;
-        if !recording.progress().cached && recording.is_whole() {
+        if recording.progress().cached {
+            return Ok(());
+        }
+        self.rebuild()?;
+        // What a search found that ran out of time is not what the next one finds.
+        if recording.is_whole() && !self.states().base.hasty {
             place.keep(&recording, &self.states());
         }
         Ok(())
     }
 
-    /// Makes the file states, or takes those that were kept.
-    fn rebuild(&self, place: &Place) -> Result<(), ApiError> {
+    /// Makes the file states.
+    fn rebuild(&self) -> Result<(), ApiError> {
         let recording = self.recording();
-        if recording.progress().cached {
-            *self.states_mut() = place.cached_states().unwrap_or_default();
-            return Ok(());
-        }
-        let words = |e: replay::Error| ApiError::new(ErrorCode::Failed, e.to_string());
-        let base = replay::base_of(
-            &self.store,
-            &recording,
-            self.options.base.as_deref(),
-            self.options.repository.as_deref(),
-        )
-        .map_err(words)?;
-        let mut replay = Replay::new(Arc::clone(&self.store), &recording, base);
-        replay.take(&recording).map_err(words)?;
-        let made = replay.settle(&recording).map_err(words)?;
+        let store = self.store();
+        let (replay, made, chosen) = self.replayed(&store, &recording)?;
         let commits = made.commits.clone();
+        {
+            let mut states = self.states_mut();
+            states.base = chosen;
+            states.head = rev::head(&store).map_err(Failure::from)?;
+        }
         self.keep_made(made);
         *self.replay.lock().unwrap_or_else(PoisonError::into_inner) = Some(replay);
         self.stage().rebuilt = true;
         self.news.notify_all();
         self.tell_all();
         self.count(&commits);
-        self.store.flush_index().map_err(Failure::from)?;
+        store.flush_index().map_err(Failure::from)?;
         Ok(())
+    }
+
+    /// The states of a recording that was read, made in `store`.
+    fn replayed(
+        &self,
+        store: &Arc<Store>,
+        recording: &Recording,
+    ) -> Result<(Replay, replay::Made, replay::Chosen), ApiError> {
+        if self.is_closing() {
+            return Err(ApiError::new(ErrorCode::Gone, "the recording is closed"));
+        }
+        let words = |e: replay::Error| ApiError::new(ErrorCode::Failed, e.to_string());
+        let (base, chosen) = replay::base_of(
+            store,
+            recording,
+            self.options.base.as_deref(),
+            self.options.repository.as_deref(),
+        )
+        .map_err(words)?;
+        let mut replay = Replay::new(Arc::clone(store), recording, base);
+        replay.take(recording).map_err(words)?;
+        let made = replay.settle(recording).map_err(words)?;
+        Ok((replay, made, chosen))
+    }
+
+    /// Where the states are.
+    pub(super) fn store(&self) -> Arc<Store> {
+        Arc::clone(&self.store.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Relaxed)
+    }
+
+    /// Nobody will ask any more: nothing stays behind in the directory for temporary files, also when the process ends
+    /// before its reading thread does.
+    pub fn leave(&self) {
+        self.closing.store(true, Ordering::Relaxed);
+        let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
+        if scratch.is_empty() {
+            return;
+        }
+        let until = Instant::now() + LEAVE;
+        let mut stage = self.stage();
+        // While it only reads, it writes nothing there.
+        while stage.indexed && !stage.whole && Instant::now() < until {
+            stage = self
+                .news
+                .wait_timeout(stage, Duration::from_millis(5))
+                .map_or_else(|e| e.into_inner().0, |(stage, _)| stage);
+        }
+        drop(stage);
+        for dir in scratch.drain(..) {
+            let path = dir.path().to_owned();
+            drop(dir);
+            // Something may have been written while it was being emptied.
+            let _ = std::fs::remove_dir_all(path);
+        }
     }
 
     fn keep_made(&self, made: replay::Made) {
@@ -248,10 +303,14 @@ impl Recorded {
 
     /// Counts the lines of new commits, for the rows.
     fn count(&self, commits: &[CommitId]) {
+        let store = self.store();
         for id in commits {
-            let counted = stats::count(&self.store, *id)
+            if self.is_closing() {
+                return;
+            }
+            let counted = stats::count(&store, *id)
                 .map_err(|e| e.to_string())
-                .and_then(|s| self.store.put_stats(*id, &s).map_err(|e| e.to_string()));
+                .and_then(|s| store.put_stats(*id, &s).map_err(|e| e.to_string()));
             if let Err(e) = counted {
                 tracing::warn!("{id} could not be counted: {e}");
             }
@@ -331,9 +390,9 @@ impl Recorded {
         stage.failed.clone().map_or(Ok(()), Err)
     }
 
-    fn answers(&self) -> Answers<'_> {
+    fn answers<'a>(&'a self, store: &'a Store) -> Answers<'a> {
         Answers {
-            store: &self.store,
+            store,
             history: self,
         }
     }
@@ -348,8 +407,11 @@ impl Recorded {
                 name_of(index, recording.path()),
             )
         });
-        let head = rev::head(&self.store).map_err(Failure::from)?;
-        let workspace = self.states().by_step.last_key_value().map(|(o, _)| *o);
+        let store = self.store();
+        let head = rev::head(&store).map_err(Failure::from)?;
+        let last_made = self.states().by_step.last_key_value().map(|(o, _)| *o);
+        // The state at the start is no step's.
+        let workspace = last_made.filter(|o| *o != replay::FIRST);
         let mut warnings = self.states().problems.clone();
         if let Some(e) = &self.stage().failed {
             warnings.push(e.message.clone());
@@ -364,7 +426,7 @@ impl Recorded {
             live: None,
             capture: "recording".to_owned(),
             since: self.since,
-            branch: rev::branch(&self.store).map_err(Failure::from)?,
+            branch: rev::branch(&store).map_err(Failure::from)?,
             head,
             workspace,
             dirty: 0,
@@ -377,7 +439,7 @@ impl Recorded {
             },
             steps,
             last,
-            commits: self.store.commit_count().map_err(Failure::from)?,
+            commits: store.commit_count().map_err(Failure::from)?,
             sessions: Vec::new(),
             warnings,
         })
@@ -386,18 +448,25 @@ impl Recorded {
     /// The sessions in it.
     pub(super) fn sessions(&self) -> Vec<Session> {
         self.recording().with(|index| {
+            let mut times = vec![(i64::MAX, i64::MIN); index.sessions.len()];
+            for entry in &index.entries {
+                if let Some((first, last)) = times.get_mut(usize::from(entry.session))
+                    && entry.time != crate::trace::index::NO_TIME
+                {
+                    *first = (*first).min(entry.time);
+                    *last = (*last).max(entry.time);
+                }
+            }
             index
                 .sessions
                 .iter()
-                .zip(0_u16..)
-                .map(|(facts, n)| {
-                    let mut times = index
-                        .entries
-                        .iter()
-                        .filter(|e| e.session == n && e.time != crate::trace::index::NO_TIME)
-                        .map(|e| e.time);
-                    let first = times.next();
-                    let last = times.next_back().or(first);
+                .zip(times)
+                .enumerate()
+                .map(|(n, (facts, (first, last)))| {
+                    let n = u16::try_from(n).unwrap_or(u16::MAX);
+                    let told = (first <= last).then_some((Time(first), Time(last)));
+                    let start = facts.start.or(told.map(|(first, _)| first));
+                    let start = start.unwrap_or_default();
                     Session {
                         id: index.session_id(n),
                         native: facts.id.clone(),
@@ -412,8 +481,9 @@ impl Recorded {
                             .cloned()
                             .unwrap_or_default(),
                         cgroup: String::new(),
-                        start: facts.start.or(first.map(Time)).unwrap_or_default(),
-                        end: last.map(Time),
+                        start,
+                        // What is in a file does not run, whether it tells when it ended or not.
+                        end: Some(told.map_or(start, |(_, last)| last)),
                         exit_code: None,
                         imported: false,
                     }
@@ -469,7 +539,8 @@ impl Recorded {
         if states {
             self.wait()?;
         }
-        let answers = self.answers();
+        let store = self.store();
+        let answers = self.answers(&store);
         Ok(match request {
             Request::Status => Response::Status(Box::new(self.status()?)),
             Request::Subscribe => Response::Done(String::new()),
@@ -487,7 +558,7 @@ impl Recorded {
             Request::List { rev, path } => Response::Listing(answers.list(&rev, &path)?),
             Request::Entry { rev, path } => Response::Entry(answers.entry(&rev, &path)?),
             Request::Blob { id, offset, len } => Response::Blob(answers.blob(id, offset, len)?),
-            Request::Refs => Response::Refs(self.store.refs().map_err(Failure::from)?),
+            Request::Refs => Response::Refs(store.refs().map_err(Failure::from)?),
             Request::Branches => Response::Branches(answers.branches()?),
             Request::Operations { before, limit } => {
                 Response::Operations(answers.operations(before, limit)?)
@@ -508,6 +579,14 @@ impl Recorded {
     }
 }
 
+/// The reading thread came to an end that nobody foresaw.
+fn broken() -> ApiError {
+    ApiError::new(
+        ErrorCode::Failed,
+        "reading the recording failed inside, which is a mistake of this program; what was read until then is shown",
+    )
+}
+
 fn no_step(id: StepId) -> ApiError {
     ApiError::new(ErrorCode::NotFound, format!("no step has the id {id}"))
 }
@@ -522,3 +601,6 @@ pub(super) fn failed(e: recording::Error) -> ApiError {
     };
     ApiError::new(code, e.to_string())
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,12 @@ use super::Recorded;
 /// A recording as a [`Source`].
 pub struct Opened(pub Arc<Recorded>);
 
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
 impl Source for Opened {
     fn ask(&self, request: Request) -> Answer<'_> {
         let recorded = Arc::clone(&self.0);

@@ -13,10 +13,12 @@ mod tests;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Instant;
+
+use rustix::fs::OFlags;
 
 use crate::model::{BlobId, Step, StepId};
 
@@ -111,7 +113,9 @@ pub struct Recording {
 impl Recording {
     /// Looks at what is there: the format, the files. Nothing is read yet but beginnings.
     pub fn open(path: &Path, format: &'static dyn Format) -> Result<Self, Error> {
-        let main = std::fs::metadata(path).map_err(|source| Error::Read {
+        // A pipe would wait for ever, a device never end.
+        let main = std::fs::metadata(path).and_then(only_file);
+        main.map_err(|source| Error::Read {
             path: path.to_owned(),
             source,
         })?;
@@ -125,7 +129,6 @@ impl Recording {
         let mut assembler = Assembler::new(format.name());
         assembler.index.files = inputs.iter().map(|i| mark(&i.path)).collect();
         let of = assembler.index.files.iter().map(|f| f.size).sum();
-        let _ = main;
         Ok(Self {
             path: path.to_owned(),
             format,
@@ -216,10 +219,7 @@ impl Recording {
         let input = &inside.inputs[n];
         let (path, at) = (input.path.clone(), input.cutter.position());
         drop(inside);
-        let file = File::open(&path).map_err(|source| Error::Read {
-            path: path.clone(),
-            source,
-        })?;
+        let file = open_file(&path)?;
         Ok((file, path, at))
     }
 
@@ -360,7 +360,7 @@ impl Recording {
             }
             // Written anew in its place, it may be as long as it was or longer.
             let seal = self.read().inputs[n].seal.clone();
-            if File::open(&path).is_ok_and(|file| !seal.fits(&file)) {
+            if open_file(&path).is_ok_and(|file| !seal.fits(&file)) {
                 return Ok(false);
             }
             if now.size > position {
@@ -399,17 +399,16 @@ impl Recording {
         all
     }
 
-    /// Whether a file of it was read to its end, so that what is cached of it will fit.
+    /// Whether every file of it was read to its end, with no line half there, so that what is cached of it will fit.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.progress().done
-            && self
-                .read()
-                .assembler
-                .index
-                .files
-                .iter()
-                .all(|f| mark(Path::new(&f.path)) == *f)
+        if !self.progress().done {
+            return false;
+        }
+        let inside = self.read();
+        let files = &inside.assembler.index.files;
+        files.iter().all(|f| mark(Path::new(&f.path)) == *f)
+            && inside.inputs.iter().all(|i| i.cutter.torn().is_empty())
     }
 
     /// The place of a step.
@@ -526,6 +525,32 @@ fn take(
     state.records += 1;
     let effects = format.has_effects(record);
     assembler.take(record, out, effects, side);
+}
+
+/// Opens a file to read it, and nothing else: opening a pipe does not wait for its writer.
+pub fn open_file(path: &Path) -> Result<File, Error> {
+    let opened = File::options()
+        .read(true)
+        .custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed())
+        .open(path);
+    // What was a file when it was looked at may be something else by now.
+    opened
+        .and_then(|file| file.metadata().and_then(only_file).map(|()| file))
+        .map_err(|source| Error::Read {
+            path: path.to_owned(),
+            source,
+        })
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "for and_then")]
+fn only_file(meta: std::fs::Metadata) -> io::Result<()> {
+    if meta.is_file() {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        "it is not a regular file",
+    ))
 }
 
 fn mark(path: &Path) -> FileMark {

@@ -50,10 +50,7 @@ impl Records<'_> {
                         None => return Ok(Vec::new()),
                     }
                 };
-                let file = File::open(&path).map_err(|source| Error::Read {
-                    path: path.clone(),
-                    source,
-                })?;
+                let file = super::open_file(&path)?;
                 free.insert((path, file))
             }
         };

@@ -49,6 +49,7 @@ impl World {
             operation: (!dry_run).then(|| OpId::from(blake3::hash(b"op"))),
             frozen: usize::from(self.running),
             of: None,
+            switched: None,
         };
         if !dry_run {
             self.go(to);
