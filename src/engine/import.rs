@@ -17,7 +17,7 @@ use crate::model::{
     StepId, Time, Tree, TreeId,
 };
 use crate::store::{NewCommit, NewOperation, Publication, Store};
-use crate::trace::recording::{self, Recording, Which};
+use crate::trace::recording::{self, Recording, Records, Which};
 
 use super::api::{ApiError, ErrorCode, Imported};
 use super::core::{Core, Failure};
@@ -116,6 +116,8 @@ impl Core {
             .iter()
             .map(|(path, blob)| (path.as_str(), *blob))
             .collect();
+        // The steps of one record come one after the other: it is read once for them.
+        let mut records = recording.records();
         let places: Vec<u32> = recording.with(|index| index.after(None).collect());
         // A whole number of the recording gets a whole number here, however many lie behind it.
         let mut majors: BTreeMap<u64, u64> = BTreeMap::new();
@@ -143,8 +145,8 @@ impl Core {
             for source in &mut step.sources {
                 source.blob = blobs.get(source.file.as_str()).copied();
             }
-            step.body = self.keep_text(recording, at, Which::Body)?;
-            step.output = self.keep_text(recording, at, Which::Output)?;
+            step.body = self.keep_text(&mut records, at, Which::Body)?;
+            step.output = self.keep_text(&mut records, at, Which::Output)?;
             batch.push(step);
             if batch.len() == TOGETHER {
                 self.publish_steps(std::mem::take(&mut batch))?;
@@ -183,11 +185,11 @@ impl Core {
 
     fn keep_text(
         &self,
-        recording: &Recording,
+        records: &mut Records<'_>,
         at: u32,
         which: Which,
     ) -> Result<Option<BlobId>, ApiError> {
-        let text = recording.text(at, which).map_err(failed)?;
+        let text = records.text(at, which).map_err(failed)?;
         Ok(text
             .map(|t| self.store.put_blob(t.as_bytes()))
             .transpose()

@@ -16,6 +16,9 @@ mod labels;
 pub mod project;
 pub mod recorded;
 mod replay;
+mod replay_order;
+#[cfg(test)]
+mod replay_tests;
 mod serve;
 mod server;
 mod sessions;

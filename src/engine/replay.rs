@@ -3,7 +3,7 @@
 //! The records that say something about files are known from the index; they are read again here, one at a time, so that
 //! memory holds the files' contents and not the recording.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,12 +12,13 @@ use serde::{Deserialize, Serialize};
 use crate::model::{CommitId, Ordinal, RepoPath, Status, StepId, Time};
 use crate::store::Store;
 use crate::trace::base::{self, Base, Dir, Git};
-use crate::trace::event::{Body, FileEffect, Out, Record, State};
+use crate::trace::event::{Body, FileEffect, Out, Record, Span, State};
 use crate::trace::index::{EffectAt, Index, NO_TIME};
 use crate::trace::rebuild::{self, Options, Rebuild, StepRef, Steps};
 use crate::trace::recording::{self, Recording};
 
 use super::api::EffectInfo;
+use super::replay_order::Order;
 
 /// Why states could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +39,9 @@ pub enum Error {
 pub struct Made {
     /// The state after the step of that number.
     pub by_step: BTreeMap<Ordinal, CommitId>,
+    /// The state before a step, where that is not the state after the one with the number before it: numbers are not time
+    /// where several agents work side by side.
+    pub before: BTreeMap<Ordinal, CommitId>,
     /// The changes.
     pub effects: Vec<EffectInfo>,
     /// The commits.
@@ -52,11 +56,17 @@ pub struct Replay {
     /// How many of the index's effects were taken.
     taken: usize,
     dry: bool,
+    order: Order,
+    /// Calls whose ids are used by others too: under what they go here, with the entry and the agent's id.
+    again: HashMap<String, (u32, String)>,
 }
 
 /// The steps of a recording, for whoever makes commits of them.
 struct Bridge<'a> {
     recording: &'a Recording,
+    again: &'a HashMap<String, (u32, String)>,
+    /// The record that is read.
+    span: Span,
     /// Only looking: no step is made for what is inferred.
     dry: bool,
 }
@@ -75,9 +85,12 @@ impl Bridge<'_> {
 
 impl Steps for Bridge<'_> {
     fn of_call(&self, call: &str) -> Option<StepRef> {
-        let at = self
-            .recording
-            .change(|a| a.entry_of_call(call).map(|(at, _)| at))?;
+        let at = match self.again.get(call) {
+            Some((at, _)) => *at,
+            None => self
+                .recording
+                .change(|a| a.entry_of_call(call).map(|(at, _)| at))?,
+        };
         self.step_ref(at)
     }
 
@@ -86,7 +99,10 @@ impl Steps for Bridge<'_> {
             return nobody(time, title);
         }
         let before = before.and_then(|s| self.recording.find(s.id));
-        let at = self.recording.change(|a| a.insert(before, title, time.0));
+        let span = Some(self.span);
+        let at = self
+            .recording
+            .change(|a| a.insert_at(before, span, title, time.0));
         self.step_ref(at).unwrap_or_else(|| nobody(time, title))
     }
 }
@@ -123,6 +139,8 @@ impl Replay {
             rebuild: Rebuild::new(store, options),
             taken: 0,
             dry: false,
+            order: Order::default(),
+            again: HashMap::new(),
         }
     }
 
@@ -139,20 +157,14 @@ impl Replay {
 
     /// Takes what the index has that was not taken yet. Nothing becomes a commit before [`Replay::settle`].
     pub fn take(&mut self, recording: &Recording) -> Result<(), Error> {
-        let mut todo: Vec<EffectAt> =
+        let todo: Vec<EffectAt> =
             recording.with(|index| index.effects.get(self.taken..).unwrap_or_default().to_vec());
         self.taken += todo.len();
         // Subagents' files are read after the main one; what happened to files goes by time.
-        if recording.with(|index| index.files.len() > 1) {
-            todo.sort_by_key(|e| e.time);
-        }
+        let todo = self.order.merge(todo);
         let mut states: BTreeMap<u16, State> = BTreeMap::new();
         let mut records = recording.records();
-        let mut bridge = Bridge {
-            recording,
-            dry: self.dry,
-        };
-        for at in todo {
+        for (clock, at) in todo {
             let bytes = records.read(at.span)?;
             let tag = recording.tag(at.tag);
             let record = Record {
@@ -183,6 +195,15 @@ impl Replay {
                     effect.time = Some(Time(at.time));
                 }
             }
+            for effect in &mut effects {
+                effect.call = self.own_call(recording, &effect.call, at);
+            }
+            let mut bridge = Bridge {
+                recording,
+                again: &self.again,
+                span: at.span,
+                dry: self.dry,
+            };
             self.rebuild.take(effects, &mut bridge)?;
             if at.closes {
                 let mut out = Out::default();
@@ -194,14 +215,44 @@ impl Replay {
                         continue;
                     };
                     let ok = recording.change(|a| {
-                        a.entry_of_call(&outcome.id)
+                        a.entry_of_call_in(&outcome.id, at.session, at.span)
                             .is_some_and(|(_, e)| e.status == Status::Ok)
                     });
-                    self.rebuild.closed(&outcome.id, ok, &mut bridge)?;
+                    let call = self.own_call(recording, &outcome.id, at);
+                    let mut bridge = Bridge {
+                        recording,
+                        again: &self.again,
+                        span: at.span,
+                        dry: self.dry,
+                    };
+                    self.rebuild.closed(&call, ok, &mut bridge)?;
                 }
             }
+            self.order.took(at.span, clock, self.rebuild.groups());
         }
         Ok(())
+    }
+
+    /// The id under which a call goes here: the agent's own, and another one for a call that has the id of an earlier one.
+    fn own_call(&mut self, recording: &Recording, call: &str, at: EffectAt) -> String {
+        if call.is_empty() {
+            return String::new();
+        }
+        let found = recording.change(|a| {
+            let (place, entry) = a.entry_of_call_in(call, at.session, at.span)?;
+            let plain = entry.native.strip_prefix("call:") == Some(call) && entry.session == 0;
+            if !plain {
+                return Some((place, format!("{} {}", entry.native, entry.session)));
+            }
+            // The first of several.
+            let newest = a.entry_of_call(call).map(|(at, _)| at);
+            (newest != Some(place)).then(|| (place, call.to_owned()))
+        });
+        let Some((place, own)) = found else {
+            return call.to_owned();
+        };
+        self.again.insert(own.clone(), (place, call.to_owned()));
+        own
     }
 
     /// Makes commits of what was taken.
@@ -212,12 +263,14 @@ impl Replay {
             recording.with(|index| index.get(at).map(|e| e.ordinal()))
         };
         let mut made = Made::default();
-        for (commit, step) in &settled.commits {
+        for ((commit, step), group) in settled.commits.iter().zip(&settled.groups) {
             made.commits.push(*commit);
+            let own = step.and_then(ordinal);
+            self.order.made(*commit, *group, own);
             match step {
                 Some(step) => {
                     made.steps.push(*step);
-                    if let Some(ordinal) = ordinal(*step) {
+                    if let Some(ordinal) = own {
                         made.by_step.insert(ordinal, *commit);
                     }
                 }
@@ -227,12 +280,16 @@ impl Replay {
                 }
             }
         }
+        made.before = recording.with(|index| self.order.before(index));
         made.effects = settled
             .effects
             .into_iter()
             .map(|e| EffectInfo {
                 step: e.step.and_then(ordinal),
-                tool_call_id: e.call,
+                tool_call_id: e.call.map(|call| match self.again.get(&call) {
+                    Some((_, id)) => id.clone(),
+                    None => call,
+                }),
                 path: e.path,
                 op: e.op.to_owned(),
                 evidence: e.evidence.word().to_owned(),

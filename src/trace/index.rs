@@ -207,6 +207,19 @@ impl Index {
             .map_or(0, |(k, _)| (*k & u64::from(u32::MAX)) as u32 + 1)
     }
 
+    /// A free number right before that one with the same whole number; where there is none, the first free one after it.
+    #[must_use]
+    pub fn minor_before(&self, o: Ordinal) -> u32 {
+        let major = u32::try_from(o.major).unwrap_or(u32::MAX);
+        let before = self.order.range(key(major, 0)..key_of(o)).next_back();
+        let before = before.map_or(0, |(k, _)| (*k & u64::from(u32::MAX)) as u32);
+        if before.saturating_add(1) < o.minor {
+            o.minor - 1
+        } else {
+            self.next_minor(major)
+        }
+    }
+
     /// The entry at a place.
     #[must_use]
     pub fn get(&self, at: u32) -> Option<&Entry> {
@@ -338,10 +351,11 @@ impl Index {
     pub fn tokens(&self) -> Tokens {
         let mut sum = Tokens::default();
         for a in &self.answers {
-            sum.input += a.usage.input;
-            sum.output += a.usage.output;
-            sum.cache_read += a.usage.cache_read;
-            sum.cache_write += a.usage.cache_write;
+            // What a recording claims may be any number.
+            sum.input = sum.input.saturating_add(a.usage.input);
+            sum.output = sum.output.saturating_add(a.usage.output);
+            sum.cache_read = sum.cache_read.saturating_add(a.usage.cache_read);
+            sum.cache_write = sum.cache_write.saturating_add(a.usage.cache_write);
         }
         sum
     }

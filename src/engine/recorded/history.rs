@@ -24,18 +24,25 @@ impl History for Recorded {
 
     fn steps_of_call(&self, call: &str) -> store::Result<Vec<Step>> {
         let recording = self.recording();
-        let natives = recording.with(|index| {
-            (0..index.sessions.len().max(1))
-                .filter_map(|n| {
-                    let session: SessionId = index.session_id(u16::try_from(n).ok()?);
-                    Some(StepId::of(session, &format!("call:{call}")))
-                })
-                .collect::<Vec<_>>()
-        });
-        Ok(natives
-            .into_iter()
-            .filter_map(|id| recording.step(recording.find(id)?))
-            .collect())
+        // An id that is used again: `call:ID`, `call:ID#2`, ...
+        let is_it = |native: &str| {
+            let rest = native
+                .strip_prefix("call:")
+                .and_then(|n| n.strip_prefix(call));
+            rest.is_some_and(|rest| {
+                rest.is_empty()
+                    || rest
+                        .strip_prefix('#')
+                        .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+            })
+        };
+        Ok(recording.with(|index| {
+            index
+                .after(None)
+                .filter(|at| index.get(*at).is_some_and(|e| is_it(&e.native)))
+                .filter_map(|at| index.step(at))
+                .collect()
+        }))
     }
 
     fn steps_after(&self, after: Option<Ordinal>, limit: usize) -> store::Result<Vec<Step>> {
@@ -73,6 +80,10 @@ impl History for Recorded {
         _of: Option<SessionId>,
     ) -> store::Result<Option<CommitId>> {
         let states = self.states();
+        // Numbers are not time: see `engine::replay_order`.
+        if let Some(id) = states.before.get(&before) {
+            return Ok(Some(*id));
+        }
         Ok(states
             .by_step
             .range(..before)

@@ -81,6 +81,9 @@ struct Stage {
 struct States {
     /// The state after the step of that number, where it made one.
     by_step: BTreeMap<Ordinal, CommitId>,
+    /// The state before the step of that number, where it is another one than the number says.
+    #[serde(default)]
+    before: BTreeMap<Ordinal, CommitId>,
     effects: Vec<EffectInfo>,
     /// What could not be done, in words.
     problems: Vec<String>,
@@ -294,6 +297,7 @@ impl Recorded {
     fn keep_made(&self, made: replay::Made) {
         let mut states = self.states_mut();
         states.by_step.extend(made.by_step);
+        states.before.extend(made.before);
         states.effects.extend(made.effects);
     }
 

@@ -8,25 +8,33 @@
 //! * An event whose id was there before is the same event told again (a copy in a resumed file, an update): it replaces.
 //! * A branch is dead when the current leaf does not come from it. Only formats that give parents have such.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 mod branches;
 mod calls;
 #[cfg(test)]
+mod laws;
+mod numbers;
+#[cfg(test)]
 mod tests;
 mod threads;
 
-use crate::model::{CallKind, Status, StepKind};
+use crate::model::{CallKind, Status, StepKind, Time};
 
 use super::emit::first_line;
 use super::event::{Body, Event, Facts, Out, Record, Side};
 use super::index::{EffectAt, Entry, Index, NO_TIME, Spot};
+use calls::Told;
 
 /// What readers call the inlined subagent of a format that gives it no id.
 const SIDECHAIN: &str = "sidechain";
 /// What tools that hide secrets leave of an id: it names nothing.
 const REDACTED: &str = "REDACTED";
+/// As many events of one record are taken: their numbers have 16 bits.
+const MOST: usize = u16::MAX as usize;
+/// No entry.
+const NONE: u32 = u32::MAX;
 
 fn hash(parts: &[&str]) -> u64 {
     let mut h = DefaultHasher::new();
@@ -40,6 +48,15 @@ fn hash(parts: &[&str]) -> u64 {
 struct Node {
     parent: u64,
     thread: u16,
+    /// The first and the last entry that it made.
+    entries: (u32, u32),
+}
+
+/// A key of what a session calls by that id: ids may be used again in another session.
+fn key(what: &str, session: u16, id: &str) -> u64 {
+    let mut h = DefaultHasher::new();
+    (what, session, id).hash(&mut h);
+    h.finish().max(1)
 }
 
 /// Where an agent stands.
@@ -63,13 +80,24 @@ pub struct Assembler {
     /// For each entry the node it belongs to; 0 for none.
     owners: Vec<u64>,
     told: HashMap<u64, u32>,
-    calls: HashMap<u64, Vec<u32>>,
+    /// The calls of each id, by session and id.
+    calls: HashMap<u64, Told>,
+    /// Under which of those keys an id was used last.
+    sessions_of_calls: HashMap<u64, u64>,
+    /// Calls by the event that told them: the same one told again is the same call.
+    calls_of_nodes: HashMap<u64, u32>,
+    /// Names of calls that are given away.
+    call_names: HashSet<u64>,
+    /// Which call a record is about, where its id is used more than once.
+    at_records: HashMap<u64, u32>,
+    /// Sessions by their ids.
+    by_native: HashMap<u64, u16>,
     answers: HashMap<u64, u32>,
     threads: HashMap<u64, u16>,
     /// The kind of agent that a call starts, where that is told before the agent itself is.
     kinds: HashMap<u32, String>,
     /// Calls that start an agent, by the words they give it.
-    tasks: HashMap<u64, u32>,
+    tasks: HashMap<u64, VecDeque<u32>>,
     echoes: HashSet<u64>,
     cursors: HashMap<u16, Cursor>,
     tools: HashMap<String, u16>,
@@ -87,6 +115,14 @@ pub struct Assembler {
     declared: HashSet<u64>,
     /// The last prompt of the main agent: its text and its entry.
     prompt: Option<(u64, u32)>,
+    /// How many inferred steps stand before the same thing.
+    outsides: HashMap<u64, u32>,
+    /// Something came that may make a branch dead or alive.
+    unsettled: bool,
+    /// The leaf that the branches were settled for, moved on by what continues it.
+    tip: u64,
+    /// The entries that are not dead, kept from the first rewind on.
+    live: Option<BTreeSet<u32>>,
 }
 
 /// What a record is to the assembler, besides its events.
@@ -95,7 +131,7 @@ struct Here<'a> {
     tag: u8,
     side: Option<&'a Side>,
     /// How often each (event id, kind) occurred in this record.
-    seen: HashMap<(u64, u8), u16>,
+    seen: HashMap<(u64, u8), u32>,
     /// The last entry that this record made or touched.
     last: Option<u32>,
 }
@@ -137,7 +173,8 @@ impl Assembler {
             last: None,
         };
         let mut closes = false;
-        for event in out.events {
+        let more = out.events.len().saturating_sub(MOST);
+        for event in out.events.into_iter().take(MOST) {
             match &event.body {
                 Body::Call(call) if effects => {
                     self.declared.insert(hash(&["call", &call.id]));
@@ -147,6 +184,12 @@ impl Assembler {
                 }
                 _ => {}
             }
+            self.event(event, &mut here);
+        }
+        if more > 0 {
+            let name = format!("{more} more parts of one record").into();
+            let mut event = Event::new(u16::MAX, Body::Unknown { name });
+            event.time = (self.time != NO_TIME).then_some(Time(self.time));
             self.event(event, &mut here);
         }
         // A result without an effect of its own ends a call that may have declared one.
@@ -189,36 +232,24 @@ impl Assembler {
         let node = if native.is_empty() {
             0
         } else {
-            hash(&["node", native])
+            key("node", self.session, native)
         };
         let parent = event
             .parent
             .as_deref()
             .filter(|p| !p.is_empty())
-            .map_or(0, |p| hash(&["node", p]));
+            .map_or(0, |p| self.node_of(p));
         let thread = self.thread_of(&event, node, parent, here);
         if node != 0 {
-            self.has_parents |= parent != 0;
-            // A copy may have lost its parent; what was known stays.
-            let known = self.nodes.get(&node).map_or(0, |n| n.parent);
-            let parent = if parent == 0 || parent == node {
-                known
-            } else {
-                parent
-            };
-            self.nodes.insert(node, Node { parent, thread });
-            if thread == 0 {
-                // Where the conversation goes on from another place, another answer begins.
-                if parent != self.last_node {
-                    self.cursors.entry(0).or_default().ended = true;
-                }
-                self.last_node = node;
-            }
+            self.node(node, parent, thread);
         }
         match event.body {
             Body::Session(facts) => self.facts(*facts, &event.session, thread, event.part, here),
             Body::Link => {}
-            Body::Leaf(leaf) => self.leaf = hash(&["node", &leaf]),
+            Body::Leaf(leaf) => {
+                self.leaf = self.node_of(&leaf);
+                self.unsettled |= self.leaf != self.tip;
+            }
             Body::Usage(usage) => self.usage(usage, &event.answer, thread),
             Body::About(outcome) => self.about(&outcome, here),
             Body::Result(outcome) => self.result(&outcome, event.part, event.time, thread, here),
@@ -372,7 +403,7 @@ impl Assembler {
         {
             entry.title = title.into();
             entry.body = Some(spot);
-            entry.dead = false;
+            self.revive(at);
             here.last = Some(at);
             self.touch(at);
             return at;
@@ -435,57 +466,22 @@ impl Assembler {
         let at = self.index.push(entry);
         self.owners.resize(at as usize, 0);
         self.owners.push(node);
+        if let Some(n) = self.nodes.get_mut(&node) {
+            if n.entries.0 == NONE {
+                n.entries.0 = at;
+            }
+            n.entries.1 = at;
+        }
+        if let Some(live) = &mut self.live {
+            live.insert(at);
+        }
+        // A subagent is as dead as the call that started it.
+        let thread = self.index.get(at).map_or(0, |e| e.thread);
+        if thread != 0 && self.is_dead_thread(thread) {
+            self.set_dead(at, true);
+        }
         self.touch(at);
         at
-    }
-
-    /// The next number in a thread, with the turn.
-    fn number(&mut self, thread: u16) -> (u32, u32, u32) {
-        if thread == 0 {
-            let n = self.next;
-            self.next += 1;
-            return (n, 0, self.turn);
-        }
-        let call = self
-            .index
-            .threads
-            .get(usize::from(thread))
-            .and_then(|t| t.call)
-            .and_then(|c| self.index.get(c));
-        let (major, turn) = match call {
-            Some(call) => (call.major, call.turn),
-            None => (self.next.saturating_sub(1), self.turn),
-        };
-        (major, self.index.next_minor(major).max(1), turn)
-    }
-
-    /// Adds a step that no record tells: a change that was inferred, before the entry at `before` (at the end where there
-    /// is none).
-    pub fn insert(&mut self, before: Option<u32>, title: &str, time: i64) -> u32 {
-        let (major, minor, session, turn) = match before.and_then(|at| self.index.get(at)) {
-            Some(entry) => {
-                let major = entry.major.saturating_sub(1);
-                let minor = self.index.next_minor(major).max(1);
-                (major, minor, entry.session, entry.turn)
-            }
-            None => {
-                let n = self.next;
-                self.next += 1;
-                (n, 0, self.session, self.turn)
-            }
-        };
-        let native = format!("outside:{major}.{minor}");
-        let mut entry = self.blank(
-            StepKind::Outside,
-            first_line(title),
-            native,
-            0,
-            (major, minor, turn),
-            None,
-        );
-        entry.session = session;
-        entry.time = time;
-        self.add(entry, 0)
     }
 }
 
@@ -505,7 +501,7 @@ fn below<'p>(path: &'p str, cwd: &str) -> &'p str {
     }
 }
 
-fn told_key(node: u64, kind: StepKind, nth: u16) -> u64 {
+fn told_key(node: u64, kind: StepKind, nth: u32) -> u64 {
     let mut h = DefaultHasher::new();
     (node, kind as u8, nth).hash(&mut h);
     h.finish()

@@ -7,21 +7,28 @@ use crate::model::StepKind;
 
 impl Assembler {
     pub(super) fn session_of(&mut self, native: &str) -> u16 {
-        if let Some(at) = self.index.sessions.iter().position(|s| s.id == native) {
-            return u16::try_from(at).unwrap_or(0);
+        let key = hash(&["session", native]);
+        if let Some(n) = self.by_native.get(&key) {
+            return *n;
         }
         // The first id names what came before it without one.
         if let [only] = self.index.sessions.as_mut_slice()
             && only.id.is_empty()
         {
             native.clone_into(&mut only.id);
+            self.by_native.insert(key, 0);
             return 0;
         }
+        // More than there are numbers for are taken for the last one.
+        let Ok(n) = u16::try_from(self.index.sessions.len()) else {
+            return u16::MAX;
+        };
+        self.by_native.insert(key, n);
         self.index.sessions.push(Facts {
             id: native.to_owned(),
             ..Facts::default()
         });
-        u16::try_from(self.index.sessions.len() - 1).unwrap_or(0)
+        n
     }
 
     pub(super) fn facts(
@@ -160,6 +167,7 @@ impl Assembler {
             return;
         }
         entry.child = thread;
+        let dead = entry.dead;
         let depth = self
             .index
             .threads
@@ -171,6 +179,7 @@ impl Assembler {
         {
             t.call = Some(call);
             t.depth = depth;
+            self.unsettled |= dead;
             if t.agent.is_empty()
                 && let Some(kind) = self.kinds.get(&call)
             {
@@ -190,8 +199,15 @@ impl Assembler {
         if thread == 0 || known {
             return;
         }
-        if let Some(call) = self.tasks.get(&hash(&["task", text.trim()])).copied() {
-            self.tie(thread, call);
+        // Several may be given the same words: each call starts one.
+        let Some(calls) = self.tasks.get_mut(&hash(&["task", text.trim()])) else {
+            return;
+        };
+        while let Some(call) = calls.pop_front() {
+            if self.index.get(call).is_some_and(|e| e.child == 0) {
+                self.tie(thread, call);
+                return;
+            }
         }
     }
 }

@@ -23,6 +23,8 @@ const INFERRED: u8 = 90;
 pub struct Settled {
     /// The new commits, in order, each with its step.
     pub commits: Vec<(CommitId, Option<StepId>)>,
+    /// For each commit how many of [`Rebuild::groups`] it comes after, itself included; 0 for the first.
+    pub groups: Vec<usize>,
     /// The changes that they hold.
     pub effects: Vec<Effect>,
 }
@@ -34,6 +36,7 @@ impl Rebuild {
         let mut out = Settled::default();
         if self.head.is_none() {
             let new = self.initial()?;
+            out.groups.push(0);
             self.publish(vec![new], Vec::new(), &mut out)?;
         }
         while self.settled_groups < self.groups.len() {
@@ -103,6 +106,7 @@ impl Rebuild {
             let commit = self.commit(group, head.map(|(id, _)| id), tree);
             let id = store::commit_id(&commit);
             head = Some((id, tree));
+            out.groups.push(at + 1);
             if let Some(step) = &group.step {
                 let (rule, confidence) = match group.kind {
                     GroupKind::Told | GroupKind::Found => (LinkRule::Told, 100),

@@ -290,6 +290,12 @@ impl Rebuild {
         })
     }
 
+    /// How many changes were entered so far: each may become a commit, see [`Settled::groups`].
+    #[must_use]
+    pub fn groups(&self) -> usize {
+        self.groups.len()
+    }
+
     /// The newest commit, and its tree.
     #[must_use]
     pub fn head(&self) -> Option<(CommitId, TreeId)> {

@@ -5,14 +5,18 @@
 //! user's cache, can be thrown away at any time, and is used again only while every file it was made from is as it was.
 
 mod cached;
+mod changed;
 mod records;
+#[cfg(test)]
+mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Instant;
 
 use rustix::fs::OFlags;
 
@@ -21,9 +25,10 @@ use crate::model::{BlobId, Step, StepId};
 use super::assemble::Assembler;
 use super::event::{Out, Record, Side, Span, State};
 use super::format::{Format, Shape};
-use super::index::{FileMark, Index};
+use super::index::{FileMark, Index, Spot};
 use super::records::Cutter;
 pub use cached::{from_cache, to_cache};
+use changed::{Seal, Sides};
 pub use records::Records;
 use records::{read_at, text_of};
 
@@ -69,6 +74,7 @@ struct Input {
     side: Option<Side>,
     cutter: Cutter,
     state: State,
+    seal: Seal,
 }
 
 /// What is behind one lock: the index and where its reading stands.
@@ -101,6 +107,7 @@ pub struct Recording {
     progress: Mutex<Progress>,
     ids: Mutex<HashMap<StepId, u32>>,
     told: Mutex<HashMap<BlobId, (u32, Which)>>,
+    sides: Mutex<Sides>,
 }
 
 impl Recording {
@@ -132,6 +139,7 @@ impl Recording {
             }),
             ids: Mutex::default(),
             told: Mutex::default(),
+            sides: Mutex::default(),
         })
     }
 
@@ -251,8 +259,10 @@ impl Recording {
             cutter,
             state,
             side,
+            seal,
             ..
         } = input;
+        seal.feed(bytes);
         let mut give = |record: Record<'_>| {
             take(self.format, assembler, state, side.as_ref(), record);
         };
@@ -308,11 +318,10 @@ impl Recording {
     }
 
     /// Reads what was appended since, and files that are new. `Ok(false)`: a file is not what it was (shorter, another
-    /// inode), so the recording must be opened again.
+    /// inode, other bytes where it was read), so the recording must be opened again.
     pub fn read_more(&self, watcher: &Watcher<'_>) -> Result<bool, Error> {
-        let known: Vec<PathBuf> = self.read().inputs.iter().map(|i| i.path.clone()).collect();
-        for side in self.format.sides(&self.path) {
-            if !known.contains(&side.path) {
+        for side in self.new_sides() {
+            {
                 let mut guard = self.inside.write().unwrap_or_else(PoisonError::into_inner);
                 let Ok(n) = u16::try_from(guard.inputs.len()) else {
                     break;
@@ -334,21 +343,25 @@ impl Recording {
         for n in 0..count {
             let (path, position, old) = {
                 let inside = self.read();
+                let (input, files) = (&inside.inputs[n], &inside.assembler.index.files);
                 (
-                    inside.inputs[n].path.clone(),
-                    inside.inputs[n].cutter.position(),
-                    inside.assembler.index.files[n].clone(),
+                    input.path.clone(),
+                    input.cutter.position(),
+                    files[n].clone(),
                 )
             };
             let now = mark(&path);
-            if now == old && position >= now.size {
+            let is_document = matches!(self.format.shape(), Shape::Document(_));
+            if now == old && (is_document || position >= now.size) {
                 continue;
             }
-            if now.inode != old.inode || now.size < position {
+            if is_document || now.inode != old.inode || now.size < position {
                 return Ok(false);
             }
-            if matches!(self.format.shape(), Shape::Document(_)) {
-                return Ok(now == old);
+            // Written anew in its place, it may be as long as it was or longer.
+            let seal = self.read().inputs[n].seal.clone();
+            if open_file(&path).is_ok_and(|file| !seal.fits(&file)) {
+                return Ok(false);
             }
             if now.size > position {
                 self.read_lines(n, false, watcher)?;
@@ -366,6 +379,24 @@ impl Recording {
             }
         }
         Ok(true)
+    }
+
+    /// Files that belong to it and are not read yet.
+    fn new_sides(&self) -> Vec<Side> {
+        let known: HashSet<PathBuf> = {
+            let mut sides = lock(&self.sides);
+            let inside = self.read();
+            let paths = inside.inputs.iter().map(|i| i.path.as_path());
+            if !sides.is_due(&self.path, paths.clone()) {
+                return Vec::new();
+            }
+            paths.map(Path::to_owned).collect()
+        };
+        let began = Instant::now();
+        let mut all = self.format.sides(&self.path);
+        lock(&self.sides).listed(began.elapsed());
+        all.retain(|side| !known.contains(&side.path));
+        all
     }
 
     /// Whether every file of it was read to its end, with no line half there, so that what is cached of it will fit.
@@ -408,12 +439,21 @@ impl Recording {
         Records {
             recording: self,
             files: HashMap::new(),
+            texts: Vec::new(),
         }
     }
 
     /// A whole text; `None` where the entry has none.
     pub fn text(&self, at: u32, which: Which) -> Result<Option<String>, Error> {
-        let spot = self.with(|index| {
+        let Some((spot, tag)) = self.spot(at, which) else {
+            return Ok(None);
+        };
+        let bytes = self.record(spot.span)?;
+        Ok(text_of(self.format, &bytes, spot, &tag, which))
+    }
+
+    fn spot(&self, at: u32, which: Which) -> Option<(Spot, String)> {
+        self.with(|index| {
             let entry = index.get(at)?;
             let spot = match which {
                 Which::Body => entry.body?,
@@ -424,12 +464,7 @@ impl Recording {
                 n => index.tags.get(usize::from(n) - 1)?.clone(),
             };
             Some((spot, tag))
-        });
-        let Some((spot, tag)) = spot else {
-            return Ok(None);
-        };
-        let bytes = self.record(spot.span)?;
-        Ok(text_of(self.format, &bytes, spot, &tag, which))
+        })
     }
 
     /// Remembers where a text is that was looked at, so that more of it can be asked for by its id.
@@ -473,6 +508,7 @@ impl Input {
             side,
             cutter: Cutter::new(n, 0),
             state: State::default(),
+            seal: Seal::default(),
         }
     }
 }

@@ -17,6 +17,23 @@ use super::{Error, LONGEST, Recording, Which};
 pub struct Records<'a> {
     pub(super) recording: &'a Recording,
     pub(super) files: HashMap<u16, (PathBuf, File)>,
+    /// The records whose texts were asked for last.
+    pub(super) texts: Vec<(Span, Texts)>,
+}
+
+/// Records whose texts are kept: a call's arguments and its output are in two.
+const KEPT: usize = 2;
+
+/// All texts of one record, by the numbers of its events.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Texts(HashMap<(u16, Which), String>);
+
+impl Texts {
+    /// The text of the event of that number; `None` where it has none.
+    #[must_use]
+    pub fn get(&self, part: u16, which: Which) -> Option<&str> {
+        self.0.get(&(part, which)).map(String::as_str)
+    }
 }
 
 impl Records<'_> {
@@ -49,6 +66,46 @@ impl Records<'_> {
         bytes.truncate(got);
         Ok(bytes)
     }
+
+    /// A whole text, as [`Recording::text`] gives it. Several texts of one record that are asked for one after the other
+    /// are read once.
+    pub fn text(&mut self, at: u32, which: Which) -> Result<Option<String>, Error> {
+        let Some((spot, tag)) = self.recording.spot(at, which) else {
+            return Ok(None);
+        };
+        let known = self.texts.iter().position(|(span, _)| *span == spot.span);
+        let known = match known {
+            Some(known) => known,
+            None => {
+                let bytes = self.read(spot.span)?;
+                let texts = texts_of(self.recording.format, &bytes, spot.span, &tag);
+                self.texts.truncate(KEPT - 1);
+                self.texts.insert(0, (spot.span, texts));
+                0
+            }
+        };
+        Ok(self
+            .texts
+            .get(known)
+            .and_then(|(_, texts)| texts.get(spot.part, which))
+            .map(str::to_owned))
+    }
+}
+
+/// All texts of a record that is read again.
+fn texts_of(format: &dyn Format, bytes: &[u8], span: Span, tag: &str) -> Texts {
+    let mut out = Out::default();
+    format.events(Record { bytes, span, tag }, &mut State::default(), &mut out);
+    let mut texts = Texts::default();
+    for (at, event) in out.events.iter().enumerate() {
+        for which in [Which::Body, Which::Output] {
+            if let Some(text) = whole_text(&out.events, at, bytes, which) {
+                // Numbers are the record's own; should two be the same, the first has it.
+                texts.0.entry((event.part, which)).or_insert(text);
+            }
+        }
+    }
+    texts
 }
 
 /// The text of an event of a record that is read again.
@@ -67,9 +124,17 @@ pub(super) fn text_of(
     let mut out = Out::default();
     format.events(record, &mut State::default(), &mut out);
     let at = out.events.iter().position(|e| e.part == spot.part)?;
-    let own = event_text(&out.events[at], which)?;
-    let mut text = own.into_owned();
-    for next in &out.events[at + 1..] {
+    whole_text(&out.events, at, bytes, which)
+}
+
+/// The text of the event at a place, with the images that follow it.
+fn whole_text(events: &[Event<'_>], at: usize, bytes: &[u8], which: Which) -> Option<String> {
+    let event = events.get(at)?;
+    let mut text = event_text(event, which)?.into_owned();
+    if matches!(&event.body, Body::Unknown { .. }) {
+        return Some(String::from_utf8_lossy(bytes).into_owned());
+    }
+    for next in events.get(at + 1..).unwrap_or_default() {
         let Body::Image { media, bytes } = &next.body else {
             break;
         };
@@ -77,9 +142,6 @@ pub(super) fn text_of(
             text.push('\n');
         }
         text.push_str(&image_line(media, *bytes));
-    }
-    if matches!(&out.events[at].body, Body::Unknown { .. }) {
-        return Some(String::from_utf8_lossy(bytes).into_owned());
     }
     (!text.is_empty()).then_some(text)
 }
