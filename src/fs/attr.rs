@@ -1,10 +1,14 @@
 //! What a file is, as plain values: attributes, the identity of the file behind a node, and the stamp by which a change
 //! of content is recognised.
 
+use serde::{Deserialize, Serialize};
+
 use rustix::fs::{FileType, Statx, StatxFlags, StatxTimestamp, makedev};
 
 /// A point in time as file systems keep it. `nanos` counts forward also before 1970.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 pub struct When {
     /// Seconds since the epoch.
     pub secs: i64,
@@ -32,7 +36,7 @@ impl From<StatxTimestamp> for When {
 }
 
 /// Kind of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum FileKind {
     /// Regular file.
     File,
@@ -111,7 +115,7 @@ impl Attr {
 }
 
 /// The facts compared to decide whether content is the same as before.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
     /// Length in bytes.
     pub size: u64,

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use super::live::LiveView;
+use super::mount::Served;
 use super::notify::Kernel;
 use crate::model::RepoPath;
 
@@ -42,11 +42,11 @@ pub(crate) struct Queue {
 
 impl Queue {
     /// Starts the thread. It ends when the last front end is dropped.
-    pub fn start(view: Arc<LiveView>, kernel: Arc<Kernel>) -> std::io::Result<Arc<Self>> {
+    pub fn start(view: Arc<dyn Served>, kernel: Arc<Kernel>) -> std::io::Result<Arc<Self>> {
         let (tasks, receive) = channel();
         thread::Builder::new()
             .name("invalidate".to_owned())
-            .spawn(move || work(&view, &kernel, &receive))?;
+            .spawn(move || work(&*view, &kernel, &receive))?;
         Ok(Arc::new(Self {
             tasks: Mutex::new(tasks),
         }))
@@ -86,7 +86,7 @@ impl Invalidate for Queue {
     }
 }
 
-fn work(view: &LiveView, kernel: &Kernel, tasks: &Receiver<Task>) {
+fn work(view: &dyn Served, kernel: &Kernel, tasks: &Receiver<Task>) {
     while let Ok(task) = tasks.recv() {
         let sent = match task {
             Task::Content(path) => match view.known(&path).0 {

@@ -7,6 +7,7 @@ use rustix::io::Errno;
 use super::attr::Attr;
 use super::gate::Gate;
 use super::live::LiveView;
+use super::mount::Served;
 use super::view::{
     CopyRange, Ctx, DirItem, Entry, Fault, Opened, RenameKind, SetAttr, Space, Special, Target,
     View, WriteAt, Written,
@@ -15,6 +16,24 @@ use crate::model::{RepoPath, Touch};
 
 type Res<T> = Result<T, Errno>;
 type Done<T> = Result<T, Fault>;
+
+impl Served for LiveView {
+    fn check(&self) -> std::io::Result<()> {
+        Self::check(self)
+    }
+    fn known(&self, path: &RepoPath) -> (Option<u64>, Option<u64>) {
+        Self::known(self, path)
+    }
+    fn is_known_dir(&self, path: &RepoPath) -> bool {
+        Self::is_known_dir(self, path)
+    }
+    fn distrust(&self, ino: u64) {
+        Self::distrust(self, ino);
+    }
+    fn recheck(&self, path: &RepoPath) {
+        Self::recheck(self, path);
+    }
+}
 
 impl View for LiveView {
     fn gate(&self) -> &Arc<Gate> {

@@ -372,7 +372,7 @@ pub(super) fn backing_flags(flags: i32) -> (OFlags, bool) {
     (access | kept, access != OFlags::RDONLY)
 }
 
-fn timespec(time: Option<SetTime>) -> Timespec {
+pub(super) fn timespec(time: Option<SetTime>) -> Timespec {
     match time {
         None => Timespec {
             tv_sec: 0,

@@ -9,6 +9,7 @@ mod adapter;
 mod answer;
 mod attr;
 mod attribution;
+pub mod branch_view;
 mod dirs;
 mod error;
 mod gate;
@@ -36,7 +37,7 @@ pub use gate::{After, Closed, DEADLINE, Expired, Gate};
 pub use inode::ROOT;
 pub use invalidate::Invalidate;
 pub use live::LiveView;
-pub use mount::{MountOptions, Mounted, clean_stale};
+pub use mount::{MountOptions, Mounted, Served, clean_stale};
 pub use view::{
     CopyRange, Ctx, DirItem, Entry, Fault, Opened, RenameKind, SetAttr, SetTime, Space, Special,
     Target, View, WriteAt, Written,

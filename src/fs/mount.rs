@@ -18,12 +18,27 @@ use super::answer::Adapter;
 use super::attribution::Attribution;
 use super::error::Error;
 use super::invalidate::{Invalidate, Queue};
-use super::live::LiveView;
 use super::mountpoint::{self, Point};
 use super::notify::Kernel;
+use super::view::View;
+use crate::model::RepoPath;
 
 /// How long an unmount waits for the session to end. One that is still in use ends by itself later.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// A view as its mount needs it besides its operations: what the kernel may know of it.
+pub trait Served: View {
+    /// Whether the root can be reached.
+    fn check(&self) -> io::Result<()>;
+    /// The number by which the kernel may know `path`, and its parent's. `None` where there is nothing to invalidate.
+    fn known(&self, path: &RepoPath) -> (Option<u64>, Option<u64>);
+    /// Whether what is known at `path` is a directory.
+    fn is_known_dir(&self, path: &RepoPath) -> bool;
+    /// Content changed behind the mount: its cached pages are not to be trusted at the next open.
+    fn distrust(&self, ino: u64);
+    /// After the kernel was told to ask for `path` again: what is known of it is compared with what is there.
+    fn recheck(&self, path: &RepoPath);
+}
 
 /// How a view is mounted.
 #[derive(Debug, Clone)]
@@ -66,7 +81,7 @@ impl std::fmt::Debug for Mounted {
 
 impl Mounted {
     /// Mounts `view` at the directory `at`. Root mounts itself; an ordinary user through `fusermount3`.
-    pub fn mount(view: Arc<LiveView>, at: &Path, options: MountOptions) -> Result<Self, Error> {
+    pub fn mount<V: Served>(view: Arc<V>, at: &Path, options: MountOptions) -> Result<Self, Error> {
         view.check().map_err(Error::Root)?;
         allow_many_descriptors();
         let allow_other = options
@@ -79,7 +94,7 @@ impl Mounted {
         };
         let kernel = Arc::new(Kernel::default());
         let start = || -> io::Result<_> {
-            let queue = Queue::start(Arc::clone(&view), Arc::clone(&kernel))?;
+            let queue = Queue::start(Arc::clone(&view) as Arc<dyn Served>, Arc::clone(&kernel))?;
             let adapter = Adapter {
                 view,
                 attribution: Attribution::default(),

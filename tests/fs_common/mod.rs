@@ -8,6 +8,8 @@
     reason = "tests; each file uses a part"
 )]
 
+pub mod ops;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
