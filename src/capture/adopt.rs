@@ -11,7 +11,7 @@ use super::found::{Content, Seen};
 use super::recorder::Recorder;
 use super::settings;
 use super::workspace::Node;
-use crate::model::{CommitId, Entry, Kind, RepoPath, Tree, TreeId};
+use crate::model::{BlobId, CommitId, Entry, Kind, RepoPath, Tree, TreeId};
 use crate::store::{self, Store};
 
 /// The turn, for as long as the closure given to [`Recorder::exclusive`] runs.
@@ -26,12 +26,18 @@ impl<'a> Exclusive<'a> {
 
     /// Cuts a checkpoint, as [`Recorder::cut`] does.
     pub fn cut(&self, cut: Cut<'_>) -> Result<Made> {
-        self.recorder.cut_in_turn(&cut, &HashSet::new())
+        self.recorder.cut_in_turn(&cut, &HashSet::new(), None)
+    }
+
+    /// Cuts a checkpoint that keeps the agent's own state, which is in the store already.
+    pub fn cut_with_state(&self, cut: Cut<'_>, state: BlobId) -> Result<Made> {
+        self.recorder
+            .cut_in_turn(&cut, &HashSet::new(), Some(state))
     }
 
     /// Cuts a checkpoint, but leaves the changes of these paths for the next one.
     pub fn cut_but(&self, cut: Cut<'_>, later: &HashSet<RepoPath>) -> Result<Made> {
-        self.recorder.cut_in_turn(&cut, later)
+        self.recorder.cut_in_turn(&cut, later, None)
     }
 
     /// The branch was renamed while the workspace stayed as it is: its name is read again.

@@ -32,6 +32,11 @@ impl Recorder {
         let mut publication = Publication::default();
         let mut made = Made::default();
         let mut parent = head.map(|(id, _)| id);
+        // What the agent knew goes on until it says something else.
+        let known = match head {
+            Some((id, _)) => self.store.commit(id)?.state,
+            None => None,
+        };
         let mut state_before = base;
         let last = shares.len() - 1;
         for (i, share) in shares.into_iter().enumerate() {
@@ -40,7 +45,8 @@ impl Recorder {
             } else {
                 group::edit(&self.store, state_before, &share.changes)?
             };
-            let new = self.new_commit(&share, parent, state, i == last, time, how);
+            let mut new = self.new_commit(&share, parent, state, i == last, time, how);
+            new.commit.state = how.state.filter(|_| i == last).or(known);
             let id = store::commit_id(&new.commit);
             how.attribution.made(id, &new);
             let link = |step, rule, confidence| Link {

@@ -16,7 +16,7 @@ use super::recorder::Recorder;
 use super::settings::{self, Settings};
 use super::subtree;
 use super::sweep::Sweep;
-use crate::model::{Cause, CommitId, Link, OpId, RepoPath, SessionId, Step, Writer};
+use crate::model::{BlobId, Cause, CommitId, Link, OpId, RepoPath, SessionId, Step, Writer};
 use crate::store;
 
 /// Writers of the rules that changed, by the directory in which the rule holds.
@@ -74,6 +74,7 @@ pub(super) struct How<'a> {
     pub session: Option<SessionId>,
     pub attribution: &'a dyn Attribution,
     pub workers: usize,
+    pub state: Option<BlobId>,
 }
 
 /// What is found out besides the files themselves.
@@ -87,7 +88,14 @@ pub(super) struct Notes {
 
 impl Recorder {
     /// Cuts a checkpoint of all but the changes of the paths in `later`; the caller has the turn.
-    pub(super) fn cut_in_turn(&self, cut: &Cut<'_>, later: &HashSet<RepoPath>) -> Result<Made> {
+    ///
+    /// `state` is the agent's own, to be kept with the last commit; without one it stays what it was.
+    pub(super) fn cut_in_turn(
+        &self,
+        cut: &Cut<'_>,
+        later: &HashSet<RepoPath>,
+        state: Option<BlobId>,
+    ) -> Result<Made> {
         let before = self.scan_in_turn(cut.attribution)?;
         let open = self.state().dirty.open();
         if !open.is_empty() {
@@ -103,6 +111,7 @@ impl Recorder {
                 session: cut.session,
                 attribution: cut.attribution,
                 workers: WORKERS,
+                state,
             },
         )?;
         Ok(match before {
@@ -376,7 +385,8 @@ impl Recorder {
 
         let head = self.state().head;
         let base = head.map_or_else(|| self.store.empty_tree(), |(_, tree)| tree);
-        let made = if tree == base && head.is_some() && how.message.is_none() {
+        let made = if tree == base && head.is_some() && how.message.is_none() && how.state.is_none()
+        {
             Made::default()
         } else {
             self.commit(marks, notes, head, base, tree, how)?

@@ -265,7 +265,7 @@ impl Recorder {
     /// Cuts a checkpoint. While the first scan runs, waits for it.
     pub fn cut(&self, cut: Cut<'_>) -> Result<Made> {
         let _turn = self.turns.take();
-        self.cut_in_turn(&cut, &HashSet::new())
+        self.cut_in_turn(&cut, &HashSet::new(), None)
     }
 
     /// Waits until no checkpoint, scan or rollback is under way.

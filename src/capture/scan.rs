@@ -108,6 +108,7 @@ impl Recorder {
                 session: None,
                 attribution,
                 workers: WORKERS,
+                state: None,
             },
         );
         let mut state = self.state();

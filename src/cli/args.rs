@@ -87,6 +87,8 @@ pub enum Verb {
     Undo(JsonOnly),
     /// Reverse the last undo
     Redo(JsonOnly),
+    /// Write the agent's own state of a past commit to a file
+    Restore(Restore),
     /// Commit the workspace as it is now
     #[command(visible_alias = "snapshot")]
     Checkpoint(Checkpoint),
@@ -243,6 +245,9 @@ pub struct Diff {
     /// Only these files and directories
     #[arg(value_name = "PATH", last = true)]
     pub paths: Vec<PathBuf>,
+    /// The facts in the agent's own state instead of the files
+    #[arg(long, conflicts_with_all = ["stat", "paths"])]
+    pub state: bool,
     /// Files and counts instead of the lines themselves
     #[arg(long, conflicts_with = "json")]
     pub stat: bool,
@@ -282,9 +287,23 @@ pub struct Checkpoint {
     /// A line for people; a commit is made even when nothing has changed
     #[arg(short = 'm', long, value_name = "MSG")]
     pub message: Option<String>,
+    /// Keep the agent's own state with it: JSON from FILE (- for standard input)
+    #[arg(long, value_name = "FILE")]
+    pub state: Option<PathBuf>,
     /// One JSON object a line, one for each commit made
     #[arg(long)]
     pub json: bool,
+}
+
+/// `restore`
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// Which commit
+    #[arg(value_name = "REV")]
+    pub rev: String,
+    /// Where to (- for standard output); what is there is replaced
+    #[arg(short = 'o', long, value_name = "FILE")]
+    pub output: PathBuf,
 }
 
 /// `label`

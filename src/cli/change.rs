@@ -200,7 +200,19 @@ fn print_commits(commits: &[CommitInfo], json: bool, out: &mut Out) -> Result<()
 
 /// `checkpoint`
 pub async fn checkpoint(cx: &Context, args: &args::Checkpoint, out: &mut Out) -> Ended {
-    let commits = cut(cx, args.message.clone()).await?;
+    let commits = match &args.state {
+        None => cut(cx, args.message.clone()).await?,
+        Some(file) => {
+            let request = Request::Snapshot {
+                message: args.message.clone(),
+                state: super::facts::read(&cx.cwd, file)?,
+            };
+            match cx.ask(request).await? {
+                Response::Checkpoint(commits) => commits,
+                other => return Err(Fail::unexpected(&other)),
+            }
+        }
+    };
     print_commits(&commits, args.json, out)?;
     if commits.is_empty() && !args.json {
         out.line("nothing has changed")?;

@@ -102,6 +102,10 @@ fn print_head(detail: &CommitDetail, out: &mut Out) -> Result<(), Fail> {
             .unwrap_or_default();
         rows.push(("step", format!("{step}{why}")));
     }
+    if let Some(state) = &detail.state {
+        let when = if state.new { "new here" } else { "as before" };
+        rows.push(("state", format!("{} bytes, {when}", state.size)));
+    }
     for (key, value) in &detail.meta {
         match serde_json::from_str::<Vec<Writer>>(value) {
             Ok(writers) if key == "writers" => {
@@ -461,6 +465,7 @@ mod tests {
             a: "@~1".into(),
             b: Some("@".into()),
             paths: Vec::new(),
+            state: false,
             stat: false,
             json: false,
         }

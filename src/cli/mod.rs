@@ -11,6 +11,7 @@ mod compare;
 mod demo;
 mod diff;
 mod emit;
+mod facts;
 mod graph;
 mod history;
 mod link;
@@ -219,6 +220,8 @@ async fn answer(
         Verb::Show(args) => diff::show(cx, &args, out).await,
         Verb::Import(args) => trace::import(cx, &args, trace, out).await,
         Verb::Effects(args) => trace::effects(cx, args.json, out).await,
+        Verb::Diff(args) if args.state => facts::diff(cx, &args, out).await,
+        Verb::Restore(args) => facts::restore(cx, &args, out).await,
         Verb::Diff(args) => diff::diff(cx, &args, out).await,
         Verb::Cat(args) => cat::cat(cx, &args.what, out).await,
         Verb::Rollback(args) => change::rollback(cx, &args, out).await,

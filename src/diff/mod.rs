@@ -1,5 +1,6 @@
-//! Differences of trees and of texts.
+//! Differences of trees, of texts and of agents' states.
 
+pub mod facts;
 mod ops;
 pub mod text;
 pub mod tree;

@@ -332,7 +332,9 @@ impl Answers<'_> {
             ApiError::new(ErrorCode::NotFound, format!("no commit is called {text:?}"))
         })?;
         let before = self.parent_tree(&info)?;
+        let state = self.agent_state(&commit)?;
         Ok(CommitDetail {
+            state,
             changes: self.changes(before, info.tree, &[])?,
             meta: commit.meta.clone(),
             commit: info,

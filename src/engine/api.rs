@@ -202,6 +202,14 @@ pub enum Request {
         #[serde(default)]
         message: Option<String>,
     },
+    /// Makes a checkpoint that keeps the agent's own state. -> `Checkpoint`
+    Snapshot {
+        /// A line for people.
+        #[serde(default)]
+        message: Option<String>,
+        /// The state, as JSON text; it is kept as it is.
+        state: String,
+    },
     /// Sets the workspace to a revision. -> `Rollback`
     Rollback {
         /// A revision.
@@ -672,6 +680,20 @@ pub struct CommitDetail {
     pub link: Option<Link>,
     /// What it changed.
     pub changes: Vec<FileChange>,
+    /// The agent's own state as of this commit, if one is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<StateInfo>,
+}
+
+/// The agent's own state at a commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StateInfo {
+    /// Its JSON text.
+    pub blob: BlobId,
+    /// Length in bytes.
+    pub size: u64,
+    /// It came with this commit; else it is what the commit before had.
+    pub new: bool,
 }
 
 /// One row of the timeline.

@@ -13,7 +13,7 @@ use crate::capture::watch::Watch;
 use crate::capture::{self};
 use crate::debug::rev;
 use crate::fs::{Gate, Invalidate, LiveView};
-use crate::model::{Cause, OpId, RepoPath, SessionId, Step, Time};
+use crate::model::{BlobId, Cause, OpId, RepoPath, SessionId, Step, Time};
 use crate::store::{self, Store};
 
 use super::answer::Answers;
@@ -322,7 +322,7 @@ impl Core {
         message: Option<String>,
         session: Option<SessionId>,
     ) -> Result<Made, Failure> {
-        self.cut_how(cause, message, session, &HashSet::new(), None)
+        self.cut_how(cause, message, session, &HashSet::new(), None, None)
     }
 
     /// Cuts a checkpoint for somebody who is about to write: it leaves the changes of the paths in `later` for the next one,
@@ -333,16 +333,18 @@ impl Core {
         later: &HashSet<RepoPath>,
         swapped: &dyn Fn(),
     ) -> Result<Made, Failure> {
-        self.cut_how(Cause::Quiet, None, None, later, Some(swapped))
+        self.cut_how(Cause::Quiet, None, None, later, Some(swapped), None)
     }
 
-    fn cut_how(
+    /// A checkpoint that keeps the agent's own state, if one is given.
+    pub(super) fn cut_how(
         &self,
         cause: Cause,
         message: Option<String>,
         session: Option<SessionId>,
         later: &HashSet<RepoPath>,
         swapped: Option<&dyn Fn()>,
+        state: Option<BlobId>,
     ) -> Result<Made, Failure> {
         let recorder = self.scanned()?;
         let ties = &self.timeline.ties;
@@ -373,7 +375,10 @@ impl Core {
             recorder.exclusive(|workspace| {
                 self.settle_outside(&|f| self.gate.swap(f));
                 ties.begin();
-                let made = workspace.cut(cut);
+                let made = match state {
+                    Some(state) => workspace.cut_with_state(cut, state),
+                    None => workspace.cut(cut),
+                };
                 ties.over(&made);
                 made
             })?
@@ -510,6 +515,9 @@ impl Core {
             Request::Checkpoint { message } => {
                 let made = self.cut(Cause::Manual, message, session)?;
                 Response::Checkpoint(self.answers().commit_infos(&made.commits)?)
+            }
+            Request::Snapshot { message, state } => {
+                Response::Checkpoint(self.snapshot(message, &state, session)?)
             }
             Request::Rollback {
                 rev,

@@ -23,6 +23,7 @@ mod serve;
 mod server;
 mod sessions;
 pub mod shelf;
+mod snapshot;
 pub mod source;
 pub mod stats;
 mod switch;
