@@ -112,6 +112,8 @@ pub struct Hunk {
     /// Which key it is the value of (`/servers/0/port`), where the file was merged by structure. Such a hunk is one value:
     /// both sides cannot stand there one after the other.
     pub key: Option<String>,
+    /// Whether the file's lines end with CR LF: for what has to end a line.
+    pub crlf: bool,
 }
 
 impl Hunk {
@@ -129,6 +131,14 @@ impl Hunk {
 /// A merge by lines as pieces: neighbouring settled parts are one.
 #[must_use]
 pub fn pieces(merged: &Merged<'_>) -> Vec<Piece> {
+    let ends = |text: &[u8]| {
+        let at = text.iter().position(|b| *b == b'\n')?;
+        Some(text[..at].ends_with(b"\r"))
+    };
+    let crlf = merged.parts.iter().find_map(|part| match part {
+        Part::Conflict(s) => [s.ours, s.theirs, s.base].into_iter().find_map(ends),
+        settled => ends(settled.settled()?),
+    });
     let mut out: Vec<Piece> = Vec::new();
     for part in &merged.parts {
         match (part, out.last_mut()) {
@@ -137,6 +147,7 @@ pub fn pieces(merged: &Merged<'_>) -> Vec<Piece> {
                 base: sides.base.to_vec(),
                 theirs: sides.theirs.to_vec(),
                 key: None,
+                crlf: crlf.unwrap_or(false),
             })),
             (settled, Some(Piece::Text(text))) => {
                 text.extend_from_slice(settled.settled().unwrap_or_default());

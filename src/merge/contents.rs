@@ -95,6 +95,7 @@ fn whole(kind: ConflictKind, [base, ours, theirs]: [&[u8]; 3]) -> Outcome {
         base: base.to_vec(),
         theirs: theirs.to_vec(),
         key: None,
+        crlf: line_end(ours) == Some(b"\r\n"),
     };
     Outcome::Conflict(kind, vec![Piece::Hunk(hunk)])
 }

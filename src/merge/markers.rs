@@ -225,6 +225,7 @@ pub fn whole_lines(pieces: &[Piece]) -> Vec<Piece> {
                     base: put(&hunk.base),
                     theirs: put(&hunk.theirs),
                     key: hunk.key.clone(),
+                    crlf: hunk.crlf,
                 };
                 out.push(Piece::Hunk(whole));
             }

@@ -8,6 +8,8 @@ pub mod conflict;
 pub mod contents;
 mod edits;
 pub mod markers;
+#[cfg(test)]
+mod markers_tests;
 pub mod objects;
 mod renames;
 pub mod resolve;

@@ -334,10 +334,7 @@ pub fn picked_text(hunk: &Hunk, pick: &Pick) -> Option<Vec<u8>> {
 fn both(hunk: &Hunk) -> Vec<u8> {
     let mut out = hunk.ours.clone();
     if !out.is_empty() && !out.ends_with(b"\n") && !hunk.theirs.is_empty() {
-        let crlf = [&hunk.ours, &hunk.theirs, &hunk.base]
-            .iter()
-            .any(|t| t.windows(2).any(|w| w == b"\r\n"));
-        out.extend_from_slice(if crlf { b"\r\n" } else { b"\n" });
+        out.extend_from_slice(if hunk.crlf { b"\r\n" } else { b"\n" });
     }
     out.extend_from_slice(&hunk.theirs);
     out

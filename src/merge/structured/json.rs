@@ -325,6 +325,7 @@ impl Out {
             } else {
                 key.clone()
             }),
+            crlf: false,
         }));
         Some(())
     }
