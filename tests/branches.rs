@@ -228,3 +228,64 @@ fn the_time_of_a_workspace_is_not_that_of_other_branches() {
     let then = place.json(&["show", at, "--json"]);
     assert_eq!(then[0]["commit"]["id"], one.as_str());
 }
+
+#[test]
+fn a_comparison_counts_from_where_the_branches_parted() {
+    let place = Place::new();
+    for name in ["both", "alike", "mine", "theirs"] {
+        place.write(name, "zero\n");
+    }
+    place.write("moved", "the content that moves\n");
+    place.ok(&["init"]);
+    let base = place.json(&["log", "--json"])[0]["id"].clone();
+    place.ok(&["switch", "-c", "other"]);
+    place.write("both", "other\n");
+    place.write("alike", "same\n");
+    place.write("theirs", "other\n");
+    std::fs::rename(place.project.join("moved"), place.project.join("away")).unwrap();
+    place.ok(&["switch", "main"]);
+    place.write("both", "main\n");
+    place.write("alike", "same\n");
+    place.write("mine", "main\n");
+    place.write("moved", "edited here\n");
+    place.ok(&["checkpoint"]);
+
+    let found = place
+        .json(&["compare", "other", "main", "--json"])
+        .remove(0);
+    assert_eq!(found["bases"].as_array().unwrap().len(), 1);
+    assert_eq!(found["bases"][0]["commit"], base);
+    let paths = |side: &str| -> Vec<String> {
+        let changes = found[side]["changes"].as_array().unwrap();
+        changes
+            .iter()
+            .map(|c| c["path"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(paths("a"), ["alike", "away", "both", "theirs"]);
+    assert_eq!(paths("b"), ["alike", "both", "mine", "moved"]);
+    let both: Vec<(&str, bool)> = found["both"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|o| (o["path"].as_str().unwrap(), o["alike"].as_bool().unwrap()))
+        .collect();
+    assert_eq!(both, [("alike", true), ("both", false), ("moved", false)]);
+    let said = place.ok(&["compare", "other"]);
+    for words in [
+        "other is ahead of @ by 1 commit and behind by 1",
+        "they parted at",
+        "3 files changed on both sides",
+        "differs  both",
+        "alike    alike",
+    ] {
+        assert!(said.contains(words), "{words:?} is missing in\n{said}");
+    }
+    let said = place.ok(&["compare", "main", "main"]);
+    assert!(said.contains("are the same commit"), "{said}");
+    place.ok(&["rollback", "@~1"]);
+    let said = place.ok(&["compare", "main", "other"]);
+    assert!(said.contains("main is behind other by 1 commit"), "{said}");
+    assert!(!said.contains("on both sides"), "{said}");
+    assert!(refused(&place, &["compare", "main", "no"]).contains("no"));
+}

@@ -82,6 +82,20 @@ impl Desk {
         let lines = text.lines();
         lines.map(|l| serde_json::from_str(l).unwrap()).collect()
     }
+
+    /// What a command says of its failure, which must be one that it meant.
+    fn refused(&self, args: &[&str]) -> String {
+        let out = self.run(args);
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert_eq!(
+            out.status.code(),
+            Some(1),
+            "{args:?}: {}: {said}",
+            out.status
+        );
+        assert!(!said.contains("panicked"), "{said}");
+        said
+    }
 }
 
 /// Waits for a command, at most [`TIME`]. Its output may be long: it goes to files.
@@ -200,6 +214,21 @@ fn replacements_that_multiply() {
     assert_eq!(effects[3]["after"], "unknown");
     assert_eq!(effects[8]["after"], "unknown");
     assert_eq!(desk.ok(&["cat", "@:a", "--trace", &file]), "small again");
+}
+
+#[test]
+fn what_is_no_file_is_not_read() {
+    let desk = Desk::new();
+    let pipe = desk.path("here").join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let link = desk.path("here").join("zero");
+    std::os::unix::fs::symlink("/dev/zero", &link).unwrap();
+    for path in [pipe.to_str().unwrap(), link.to_str().unwrap(), "/dev/zero"] {
+        for format in [&[][..], &["--format", "claude"], &["--format", "atif"]] {
+            let said = desk.refused(&[&["steps", "--trace", path], format].concat());
+            assert!(said.contains("it is not a "), "{path} {format:?}: {said}");
+        }
+    }
 }
 
 #[test]

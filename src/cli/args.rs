@@ -96,6 +96,8 @@ pub enum Verb {
     Branch(Branch),
     /// Take the workspace to another branch, as a rollback would (undone by `backtrail undo`)
     Switch(Switch),
+    /// Show how two branches stand to each other: commits and files of each, and files that both changed
+    Compare(Compare),
     /// Make the project's store and its first commit
     Init(JsonOnly),
     /// Take a session's reasoning as NDJSON on standard input (see docs/emit.md)
@@ -375,6 +377,20 @@ pub struct Switch {
     /// Only say what would be done
     #[arg(long)]
     pub dry_run: bool,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `compare`
+#[derive(Debug, Args)]
+pub struct Compare {
+    /// A branch or another revision
+    #[arg(value_name = "A")]
+    pub a: String,
+    /// The one to hold it against
+    #[arg(value_name = "B", default_value = "@")]
+    pub b: String,
     /// One JSON object
     #[arg(long)]
     pub json: bool,

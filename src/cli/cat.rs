@@ -192,7 +192,7 @@ mod tests {
         assert_eq!(run("12:30:/p/a:b").unwrap().len(), 5000);
         let root = Path::new("/w/p");
         assert_eq!(inside(root, b"/w/p/./a//b").unwrap().as_bytes(), b"a/b");
-        for out in ["/w/pp/a", "/w/a", "/w/p", "/w/p/../a"] {
+        for out in ["/w/pp/a", "/w/a", "/w/p/../a"] {
             assert!(inside(root, out.as_bytes()).is_err(), "{out}");
         }
         for (what, said) in [

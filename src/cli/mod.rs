@@ -7,6 +7,7 @@ pub mod args;
 mod branch;
 mod cat;
 mod change;
+mod compare;
 mod demo;
 mod diff;
 mod emit;
@@ -227,6 +228,7 @@ async fn answer(
         Verb::Label(args) => change::label(cx, &args, out).await,
         Verb::Branch(args) => branch::branch(cx, args.verb, out).await,
         Verb::Switch(args) => change::switch(cx, &args, out).await,
+        Verb::Compare(args) => compare::compare(cx, &args, out).await,
         Verb::Init(args) => change::init(cx, existed, args.json, out).await,
         Verb::Emit(args) => emit::emit(cx, &args).await,
         Verb::Run(_)

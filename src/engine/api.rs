@@ -270,6 +270,13 @@ pub enum Request {
         #[serde(default)]
         dry_run: bool,
     },
+    /// How two revisions stand to each other since their histories parted. -> `Comparison`
+    Compare {
+        /// One.
+        a: String,
+        /// The other.
+        b: String,
+    },
     /// The operation log, newest first. -> `Operations`
     Operations {
         /// Only those before this number.
@@ -384,6 +391,8 @@ pub enum Response {
     Refs(BTreeMap<String, RefTarget>),
     /// See [`Request::Branches`].
     Branches(Vec<BranchInfo>),
+    /// See [`Request::Compare`].
+    Comparison(Box<Comparison>),
     /// What became of which branches.
     Branched(Box<BranchReport>),
     /// See [`Request::Operations`].
@@ -882,6 +891,44 @@ pub struct BranchInfo {
     pub current: bool,
     /// Its latest commit.
     pub commit: CommitInfo,
+}
+
+/// How two revisions stand to each other.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// Their best common ancestors: none for unrelated histories, several where merges cross. Changes are counted from the
+    /// first, or from an empty project.
+    pub bases: Vec<Resolved>,
+    /// One.
+    pub a: Side,
+    /// The other.
+    pub b: Side,
+    /// Paths that both sides changed.
+    pub both: Vec<Overlap>,
+}
+
+/// What one revision has that the other has not.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Side {
+    /// The revision as it was asked for.
+    pub rev: String,
+    /// What it names.
+    pub at: Resolved,
+    /// How many commits only this side has.
+    pub ahead: u64,
+    /// The newest of them.
+    pub commits: Vec<CommitInfo>,
+    /// What it changed since the base.
+    pub changes: Vec<FileChange>,
+}
+
+/// A path that two sides changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overlap {
+    /// The path.
+    pub path: RepoPath,
+    /// Both made the same of it.
+    pub alike: bool,
 }
 
 /// What was done to branches, or would be.

@@ -532,6 +532,9 @@ impl Core {
             Request::Label { name, rev } => Response::Done(self.label(&name, rev.as_deref())?),
             Request::Refs => Response::Refs(self.store.refs().map_err(Failure::from)?),
             Request::Branches => Response::Branches(self.answers().branches()?),
+            Request::Compare { a, b } => {
+                Response::Comparison(Box::new(self.answers().compare(&a, &b)?))
+            }
             Request::BranchCreate { name, rev } => {
                 Response::Branched(Box::new(self.branch_create(&name, rev.as_deref())?))
             }
@@ -622,6 +625,7 @@ fn for_agents(request: &Request) -> bool {
             | Request::Blob { .. }
             | Request::Refs
             | Request::Branches
+            | Request::Compare { .. }
             | Request::Operations { .. }
             | Request::Sessions
             | Request::Emit { .. }

@@ -5,6 +5,7 @@ pub mod api;
 mod branch_name;
 mod branches;
 pub mod client;
+mod compare;
 pub mod connect;
 pub mod core;
 mod follow;

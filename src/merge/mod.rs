@@ -11,6 +11,7 @@ pub mod markers;
 pub mod objects;
 mod renames;
 pub mod resolve;
+pub mod state;
 pub mod structured;
 pub mod text;
 pub mod trees;
@@ -38,5 +39,15 @@ pub enum Error {
         dir: RepoPath,
         /// The name, neutralised.
         name: String,
+    },
+    /// An agent's state cannot be merged.
+    #[error(
+        "the agent's state of {side} cannot be read: {why}; attach one that is JSON, or settle the merge with one side's state"
+    )]
+    State {
+        /// Whose.
+        side: &'static str,
+        /// What is wrong with it.
+        why: String,
     },
 }

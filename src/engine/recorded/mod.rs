@@ -556,6 +556,7 @@ impl Recorded {
             Request::Blob { id, offset, len } => Response::Blob(answers.blob(id, offset, len)?),
             Request::Refs => Response::Refs(store.refs().map_err(Failure::from)?),
             Request::Branches => Response::Branches(answers.branches()?),
+            Request::Compare { a, b } => Response::Comparison(Box::new(answers.compare(&a, &b)?)),
             Request::Operations { before, limit } => {
                 Response::Operations(answers.operations(before, limit)?)
             }

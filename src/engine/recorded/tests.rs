@@ -39,3 +39,21 @@ fn a_mistake_on_the_reading_thread_is_told_and_nobody_waits_for_ever() {
     assert!(said.unwrap_err().message.contains("failed inside"));
     assert!(!recorded.status().unwrap().warnings.is_empty());
 }
+
+#[test]
+fn more_sessions_than_have_numbers_are_listed_in_one_pass() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("run.jsonl");
+    std::fs::write(&file, "{\"type\":\"prompt\",\"text\":\"x\"}\n").unwrap();
+    let format = crate::trace::format::by_name("ndjson").unwrap();
+    let recorded = Recorded::open(&file, format, Options::default()).unwrap();
+    recorded.wait_whole().unwrap();
+    recorded.recording().change(|a| {
+        let own = a.index.sessions.first().cloned().unwrap_or_default();
+        a.index.sessions = vec![own; 70_000];
+        let entry = a.index.entries[0].clone();
+        a.index.entries = vec![entry; 70_000];
+    });
+    assert_eq!(recorded.sessions().len(), 70_000);
+    assert!(recorded.sessions().iter().all(|s| s.end.is_some()));
+}

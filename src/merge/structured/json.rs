@@ -17,7 +17,7 @@ use crate::merge::edits::{self, Change, Numbers};
 const MAX_DEPTH: usize = 100;
 
 /// What names a record in a list, the best first.
-pub(super) const IDS: [&str; 5] = ["id", "uuid", "_id", "key", "name"];
+pub(in crate::merge) const IDS: [&str; 5] = ["id", "uuid", "_id", "key", "name"];
 
 /// Merges three documents; `None` where that cannot be done by key.
 #[must_use]
@@ -45,35 +45,35 @@ pub(in crate::merge) fn is_sound(text: &str) -> bool {
 }
 
 /// A document: one value with what stands around it.
-pub(super) struct Doc<'a> {
-    lead: &'a str,
+pub(in crate::merge) struct Doc<'a> {
+    pub lead: &'a str,
     pub root: Node<'a>,
-    trail: &'a str,
+    pub trail: &'a str,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shape {
+pub(in crate::merge) enum Shape {
     Object,
     Array,
     Scalar,
 }
 
 /// A value with the text it was read from.
-pub(super) struct Node<'a> {
+pub(in crate::merge) struct Node<'a> {
     pub text: &'a str,
     pub shape: Shape,
     /// Members or items.
     pub rows: Vec<Row<'a>>,
     /// What stands before the closing bracket.
-    trail: &'a str,
+    pub trail: &'a str,
 }
 
 /// A member of an object, or an item of a list.
-pub(super) struct Row<'a> {
+pub(in crate::merge) struct Row<'a> {
     /// Blanks before it.
-    lead: &'a str,
+    pub lead: &'a str,
     /// The key as written with all up to the value; empty in a list.
-    head: &'a str,
+    pub head: &'a str,
     /// The key; empty in a list.
     pub name: String,
     pub value: Node<'a>,
@@ -293,11 +293,11 @@ impl Out {
     }
 
     /// `None` where it cannot be done by key.
-    fn value(
+    fn value<'a>(
         &mut self,
-        base: Option<&Node<'_>>,
-        ours: &Node<'_>,
-        theirs: &Node<'_>,
+        base: Option<&Node<'a>>,
+        ours: &Node<'a>,
+        theirs: &Node<'a>,
         key: &mut String,
     ) -> Option<()> {
         if let Some(text) = taken(base, ours, theirs) {
@@ -329,41 +329,22 @@ impl Out {
         Some(())
     }
 
-    fn rows(
+    fn rows<'a>(
         &mut self,
-        ours: &Node<'_>,
-        theirs: &Node<'_>,
-        rows: &[Chosen<'_, '_>],
+        ours: &Node<'a>,
+        theirs: &Node<'a>,
+        rows: &[Chosen<'_, 'a>],
         key: &mut String,
     ) -> Option<()> {
         let (open, close) = match ours.shape {
             Shape::Object => ("{", "}"),
             _ => ("[", "]"),
         };
-        // Where ours had nothing, theirs shows how it is written.
-        let style = if ours.rows.is_empty() { theirs } else { ours };
-        let first_lead = style.rows.first().map_or("", |r| r.lead);
-        let next_lead = style
-            .rows
-            .get(1)
-            .map(|r| r.lead)
-            .unwrap_or(if first_lead.contains('\n') {
-                first_lead
-            } else {
-                " "
-            });
-        let is_first = |row: &Row<'_>| {
-            let firsts = [ours.rows.first(), theirs.rows.first()];
-            firsts.into_iter().flatten().any(|r| std::ptr::eq(r, row))
-        };
+        let style = Style::of(ours, theirs);
         self.text(open);
         for (i, chosen) in rows.iter().enumerate() {
             let row = chosen.row();
-            self.text(match i {
-                0 => first_lead,
-                _ if is_first(row) => next_lead,
-                _ => row.lead,
-            });
+            self.text(style.lead(i == 0, row, [ours, theirs]));
             self.text(row.head);
             match chosen {
                 Chosen::Taken(row) => self.text(row.value.text),
@@ -372,7 +353,7 @@ impl Out {
                     let name = if o.name.is_empty() {
                         i.to_string()
                     } else {
-                        o.name.replace('~', "~0").replace('/', "~1")
+                        pointer_part(&o.name)
                     };
                     let _ = write!(key, "/{name}");
                     self.value(b.map(|b| &b.value), &o.value, &t.value, key)?;
@@ -389,8 +370,56 @@ impl Out {
     }
 }
 
+/// The blanks of a merged value: those of ours, or of theirs where ours had nothing.
+pub(in crate::merge) struct Style<'a> {
+    pub first: &'a str,
+    pub next: &'a str,
+    pub trail: &'a str,
+}
+
+impl<'a> Style<'a> {
+    pub fn of(ours: &Node<'a>, theirs: &Node<'a>) -> Self {
+        let style = if ours.rows.is_empty() { theirs } else { ours };
+        let first = style.rows.first().map_or("", |r| r.lead);
+        let next = match [style, ours, theirs].iter().find_map(|n| n.rows.get(1)) {
+            _ if first.contains('\n') => first,
+            Some(row) => row.lead,
+            None => " ",
+        };
+        Self {
+            first,
+            next,
+            trail: style.trail,
+        }
+    }
+
+    /// What stands before a row. Its own blanks only where it follows another as it did before.
+    pub fn lead(&self, first: bool, row: &Row<'a>, sides: [&Node<'a>; 2]) -> &'a str {
+        let was_first = sides
+            .iter()
+            .filter_map(|n| n.rows.first())
+            .any(|r| std::ptr::eq(r, row));
+        if first {
+            self.first
+        } else if was_first {
+            self.next
+        } else {
+            row.lead
+        }
+    }
+}
+
+/// A key as part of a JSON pointer.
+pub(in crate::merge) fn pointer_part(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
 /// The text of the value if at most one side changed it, or both did so alike.
-fn taken<'a>(base: Option<&Node<'a>>, ours: &Node<'a>, theirs: &Node<'a>) -> Option<&'a str> {
+pub(in crate::merge) fn taken<'a>(
+    base: Option<&Node<'a>>,
+    ours: &Node<'a>,
+    theirs: &Node<'a>,
+) -> Option<&'a str> {
     if ours.text == theirs.text || base.is_some_and(|b| b.text == theirs.text) {
         return Some(ours.text);
     }
@@ -519,140 +548,4 @@ fn by_position<'n, 'a>(
         out.extend(rows.iter().map(Chosen::Taken));
     }
     Some(out)
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
-    use std::collections::BTreeMap;
-
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn clean(base: &str, ours: &str, theirs: &str) -> String {
-        match merge(base, ours, theirs).unwrap().as_slice() {
-            [Piece::Text(text)] => String::from_utf8(text.clone()).unwrap(),
-            other => panic!("{other:?}"),
-        }
-    }
-
-    const BASE: &str = "{\n  \"name\": \"x\",\n  \"version\": \"1.0.0\",\n  \"deps\": {\n    \"a\": \"1\"\n  }\n}\n";
-
-    #[test]
-    fn keys_beside_one_another_are_put_together() {
-        let ours = BASE.replace("1.0.0", "1.1.0");
-        let theirs = BASE.replace("\"x\"", "\"y\"").replace(
-            "    \"a\": \"1\"\n",
-            "    \"a\": \"1\",\n    \"b\": \"2\"\n",
-        );
-        assert_eq!(
-            clean(BASE, &ours, &theirs),
-            theirs.replace("1.0.0", "1.1.0"),
-            "lines that touch, and the blanks are as they were"
-        );
-        let added = BASE.replace(
-            "    \"a\": \"1\"\n",
-            "    \"a\": \"1\",\n    \"c\": \"3\"\n",
-        );
-        assert_eq!(
-            clean(BASE, &added, &theirs),
-            theirs.replace("\"b\": \"2\"\n", "\"b\": \"2\"\n").replace(
-                "    \"b\": \"2\"\n",
-                "    \"c\": \"3\",\n    \"b\": \"2\"\n"
-            ),
-            "both added at the end"
-        );
-    }
-
-    #[test]
-    fn one_value_in_conflict_is_one_hunk() {
-        let pieces = merge(
-            BASE,
-            &BASE.replace("1.0.0", "1.1.0"),
-            &BASE.replace("1.0.0", "2.0.0").replace("\"x\"", "\"y\""),
-        )
-        .unwrap();
-        let [Piece::Text(before), Piece::Hunk(hunk), Piece::Text(_)] = pieces.as_slice() else {
-            panic!("{pieces:?}");
-        };
-        assert!(before.ends_with(b"\"name\": \"y\",\n  \"version\": "));
-        assert_eq!(hunk.key.as_deref(), Some("/version"));
-        assert_eq!(
-            [&hunk.ours[..], &hunk.base, &hunk.theirs],
-            [&b"\"1.1.0\""[..], b"\"1.0.0\"", b"\"2.0.0\""]
-        );
-    }
-
-    #[test]
-    fn lists_by_id_and_by_position() {
-        let base = r#"[{"id": 1, "v": "a"}, {"id": 2, "v": "b"}]"#;
-        let ours = r#"[{"id": 1, "v": "A"}, {"id": 2, "v": "b"}, {"id": 3, "v": "o"}]"#;
-        let theirs = r#"[{"id": 2, "v": "B"}, {"id": 1, "v": "a"}, {"id": 4, "v": "t"}]"#;
-        assert_eq!(
-            clean(base, ours, theirs),
-            r#"[{"id": 1, "v": "A"}, {"id": 4, "v": "t"}, {"id": 2, "v": "B"}, {"id": 3, "v": "o"}]"#
-        );
-        assert_eq!(clean("[1, 2, 3]", "[0, 2, 3]", "[1, 2, 4]"), "[0, 2, 4]");
-        let pieces = merge("[1, 2]", "[1, 2, 3]", "[1, 2, 4]").unwrap();
-        assert!(matches!(
-            pieces.as_slice(),
-            [Piece::Text(_), Piece::Hunk(_)]
-                | [Piece::Hunk(_)]
-                | [Piece::Text(_), Piece::Hunk(_), Piece::Text(_)]
-        ));
-    }
-
-    #[test]
-    fn what_cannot_be_said_by_key_is_refused() {
-        let deleted = r#"{"b": 1}"#;
-        assert!(merge(r#"{"a": 1, "b": 1}"#, deleted, r#"{"a": 2, "b": 1}"#).is_none());
-        assert!(merge(r#"{"a": 1}"#, r#"{"a": 1, "a": 2}"#, r#"{"a": 3}"#).is_none());
-        assert!(merge("{", "{}", "{}").is_none());
-        let deep = "[".repeat(5000) + &"]".repeat(5000);
-        assert!(merge(&deep, "[1]", "[2]").is_none());
-    }
-
-    type Flat = BTreeMap<u8, u8>;
-
-    fn flat() -> impl Strategy<Value = Flat> {
-        prop::collection::btree_map(0..6u8, 0..3u8, 0..6)
-    }
-
-    fn shown(map: &Flat, wide: bool) -> String {
-        let rows: Vec<_> = map.iter().map(|(k, v)| format!("\"k{k}\": {v}")).collect();
-        match (rows.is_empty(), wide) {
-            (true, _) => "{}".into(),
-            (_, true) => format!("{{\n  {}\n}}\n", rows.join(",\n  ")),
-            _ => format!("{{{}}}", rows.join(", ")),
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn every_key_is_merged_by_itself(b in flat(), o in flat(), t in flat(), wide: bool) {
-            let keys = (0..6u8).map(|k| (k, [b.get(&k), o.get(&k), t.get(&k)]));
-            let mut want = Some(Flat::new());
-            for (k, [x, y, z]) in keys {
-                let one = crate::merge::trees::three(Some(&x), &y, &z);
-                match (one, &mut want) {
-                    (Some(value), Some(map)) => drop(value.map(|v| map.insert(k, *v))),
-                    _ => want = None,
-                }
-            }
-            let texts = [&b, &o, &t].map(|m| shown(m, wide));
-            let merged = merge(&texts[0], &texts[1], &texts[2]);
-            match want {
-                Some(want) => {
-                    let pieces = merged.unwrap();
-                    let [Piece::Text(text)] = pieces.as_slice() else { panic!("{pieces:?}") };
-                    let text = String::from_utf8(text.clone()).unwrap();
-                    let read: BTreeMap<String, u8> = serde_json::from_str(&text).unwrap();
-                    prop_assert_eq!(read, want.iter().map(|(k, v)| (format!("k{k}"), *v)).collect());
-                    prop_assert!(is_sound(&text));
-                }
-                None => prop_assert!(merged.is_none_or(|p| p.iter().any(|p| matches!(p, Piece::Hunk(_))))),
-            }
-        }
-    }
 }

@@ -1,6 +1,8 @@
 //! Files that are more than lines: which they are, by name, and what is done with them where a merge by lines fails.
 
 pub(super) mod json;
+#[cfg(test)]
+mod json_tests;
 pub(super) mod records;
 pub(super) mod toml;
 
