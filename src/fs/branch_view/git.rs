@@ -20,8 +20,9 @@ use super::super::inode::ROOT;
 use super::super::resolve::Root;
 use super::content::private;
 use super::layers::{Below, Lower};
+use super::open::{BranchError, io as failed};
 use super::table::{Facts, Layer, Origin};
-use super::view::{BranchError, BranchView, io as failed};
+use super::view::BranchView;
 
 /// Larger files of a repository that may change are refused: nothing that git keeps is.
 const FILE_LIMIT: u64 = 64 << 20;

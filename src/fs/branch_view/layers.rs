@@ -4,10 +4,9 @@
 //! Nothing here is ever written but the cache of contents. Every question about a real directory goes through its handle
 //! ([`Root`]): no link is followed out of it. What is gone there is not an error; it is not there.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use rustix::fs::{self, AtFlags, Mode, OFlags, RawDir};
 use rustix::io::Errno;
@@ -16,6 +15,7 @@ use super::super::attr::{Attr, FileKind, Found, Stamp, When};
 use super::super::resolve::Root;
 use super::content::Contents;
 use super::table::{Facts, Layer, Origin};
+use super::times::Times;
 use crate::capture::restore::is_staging_name;
 use crate::model::{self, BlobId, CommitId, Kind, RepoPath, TreeId};
 use crate::store::Store;
@@ -25,8 +25,6 @@ pub type LeftOut = Arc<dyn Fn(&RepoPath, bool, u64) -> bool + Send + Sync>;
 
 /// A directory's size as it is shown.
 const DIR_SIZE: u64 = 4096;
-/// How many versions of a path are looked at to find the one that was forked.
-const VERSIONS: usize = 16;
 
 /// Content that was not changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,9 +54,6 @@ pub(crate) struct Below {
     pub which: u64,
 }
 
-/// The times of commits' files, read once a commit.
-type Times = HashMap<CommitId, Arc<HashMap<RepoPath, i64>>>;
-
 pub(crate) struct Layers {
     pub store: Arc<Store>,
     pub base: TreeId,
@@ -81,7 +76,7 @@ pub(crate) struct Layers {
     pub times: Mutex<Times>,
 }
 
-fn path(bytes: &[u8]) -> Result<RepoPath, Errno> {
+pub(super) fn path(bytes: &[u8]) -> Result<RepoPath, Errno> {
     RepoPath::new(bytes).map_err(|_| Errno::INVAL)
 }
 
@@ -365,64 +360,6 @@ impl Layers {
         Ok(shape(facts, size, mtime, self.created))
     }
 
-    /// The time of last change of something in the forked tree.
-    fn time(&self, origin: &Origin, lower: &Lower) -> When {
-        let (Lower::Blob { id, size }, Ok(path)) = (lower, path(&origin.path)) else {
-            return self.created;
-        };
-        let kind = Kind::File {
-            blob: *id,
-            size: *size,
-        };
-        if self.present.is_some_and(|p| !self.holds(p, &path, &kind)) {
-            return self.created;
-        }
-        self.committed(&path, &kind).unwrap_or(self.created)
-    }
-
-    fn holds(&self, tree: TreeId, path: &RepoPath, kind: &Kind) -> bool {
-        let mut at = Kind::Dir(tree);
-        for name in path.parts() {
-            let Some(Ok(tree)) = at.tree().map(|t| self.store.tree(t)) else {
-                return false;
-            };
-            match tree.get(name) {
-                Some(e) => at = e.kind.clone(),
-                None => return false,
-            }
-        }
-        at == *kind
-    }
-
-    /// The time noted with the newest commit that gave `path` this content.
-    fn committed(&self, path: &RepoPath, kind: &Kind) -> Option<When> {
-        let upto = self.store.commit_node(self.commit?).ok()?.seq;
-        let versions = self
-            .store
-            .path_history(path, upto.checked_add(1), VERSIONS)
-            .ok()?;
-        let version = versions
-            .iter()
-            .find(|v| v.entry.as_ref().is_some_and(|e| e.kind == *kind))?;
-        let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
-        let of = match times.get(&version.commit) {
-            Some(of) => Arc::clone(of),
-            None => {
-                let of: HashMap<RepoPath, i64> = self
-                    .store
-                    .attrs(version.commit)
-                    .ok()?
-                    .into_iter()
-                    .map(|a| (a.path, a.mtime_ns))
-                    .collect();
-                let of = Arc::new(of);
-                times.insert(version.commit, Arc::clone(&of));
-                of
-            }
-        };
-        of.get(path).copied().map(from_ns)
-    }
-
     /// Opens unchanged content for reading.
     ///
     /// `wanted`: which real file it must be; 0 takes the one that is there.
@@ -515,14 +452,6 @@ pub(crate) fn shape(facts: &Facts, size: u64, mtime: When, ctime: When) -> Attr 
         atime: mtime,
         mtime,
         ctime,
-    }
-}
-
-/// From nanoseconds since the epoch.
-pub(crate) fn from_ns(ns: i64) -> When {
-    When {
-        secs: ns.div_euclid(1_000_000_000),
-        nanos: u32::try_from(ns.rem_euclid(1_000_000_000)).unwrap_or(0),
     }
 }
 

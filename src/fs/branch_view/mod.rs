@@ -5,7 +5,7 @@
 //!   materialised/   contents of unchanged files, written out once for all branches       content
 //!   pins/objects/   the project's git objects, held for all branches                     git
 //!   NAME/
-//!     branch.json   what was forked; the branch is there once this is                    view
+//!     branch.json   what was forked; the branch is there once this is                    open
 //!     names         names set and taken away, facts of nodes                             table
 //!     upper/ID      own content and times, one file a node                               write
 //!     kept/         git's index and packed refs as they were at the fork                 git
@@ -17,19 +17,23 @@
 //! store again (`seal`), at the cost of what was changed.
 
 mod content;
+mod copy;
 mod git;
 mod layers;
 mod names;
 mod nodes;
+mod open;
 mod read;
 mod seal;
 mod serve;
 mod table;
 #[cfg(test)]
 mod tests;
+mod times;
 mod view;
 mod write;
 
 pub use git::pin;
 pub use layers::LeftOut;
-pub use view::{Base, BranchError, BranchView, Ground};
+pub use open::{Base, BranchError, Ground};
+pub use view::BranchView;

@@ -16,6 +16,7 @@ use super::super::live_read::retry;
 use super::super::live_write::{backing_flags, timespec};
 use super::super::resolve::by_handle;
 use super::super::view::{CopyRange, Ctx, Fault, Opened, SetAttr, WriteAt, Written};
+use super::copy::{copy, write_all};
 use super::layers::Lower;
 use super::table::Op;
 use super::view::{BranchView, Handle, set_times};
@@ -467,48 +468,4 @@ fn without_set_id(mode: u32) -> u32 {
         kept &= !0o2000;
     }
     kept
-}
-
-fn write_all(file: &File, bytes: &[u8]) -> Result<(), Errno> {
-    let mut done = 0;
-    while done < bytes.len() {
-        done += retry(|| rustix::io::pwrite(file, &bytes[done..], done as u64))?;
-    }
-    Ok(())
-}
-
-/// Copies the first `len` bytes, sharing them where the file system can.
-fn copy(from: &File, to: &File, len: u64) -> Result<(), Errno> {
-    let (mut read_at, mut write_at) = (0, 0);
-    while write_at < len {
-        let rest = usize::try_from((len - write_at).min(1 << 30)).unwrap_or(1 << 30);
-        match retry(|| fs::copy_file_range(from, Some(&mut read_at), to, Some(&mut write_at), rest))
-        {
-            Ok(0) => break,
-            Ok(_) => {}
-            // From another file system, or from one that cannot.
-            Err(Errno::XDEV | Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-                return copy_by_hand(from, to, write_at, len);
-            }
-            Err(e) => return Err(e),
-        }
-    }
-    Ok(())
-}
-
-fn copy_by_hand(from: &File, to: &File, mut at: u64, len: u64) -> Result<(), Errno> {
-    let mut buffer = vec![0; 256 * 1024];
-    while at < len {
-        let want = usize::try_from((len - at).min(buffer.len() as u64)).unwrap_or(0);
-        let got = retry(|| rustix::io::pread(from, &mut buffer[..want], at))?;
-        if got == 0 {
-            break;
-        }
-        let mut put = 0;
-        while put < got {
-            put += retry(|| rustix::io::pwrite(to, &buffer[put..got], at + put as u64))?;
-        }
-        at += got as u64;
-    }
-    Ok(())
 }
