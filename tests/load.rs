@@ -9,12 +9,12 @@
 
 mod common;
 
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use common::{Place, ask, differences, fuse, rollback, tree_at, walk};
 
-use backtrail::engine::api::{Request, Response};
+use backtrail::engine::api::{CommitInfo, Request, Response};
 use backtrail::engine::source::Source;
 
 const ROLLBACKS: usize = 200;
@@ -42,6 +42,35 @@ while not os.path.exists(stop):
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError, FileExistsError): pass
 "#;
 
+/// Makes so many states while the load changes the files, and lists the newest of them.
+async fn states(client: &dyn Source, how_many: usize) -> Vec<CommitInfo> {
+    for n in 0..how_many {
+        tokio::time::sleep(Duration::from_millis(40)).await;
+        let message = Some(format!("state {n}"));
+        ask(client, Request::Checkpoint { message }).await;
+    }
+    let newest = Request::Log {
+        before: None,
+        limit: how_many,
+    };
+    let Response::Log(log) = ask(client, newest).await else {
+        panic!()
+    };
+    log
+}
+
+/// Waits for the load to end, which was told to.
+async fn ended(load: &mut Child) {
+    let patience = std::time::Instant::now();
+    while load.try_wait().unwrap().is_none() {
+        assert!(
+            patience.elapsed() < Duration::from_secs(20),
+            "the load does not end"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_rollbacks_under_load() {
     if !fuse() {
@@ -65,27 +94,7 @@ async fn two_hundred_rollbacks_under_load() {
     let client = place.client().await;
     let client = client.as_ref();
     // Some states to go to.
-    for n in 0..12 {
-        tokio::time::sleep(Duration::from_millis(40)).await;
-        ask(
-            client,
-            Request::Checkpoint {
-                message: Some(format!("state {n}")),
-            },
-        )
-        .await;
-    }
-    let Response::Log(log) = ask(
-        client,
-        Request::Log {
-            before: None,
-            limit: 12,
-        },
-    )
-    .await
-    else {
-        panic!()
-    };
+    let log = states(client, 12).await;
     let mut seed = 0x9e37_79b9_u64;
     let mut random = |n: usize| {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -138,14 +147,7 @@ async fn two_hundred_rollbacks_under_load() {
             frozen: false,
         })
         .await;
-    let patience = std::time::Instant::now();
-    while load.try_wait().unwrap().is_none() {
-        assert!(
-            patience.elapsed() < Duration::from_secs(20),
-            "the load does not end"
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    ended(&mut load).await;
     assert_eq!(undone, ROLLBACKS / 4);
     println!("{ROLLBACKS} rollbacks, {frozen} freezes, {undone} undone");
     let Response::Verify { faults, .. } = ask(client, Request::Verify).await else {
@@ -178,22 +180,7 @@ async fn rollbacks_under_load_without_a_cgroup() {
         .unwrap();
     let client = place.client().await;
     let client = client.as_ref();
-    for n in 0..4 {
-        tokio::time::sleep(Duration::from_millis(40)).await;
-        let message = Some(format!("state {n}"));
-        ask(client, Request::Checkpoint { message }).await;
-    }
-    let Response::Log(log) = ask(
-        client,
-        Request::Log {
-            before: None,
-            limit: 4,
-        },
-    )
-    .await
-    else {
-        panic!()
-    };
+    let log = states(client, 4).await;
     for n in 0..60 {
         let target = log[n % log.len()].id.to_hex();
         let report =
@@ -203,14 +190,7 @@ async fn rollbacks_under_load_without_a_cgroup() {
         assert_eq!(report.frozen, 0);
     }
     std::fs::write(&stop, "").unwrap();
-    let patience = std::time::Instant::now();
-    while load.try_wait().unwrap().is_none() {
-        assert!(
-            patience.elapsed() < Duration::from_secs(20),
-            "the load does not end"
-        );
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    ended(&mut load).await;
     // What is recorded in the end is what is there.
     ask(
         client,

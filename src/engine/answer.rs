@@ -71,9 +71,15 @@ impl Answers<'_> {
     }
 
     pub fn commit_infos(&self, ids: &[CommitId]) -> Result<Vec<CommitInfo>, Failure> {
-        let names = self.names()?;
-        ids.iter()
-            .map(|id| self.info(self.store.commit_node(*id)?, &names))
+        self.infos(ids.iter().copied(), &self.names()?)
+    }
+
+    fn infos(
+        &self,
+        ids: impl Iterator<Item = CommitId>,
+        names: &Names,
+    ) -> Result<Vec<CommitInfo>, Failure> {
+        ids.map(|id| self.info(self.store.commit_node(id)?, names))
             .collect()
     }
 
@@ -145,8 +151,21 @@ impl Answers<'_> {
 
     /// The row of one step, for a notice.
     pub fn row_now(&self, step: &Step) -> Result<Row, Failure> {
-        let line = self.line_before(step)?;
-        self.row(step, line, &self.names()?)
+        self.lone_row(step, &self.names()?)
+    }
+
+    /// The rows of some steps, for notices; one that cannot be made is left out.
+    pub fn rows_of(&self, steps: &[Step]) -> Result<Vec<Row>, Failure> {
+        let names = self.names()?;
+        Ok(steps
+            .iter()
+            .filter_map(|step| self.lone_row(step, &names).ok())
+            .collect())
+    }
+
+    /// A row by itself: what comes before it has to be looked up.
+    fn lone_row(&self, step: &Step, names: &Names) -> Result<Row, Failure> {
+        self.row(step, self.line_before(step)?, names)
     }
 
     /// The line of the graph on which the workspace was when `step` came.
@@ -219,7 +238,8 @@ impl Answers<'_> {
             ApiError::new(ErrorCode::NotFound, format!("no step has the id {id}"))
         })?;
         let links = self.store.links_of_step(id)?;
-        let infos = self.commit_infos(&links.iter().map(|l| l.commit).collect::<Vec<_>>())?;
+        let names = self.names()?;
+        let infos = self.infos(links.iter().map(|l| l.commit), &names)?;
         let changes = match (infos.first(), infos.last()) {
             (Some(first), Some(last)) => {
                 let before = self.parent_tree(first)?;
@@ -229,7 +249,7 @@ impl Answers<'_> {
         };
         let (thought, prompt) = self.reasons(&step)?;
         Ok(StepDetail {
-            row: self.row_now(&step)?,
+            row: self.lone_row(&step, &names)?,
             body: self.text_part(&step, Which::Body)?,
             output: self.text_part(&step, Which::Output)?,
             commits: infos.into_iter().zip(links).collect(),

@@ -1,13 +1,16 @@
 //! What is known of each file change, one by one, and the records of a trace that a step was read from.
 
-use std::fs::File;
 use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 
 use crate::model::{Known, LinkRule, Source, StepId};
+
+use crate::trace::recording;
 
 use super::answer::Answers;
 use super::api::{ApiError, ChangeOp, EffectInfo, EntryInfo, ErrorCode, RawRecord};
 use super::core::Failure;
+use super::recorded;
 
 /// Commits looked at together.
 const PAGE: usize = 500;
@@ -103,7 +106,8 @@ impl Answers<'_> {
                 ),
             )
         };
-        let file = File::open(&source.file).map_err(failed)?;
+        // A transcript lies where others write: it may have become a pipe.
+        let file = recording::open_file(Path::new(&source.file)).map_err(recorded::failed)?;
         // Never more than there is: the file may have been cut or replaced since.
         let there = file.metadata().map_err(failed)?.len();
         let len = len.min(there.saturating_sub(source.offset));

@@ -230,7 +230,7 @@ pub fn open_file(path: &Path) -> io::Result<File> {
         true => Ok(()),
         false => Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            "it is not a file",
+            "it is not a regular file",
         )),
     };
     // Opening a device may do something already.

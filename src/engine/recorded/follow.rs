@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use crate::model::{Ordinal, StepId};
+use crate::model::{Ordinal, Step, StepId};
 use crate::trace::recording::Recording;
 
 use super::super::api::Notice;
@@ -57,12 +57,10 @@ impl Recorded {
     }
 
     pub(super) fn tell_rows(&self, recording: &Recording, places: &[u32]) {
-        for at in places {
-            if let Some(step) = recording.step(*at)
-                && let Ok(row) = self.answers(&self.store()).row_now(&step)
-            {
-                self.tell(Notice::Row(Box::new(row)));
-            }
+        let steps: Vec<Step> = places.iter().filter_map(|at| recording.step(*at)).collect();
+        let rows = self.answers(&self.store()).rows_of(&steps);
+        for row in rows.unwrap_or_default() {
+            self.tell(Notice::Row(Box::new(row)));
         }
     }
 

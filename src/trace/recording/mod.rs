@@ -13,16 +13,15 @@ mod tests;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Instant;
 
-use rustix::fs::OFlags;
-
 use crate::model::{BlobId, Step, StepId};
 
 use super::assemble::Assembler;
+use super::discover;
 use super::event::{Out, Record, Side, Span, State};
 use super::format::{Format, Shape};
 use super::index::{FileMark, Index, Spot};
@@ -114,11 +113,7 @@ impl Recording {
     /// Looks at what is there: the format, the files. Nothing is read yet but beginnings.
     pub fn open(path: &Path, format: &'static dyn Format) -> Result<Self, Error> {
         // A pipe would wait for ever, a device never end.
-        let main = std::fs::metadata(path).and_then(only_file);
-        main.map_err(|source| Error::Read {
-            path: path.to_owned(),
-            source,
-        })?;
+        open_file(path)?;
         let mut inputs = vec![Input::new(0, path.to_owned(), None)];
         for side in format.sides(path) {
             let Ok(n) = u16::try_from(inputs.len()) else {
@@ -527,30 +522,12 @@ fn take(
     assembler.take(record, out, effects, side);
 }
 
-/// Opens a file to read it, and nothing else: opening a pipe does not wait for its writer.
+/// Opens a file to read it, as [`discover::open_file`], with an error that says which.
 pub fn open_file(path: &Path) -> Result<File, Error> {
-    let opened = File::options()
-        .read(true)
-        .custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed())
-        .open(path);
-    // What was a file when it was looked at may be something else by now.
-    opened
-        .and_then(|file| file.metadata().and_then(only_file).map(|()| file))
-        .map_err(|source| Error::Read {
-            path: path.to_owned(),
-            source,
-        })
-}
-
-#[allow(clippy::needless_pass_by_value, reason = "for and_then")]
-fn only_file(meta: std::fs::Metadata) -> io::Result<()> {
-    if meta.is_file() {
-        return Ok(());
-    }
-    Err(io::Error::new(
-        io::ErrorKind::InvalidInput,
-        "it is not a regular file",
-    ))
+    discover::open_file(path).map_err(|source| Error::Read {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn mark(path: &Path) -> FileMark {

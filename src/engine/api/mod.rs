@@ -5,6 +5,9 @@
 //! kind that the other side does not know is answered with [`ErrorCode::Unsupported`], so that adding requests does
 //! not need a new protocol number; changing the meaning of one does.
 
+mod branches;
+mod recordings;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -12,9 +15,10 @@ use serde::{Deserialize, Serialize};
 pub use crate::model::Known;
 use crate::model::{
     BlobId, CallKind, Cause, CommitId, EmitEvent, Link, LinkRule, OpId, OpKind, Ordinal, RefTarget,
-    RepoPath, Session, SessionId, Source, Status, StepId, StepKind, Talk, Time, Tokens, TreeId,
-    Writer,
+    RepoPath, Session, SessionId, Status, StepId, StepKind, Talk, Time, TreeId, Writer,
 };
+pub use branches::{BranchChange, BranchInfo, BranchReport, Comparison, Overlap, Side, Switched};
+pub use recordings::{EffectInfo, Imported, RawRecord, RecordingInfo, RecordingSummary};
 
 /// Number of the protocol's meaning. Both sides must have the same.
 pub const PROTOCOL: u32 = 1;
@@ -433,99 +437,6 @@ pub enum Response {
     Recording(Box<RecordingInfo>),
 }
 
-/// What an import brought.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Imported {
-    /// The agent's ids of its sessions.
-    pub sessions: Vec<String>,
-    /// The branch that its states are on.
-    pub branch: String,
-    /// Steps that were new.
-    pub steps: u64,
-    /// States that were new.
-    pub commits: u64,
-}
-
-/// One change of one file, as `backtrail effects` prints it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct EffectInfo {
-    /// The step it belongs to.
-    pub step: Option<Ordinal>,
-    /// The tool call, by the agent's id.
-    pub tool_call_id: Option<String>,
-    /// Relative to the session's working directory (absolute when it lies outside of that).
-    pub path: String,
-    /// `create`, `modify`, `delete`, `rename` or `mode`.
-    pub op: String,
-    /// `transcript` (told by the trace), `outside` (inferred: no record explains it) or `filesystem` (captured).
-    pub evidence: String,
-    /// The content before.
-    pub before: Known,
-    /// The content after.
-    pub after: Known,
-}
-
-/// A record of a trace as it lies in its file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RawRecord {
-    /// Where.
-    pub source: Source,
-    /// Its bytes.
-    #[serde(with = "base64_bytes")]
-    pub bytes: Vec<u8>,
-}
-
-/// A recording on this machine.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RecordingInfo {
-    /// Its main file.
-    pub path: String,
-    /// The format, by its short name.
-    pub format: String,
-    /// When it was last written.
-    pub modified: Time,
-    /// Length of the main file in bytes.
-    pub size: u64,
-    /// What is in it, once it has been looked into.
-    #[serde(default)]
-    pub summary: Option<RecordingSummary>,
-}
-
-/// What is in a recording.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct RecordingSummary {
-    /// The agent's working directory.
-    pub project: String,
-    /// The agent's name.
-    pub agent: String,
-    /// Its version.
-    pub version: String,
-    /// The model.
-    pub model: String,
-    /// The git branch at the start.
-    pub branch: String,
-    /// The first and the last time in it.
-    pub start: Option<Time>,
-    /// See `start`.
-    pub end: Option<Time>,
-    /// Records read.
-    pub records: u64,
-    /// Steps.
-    pub steps: u64,
-    /// Prompts of the person.
-    pub turns: u64,
-    /// Tokens of all answers.
-    pub tokens: Tokens,
-    /// Files that it tells changes of.
-    pub files: u64,
-    /// The last thing that the person asked, first line.
-    pub last_prompt: String,
-    /// A title or summary.
-    pub title: String,
-    /// The agent's ids of the sessions in it.
-    pub sessions: Vec<String>,
-}
-
 /// What the engine tells subscribers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -893,91 +804,6 @@ pub struct RollbackReport {
     /// The branches that the workspace left and is on now, where it went to another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub switched: Option<Switched>,
-}
-
-/// The workspace went from one branch to another.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Switched {
-    /// The one that it left.
-    pub from: String,
-    /// The one that it is on now.
-    pub to: String,
-}
-
-/// A branch for lists.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct BranchInfo {
-    /// Its name.
-    pub name: String,
-    /// The workspace is on it.
-    pub current: bool,
-    /// Its latest commit.
-    pub commit: CommitInfo,
-}
-
-/// How two revisions stand to each other.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Comparison {
-    /// Their best common ancestors: none for unrelated histories, several where merges cross. Changes are counted from the
-    /// first, or from an empty project.
-    pub bases: Vec<Resolved>,
-    /// One.
-    pub a: Side,
-    /// The other.
-    pub b: Side,
-    /// Paths that both sides changed.
-    pub both: Vec<Overlap>,
-}
-
-/// What one revision has that the other has not.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Side {
-    /// The revision as it was asked for.
-    pub rev: String,
-    /// What it names.
-    pub at: Resolved,
-    /// How many commits only this side has.
-    pub ahead: u64,
-    /// The newest of them.
-    pub commits: Vec<CommitInfo>,
-    /// What it changed since the base.
-    pub changes: Vec<FileChange>,
-}
-
-/// A path that two sides changed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Overlap {
-    /// The path.
-    pub path: RepoPath,
-    /// Both made the same of it.
-    pub alike: bool,
-}
-
-/// What was done to branches, or would be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BranchReport {
-    /// Nothing was done.
-    pub dry_run: bool,
-    /// A line for people.
-    pub description: String,
-    /// The branches that came, went or were renamed.
-    pub changes: Vec<BranchChange>,
-    /// The operation, once done.
-    pub operation: Option<OpId>,
-}
-
-/// What became of a branch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BranchChange {
-    /// Its name.
-    pub name: String,
-    /// Its latest commit before; `None` for a new one.
-    pub before: Option<CommitId>,
-    /// Its latest commit now; `None` when there is no branch of that name any more.
-    pub after: Option<CommitId>,
-    /// For one that was pruned: a branch that has all of it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub held_by: Option<String>,
 }
 
 /// An operation for lists.
