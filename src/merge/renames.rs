@@ -4,7 +4,7 @@
 //! several files have that content, only those of the same name are paired. A rename that leads to where the other side
 //! has something of its own is not followed: the conflict stays at the old path, where nothing is lost.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::diff::tree::{PathChange, trees_of};
 use crate::model::{BlobId, Entry, Kind, RepoPath, TreeId};
@@ -30,6 +30,10 @@ pub(super) fn put_right(
             Side::new(trees_of(&over, base, theirs, &[])?),
         ]
     };
+    // As the walk found them: what is put right for one side must not decide for the other. At or below one of them the
+    // walked tree has what ours has, so nothing that is looked up there is the merge's.
+    let walked_conflicts: BTreeSet<RepoPath> = work.conflicts.keys().cloned().collect();
+    let open = |path: &RepoPath| at_or_below(&walked_conflicts, path);
     let mut edits = BTreeMap::new();
     for mover in [0, 1] {
         let [moved, other] = match mover {
@@ -49,7 +53,7 @@ pub(super) fn put_right(
                 mover,
             };
             if let Some(second) = other.renames.get(from) {
-                if second != to && mover == 0 {
+                if second != to && mover == 0 && !open(to) && !open(second) {
                     rename.twice(work, second, other);
                 }
                 continue;
@@ -59,7 +63,8 @@ pub(super) fn put_right(
             };
             // What the other side has at the new name is not ours to overwrite.
             let untouched = lookup(&work.made.over(work.under), walked, to)? == rename.here;
-            if other.changes.contains_key(to) || work.conflicts.contains_key(to) || !untouched {
+            let stuck = open(to) || from.parent().is_some_and(|dir| open(&dir));
+            if other.changes.contains_key(to) || stuck || !untouched {
                 continue;
             }
             match &change.after {
@@ -79,6 +84,18 @@ pub(super) fn put_right(
         return Ok(walked);
     }
     with_entries(&mut work.made, work.under, walked, &edits)
+}
+
+/// Whether the path, or a directory that it is in, is one of them.
+fn at_or_below(paths: &BTreeSet<RepoPath>, path: &RepoPath) -> bool {
+    let mut at = Some(path.clone());
+    while let Some(here) = at {
+        if paths.contains(&here) {
+            return true;
+        }
+        at = here.parent();
+    }
+    false
 }
 
 /// What one side did to the base.
@@ -196,9 +213,6 @@ impl Rename<'_> {
     /// The other side (theirs) gave the file another name.
     fn twice(&self, work: &mut Work<'_>, second: &RepoPath, other: &Side) {
         let theirs = other.changes.get(second).and_then(|c| c.after.clone());
-        if work.conflicts.contains_key(self.to) || work.conflicts.contains_key(second) {
-            return;
-        }
         let row = [Some(self.before.clone()), self.here.clone(), theirs];
         work.conflict(self.to, ConflictKind::RenamedTwice, row);
         if let Some(conflict) = work.conflicts.get_mut(self.to) {

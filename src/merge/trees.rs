@@ -96,7 +96,7 @@ type Row = [Option<Entry>; 3];
 struct Open {
     path: RepoPath,
     mode: u32,
-    /// Whether it goes when nothing is left in it: one side deleted it.
+    /// Whether it goes when nothing is left in it: one side deleted it, or neither has it empty, so that the merge emptied it.
     may_go: bool,
     rows: vec::IntoIter<Row>,
     out: Vec<Entry>,
@@ -222,10 +222,13 @@ impl Work<'_> {
                         ..o.clone()
                     })));
                 }
+                let over = self.made.over(self.under);
+                let may_go = !over.read_tree(left)?.entries.is_empty()
+                    && !over.read_tree(right)?.entries.is_empty();
                 Ok(Next::Enter {
                     trees,
                     mode,
-                    may_go: false,
+                    may_go,
                 })
             }
             // One side deleted the directory: what the other changed in it is in conflict, the rest goes.
