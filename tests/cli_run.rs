@@ -151,6 +151,7 @@ fn status(project: &str) -> EngineStatus {
         last: None,
         commits: 0,
         sessions: Vec::new(),
+        forks: Vec::new(),
         warnings: Vec::new(),
     }
 }

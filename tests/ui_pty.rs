@@ -100,6 +100,7 @@ impl Recording {
                 last: self.rows.last().map(|r| r.ordinal),
                 commits: 0,
                 sessions: Vec::new(),
+                forks: Vec::new(),
                 warnings: Vec::new(),
             })),
             Request::Rows { after, limit } => Response::Rows(Rows {

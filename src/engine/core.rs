@@ -477,6 +477,7 @@ impl Core {
             last: self.store.last_ordinal().map_err(Failure::from)?,
             commits: self.store.commit_count().map_err(Failure::from)?,
             sessions: self.sessions.list(),
+            forks: Vec::new(),
             warnings,
         })
     }
@@ -566,7 +567,13 @@ impl Core {
                 agent,
                 command,
                 home,
-            } => Response::Session(Box::new(self.begin(&agent, &command, home)?)),
+                branch,
+            } => Response::Session(Box::new(self.begin(
+                &agent,
+                &command,
+                home,
+                branch.as_deref(),
+            )?)),
             Request::End { session, exit_code } => {
                 self.end(session, exit_code)?;
                 Response::Done(String::new())
@@ -578,6 +585,16 @@ impl Core {
                     "{n} session{} {word}",
                     if n == 1 { "" } else { "s" }
                 ))
+            }
+            Request::Kill { session } => Response::Done(self.kill(session)?),
+            Request::Fork { .. }
+            | Request::Forks
+            | Request::ForkScratch { .. }
+            | Request::ForkDiscard { .. } => {
+                return Err(ApiError::new(
+                    ErrorCode::Unsupported,
+                    "this engine has no forks yet",
+                ));
             }
             Request::Sessions => Response::Sessions(self.store.sessions().map_err(Failure::from)?),
             Request::Import {

@@ -6,6 +6,7 @@
 //! not need a new protocol number; changing the meaning of one does.
 
 mod branches;
+mod forks;
 mod recordings;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use crate::model::{
     RepoPath, Session, SessionId, Status, StepId, StepKind, Talk, Time, TreeId, Writer,
 };
 pub use branches::{BranchChange, BranchInfo, BranchReport, Comparison, Overlap, Side, Switched};
+pub use forks::ForkInfo;
 pub use recordings::{EffectInfo, Imported, RawRecord, RecordingInfo, RecordingSummary};
 
 /// Number of the protocol's meaning. Both sides must have the same.
@@ -312,6 +314,10 @@ pub enum Request {
         /// that end in `_HOME` or `_DIR`.
         #[serde(default)]
         home: BTreeMap<String, String>,
+        /// The branch on whose fork it runs, made of the workspace's present state when there is none of that name; in
+        /// the workspace itself when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        branch: Option<String>,
     },
     /// Its first process ended. -> `Done` once the last changes are durable
     End {
@@ -327,6 +333,36 @@ pub enum Request {
         session: Option<SessionId>,
         /// `false` thaws.
         frozen: bool,
+    },
+    /// Kills all processes of a session. -> `Done`
+    Kill {
+        /// Which session.
+        session: SessionId,
+    },
+    /// Makes a branch with a view of its own, in which agents run beside the workspace. -> `Forked`
+    Fork {
+        /// The state that it begins with.
+        rev: String,
+        /// The branch's name; the first free one of `try-1`, `try-2`, ... when absent.
+        #[serde(default)]
+        name: Option<String>,
+    },
+    /// The branches that have a view of their own, by name. -> `Forks`
+    Forks,
+    /// Mounts a view that is no branch: nothing in it is kept, left-out directories show the project's own,
+    /// copy-on-write. -> `Scratch`
+    ForkScratch {
+        /// A revision; `tree` wins over it, and without both it is the workspace's latest commit.
+        #[serde(default)]
+        rev: Option<String>,
+        /// A tree of the store that need not be of any commit.
+        #[serde(default)]
+        tree: Option<TreeId>,
+    },
+    /// Takes such a view away. -> `Done`
+    ForkDiscard {
+        /// Its name, as `Scratch` gave it.
+        name: String,
     },
     /// All sessions, newest first. -> `Sessions`
     Sessions,
@@ -403,6 +439,17 @@ pub enum Response {
     Refs(BTreeMap<String, RefTarget>),
     /// See [`Request::Branches`].
     Branches(Vec<BranchInfo>),
+    /// The new fork.
+    Forked(Box<ForkInfo>),
+    /// See [`Request::Forks`].
+    Forks(Vec<ForkInfo>),
+    /// See [`Request::ForkScratch`].
+    Scratch {
+        /// Where it is mounted.
+        path: String,
+        /// By which it is taken away.
+        name: String,
+    },
     /// See [`Request::Compare`].
     Comparison(Box<Comparison>),
     /// What became of which branches.
@@ -495,6 +542,9 @@ pub struct EngineStatus {
     pub commits: u64,
     /// Running sessions.
     pub sessions: Vec<LiveSession>,
+    /// Branches whose forks are open now.
+    #[serde(default)]
+    pub forks: Vec<String>,
     /// What a person should know (protection off, a watch limit reached, an interrupted rollback finished at start).
     pub warnings: Vec<String>,
 }
@@ -517,6 +567,9 @@ pub struct LiveSession {
     pub frozen: bool,
     /// It has a cgroup, so that it can be frozen and killed as a whole.
     pub contained: bool,
+    /// The branch on whose fork it runs; `None` in the workspace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
 }
 
 /// What `Begin` gives to `backtrail run`.

@@ -441,6 +441,7 @@ impl Recorded {
             last,
             commits: store.commit_count().map_err(Failure::from)?,
             sessions: Vec::new(),
+            forks: Vec::new(),
             warnings,
         })
     }

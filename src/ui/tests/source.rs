@@ -101,10 +101,12 @@ impl World {
                     session,
                     frozen: self.frozen,
                     contained: true,
+                    branch: None,
                 }]
             } else {
                 Vec::new()
             },
+            forks: Vec::new(),
             warnings: Vec::new(),
         }
     }
