@@ -478,6 +478,7 @@ impl Core {
             commits: self.store.commit_count().map_err(Failure::from)?,
             sessions: self.sessions.list(),
             forks: Vec::new(),
+            merging: None,
             warnings,
         })
     }
@@ -596,6 +597,20 @@ impl Core {
                     "this engine has no forks yet",
                 ));
             }
+            request @ (Request::Merge { .. }
+            | Request::Merging
+            | Request::MergeConflict { .. }
+            | Request::MergePick { .. }
+            | Request::MergeStatePick { .. }
+            | Request::MergeUnpick
+            | Request::MergeMarkers { .. }
+            | Request::MergeProposal { .. }
+            | Request::MergeResult { .. }
+            | Request::MergeTree
+            | Request::MergeFinish { .. }
+            | Request::MergeAbandon
+            | Request::MergeResume { .. }
+            | Request::Conflicts { .. }) => self.merging(request)?,
             Request::Sessions => Response::Sessions(self.store.sessions().map_err(Failure::from)?),
             Request::Import {
                 path,
