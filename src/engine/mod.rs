@@ -2,6 +2,7 @@
 
 mod answer;
 pub mod api;
+mod blame;
 mod branch_name;
 mod branches;
 pub mod client;
@@ -13,6 +14,7 @@ mod heard;
 mod import;
 mod intake;
 mod labels;
+mod lineage;
 mod merging;
 pub mod project;
 pub mod recorded;
