@@ -13,6 +13,7 @@ mod heard;
 mod import;
 mod intake;
 mod labels;
+mod merging;
 pub mod project;
 pub mod recorded;
 mod replay;
