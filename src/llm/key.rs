@@ -43,9 +43,7 @@ pub(super) async fn find(config: &Config) -> Result<Option<Key>, Error> {
         },
     };
     match std::env::var(name) {
-        Ok(text) if !text.trim().is_empty() => {
-            checked(text.trim(), name).map(Some).map_err(no)
-        }
+        Ok(text) if !text.trim().is_empty() => checked(text.trim(), name).map(Some).map_err(no),
         // A server of one's own often wants none.
         _ if usual && config.url.is_some() => Ok(None),
         _ => Err(no(format!(

@@ -229,10 +229,7 @@ mod tests {
         let mut r = Redactor::default();
         r.learn(&[text]);
         let out = r.text(text);
-        assert_eq!(
-            out,
-            "say(\"[redacted:jwt]\"); k = \"[redacted:jwt-2]\""
-        );
+        assert_eq!(out, "say(\"[redacted:jwt]\"); k = \"[redacted:jwt-2]\"");
         assert_eq!(r.restore(&out, &[&out]).unwrap(), text);
     }
 

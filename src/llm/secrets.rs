@@ -22,13 +22,16 @@ struct Rule {
     is: fn(&str) -> bool,
 }
 
+/// A rule before it is compiled.
+type Shape = (&'static str, String, fn(&str) -> bool);
+
 /// Words that names of secrets have in them.
 const NAMES: &str = r"(?:passw(?:or)?d|passwd|pwd|secret|api[_-]?key|apikey|access[_-]?key|auth[_-]?token|access[_-]?token|refresh[_-]?token|private[_-]?key|client[_-]?secret|credentials?|encryption[_-]?key|signing[_-]?key|bearer)";
 
-fn rules() -> Vec<Rule> {
+fn rules() -> Option<Vec<Rule>> {
     let always: fn(&str) -> bool = |_| true;
     let names = NAMES;
-    let shapes: Vec<(&'static str, String, fn(&str) -> bool)> = vec![
+    let shapes: Vec<Shape> = vec![
         (
             "private-key",
             r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?s:.*?)(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|\z)".to_owned(),
@@ -98,21 +101,21 @@ fn rules() -> Vec<Rule> {
             is_random,
         ),
     ];
-    // A shape that does not compile would be a hole: the tests look at the number.
+    // One that does not compile would be a hole: then there are none, and nothing is sent.
     shapes
         .into_iter()
-        .filter_map(|(kind, shape, is)| {
+        .map(|(kind, shape, is)| {
             let shape = Regex::new(&shape).ok()?;
             Some(Rule { kind, shape, is })
         })
         .collect()
 }
 
-static RULES: LazyLock<Vec<Rule>> = LazyLock::new(rules);
+static RULES: LazyLock<Option<Vec<Rule>>> = LazyLock::new(rules);
 
 /// Whether all rules can be used; without them nothing may be sent.
 pub(super) fn ready() -> bool {
-    RULES.len() == 30
+    RULES.is_some()
 }
 
 fn has_digit(s: &str) -> bool {
@@ -123,10 +126,35 @@ fn has_digit(s: &str) -> bool {
 fn is_value(s: &str) -> bool {
     let lower = s.to_ascii_lowercase();
     let placeholder = [
-        "changeme", "change-me", "example", "your-", "your_", "placeholder", "redacted", "<", "${",
-        "$(", "{{", "%(", "process.env", "os.environ", "env(", "xxxx", "****", "....",
+        "changeme",
+        "change-me",
+        "example",
+        "your-",
+        "your_",
+        "placeholder",
+        "redacted",
+        "<",
+        "${",
+        "$(",
+        "{{",
+        "%(",
+        "process.env",
+        "os.environ",
+        "env(",
+        "xxxx",
+        "****",
+        "....",
     ];
-    let word = ["none", "null", "true", "false", "string", "optional", "required", "undefined"];
+    let word = [
+        "none",
+        "null",
+        "true",
+        "false",
+        "string",
+        "optional",
+        "required",
+        "undefined",
+    ];
     !placeholder.iter().any(|p| lower.contains(p))
         && !word.contains(&lower.as_str())
         && !s.starts_with('$')
@@ -148,13 +176,16 @@ fn entropy(s: &str) -> f64 {
         *counts.entry(c).or_default() += 1.0;
     }
     let all: f64 = counts.values().sum();
-    -counts.values().map(|n| n / all * (n / all).log2()).sum::<f64>()
+    -counts
+        .values()
+        .map(|n| n / all * (n / all).log2())
+        .sum::<f64>()
 }
 
 /// The secrets of a text, first to last, none within another.
 pub(super) fn find(text: &str) -> Vec<Found> {
     let mut all = Vec::new();
-    for rule in RULES.iter() {
+    for rule in RULES.iter().flatten() {
         for caps in rule.shape.captures_iter(text) {
             let Some(found) = caps.name("s").or_else(|| caps.get(0)) else {
                 continue;
@@ -199,7 +230,6 @@ mod tests {
 
     #[test]
     fn every_rule_compiles() {
-        assert_eq!(RULES.len(), 30);
         assert!(ready());
     }
 
@@ -212,7 +242,10 @@ mod tests {
             ("api-key", "sk-proj-abcdefghij0123456789"),
             ("slack-token", "xoxb-123456789012-abcdefABCDEF"),
             ("google-key", "AIzaSyA0123456789abcdefghijklmnopqrstuv"),
-            ("jwt", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc-DEF_123"),
+            (
+                "jwt",
+                "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc-DEF_123",
+            ),
             ("stripe-key", "sk_live_0123456789abcdefABCD"),
         ] {
             let line = format!("let x = f(\"{text}\");");
@@ -230,7 +263,10 @@ mod tests {
             ("  password: hunter2!\r\n", "hunter2!"),
             ("postgres://me:pa55@db/x", "pa55"),
             ("Authorization: Bearer abcdefgh12345678", "abcdefgh12345678"),
-            ("SESSION_SALT=9f8a7b6c5d4e3f2a1b0c9d8e7f6a5b4c\n", "9f8a7b6c5d4e3f2a1b0c9d8e7f6a5b4c"),
+            (
+                "SESSION_SALT=9f8a7b6c5d4e3f2a1b0c9d8e7f6a5b4c\n",
+                "9f8a7b6c5d4e3f2a1b0c9d8e7f6a5b4c",
+            ),
             ("mysql --password hunter22 db", "hunter22"),
         ] {
             let got = kinds(text);
@@ -267,6 +303,9 @@ mod tests {
         assert_eq!(kinds(cut), [("private-key", &cut[2..])]);
         let tail = "MIIabc\ndef==\n-----END PRIVATE KEY-----";
         assert_eq!(kinds(&format!("{tail}\nb")), [("private-key", tail)]);
-        assert_eq!(kinds("-----BEGIN CERTIFICATE-----\nMIIabc\n-----END CERTIFICATE-----"), []);
+        assert_eq!(
+            kinds("-----BEGIN CERTIFICATE-----\nMIIabc\n-----END CERTIFICATE-----"),
+            []
+        );
     }
 }
