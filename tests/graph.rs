@@ -85,7 +85,7 @@ fn a_rollback_leaves_a_leaf_and_each_line_has_its_commit() {
     );
     assert_eq!(
         ids(&place.json(&["leaves", "-n", "1", "--json"])),
-        [sixth.clone()]
+        std::slice::from_ref(&sixth)
     );
     let line = [&sixth, &fifth, &fourth, &second, &first].map(Clone::clone);
     assert_eq!(ids(&place.json(&["lineage", "--json"])), line);
