@@ -26,7 +26,7 @@ struct Rule {
 type Shape = (&'static str, String, fn(&str) -> bool);
 
 /// Words that names of secrets have in them.
-const NAMES: &str = r"(?:passw(?:or)?d|passwd|pwd|secret|api[_-]?key|apikey|access[_-]?key|auth[_-]?token|access[_-]?token|refresh[_-]?token|private[_-]?key|client[_-]?secret|credentials?|encryption[_-]?key|signing[_-]?key|bearer)";
+const NAMES: &str = r"(?:passw(?:or)?d|passwd|pwd|secret|api[_ -]?key|apikey|access[_ -]?key|auth[_ -]?token|access[_ -]?token|refresh[_ -]?token|private[_ -]?key|client[_ -]?secret|credentials?|encryption[_ -]?key|signing[_ -]?key|bearer)";
 
 fn rules() -> Option<Vec<Rule>> {
     let always: fn(&str) -> bool = |_| true;
