@@ -4,6 +4,7 @@
 //! understood; `run` has the code of its command. A reader that closes the pipe early is no failure.
 
 pub mod args;
+mod ask;
 mod branch;
 mod cat;
 mod change;
@@ -232,6 +233,7 @@ async fn answer(
         Verb::Branch(args) => branch::branch(cx, args.verb, out).await,
         Verb::Switch(args) => change::switch(cx, &args, out).await,
         Verb::Compare(args) => compare::compare(cx, &args, out).await,
+        Verb::Ask(args) => ask::ask(cx, &args, trace.trace.is_some(), out).await,
         Verb::Init(args) => change::init(cx, existed, args.json, out).await,
         Verb::Emit(args) => emit::emit(cx, &args).await,
         Verb::Run(_)
