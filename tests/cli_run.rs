@@ -151,6 +151,8 @@ fn status(project: &str) -> EngineStatus {
         last: None,
         commits: 0,
         sessions: Vec::new(),
+        forks: Vec::new(),
+        merging: None,
         warnings: Vec::new(),
     }
 }

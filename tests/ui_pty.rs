@@ -100,6 +100,8 @@ impl Recording {
                 last: self.rows.last().map(|r| r.ordinal),
                 commits: 0,
                 sessions: Vec::new(),
+                forks: Vec::new(),
+                merging: None,
                 warnings: Vec::new(),
             })),
             Request::Rows { after, limit } => Response::Rows(Rows {

@@ -33,6 +33,7 @@ pub fn run(cwd: PathBuf, args: &args::Run) -> Ended {
                 agent,
                 command,
                 home,
+                branch: None,
             })
             .await?
         {

@@ -477,6 +477,8 @@ impl Core {
             last: self.store.last_ordinal().map_err(Failure::from)?,
             commits: self.store.commit_count().map_err(Failure::from)?,
             sessions: self.sessions.list(),
+            forks: Vec::new(),
+            merging: None,
             warnings,
         })
     }
@@ -567,7 +569,13 @@ impl Core {
                 agent,
                 command,
                 home,
-            } => Response::Session(Box::new(self.begin(&agent, &command, home)?)),
+                branch,
+            } => Response::Session(Box::new(self.begin(
+                &agent,
+                &command,
+                home,
+                branch.as_deref(),
+            )?)),
             Request::End { session, exit_code } => {
                 self.end(session, exit_code)?;
                 Response::Done(String::new())
@@ -580,6 +588,30 @@ impl Core {
                     if n == 1 { "" } else { "s" }
                 ))
             }
+            Request::Kill { session } => Response::Done(self.kill(session)?),
+            Request::Fork { .. }
+            | Request::Forks
+            | Request::ForkScratch { .. }
+            | Request::ForkDiscard { .. } => {
+                return Err(ApiError::new(
+                    ErrorCode::Unsupported,
+                    "this engine has no forks yet",
+                ));
+            }
+            request @ (Request::Merge { .. }
+            | Request::Merging
+            | Request::MergeConflict { .. }
+            | Request::MergePick { .. }
+            | Request::MergeStatePick { .. }
+            | Request::MergeUnpick
+            | Request::MergeMarkers { .. }
+            | Request::MergeProposal { .. }
+            | Request::MergeResult { .. }
+            | Request::MergeTree
+            | Request::MergeFinish { .. }
+            | Request::MergeAbandon
+            | Request::MergeResume { .. }
+            | Request::Conflicts { .. }) => self.merging(request)?,
             Request::Sessions => Response::Sessions(self.store.sessions().map_err(Failure::from)?),
             Request::Import {
                 path,

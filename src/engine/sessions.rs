@@ -41,6 +41,7 @@ impl Sessions {
                 session: h.session.clone(),
                 frozen: h.frozen,
                 contained: h.cgroup.is_some(),
+                branch: None,
             })
             .collect()
     }
@@ -127,6 +128,34 @@ impl Sessions {
         Ok(())
     }
 
+    /// Kills all processes of one session, and waits until they are gone.
+    fn kill(&self, id: SessionId) -> Result<String, ApiError> {
+        let (name, group) = {
+            let mut all = self.lock();
+            let held = all.iter_mut().find(|h| h.session.id == id).ok_or_else(|| {
+                ApiError::new(
+                    ErrorCode::NotFound,
+                    format!("no running session has the id {}", id.short()),
+                )
+            })?;
+            let name = format!("{} ({})", held.session.agent, id.short());
+            (name, held.cgroup.clone())
+        };
+        // Not under the lock: what is killed may wait for a request that a rollback is to answer, which needs it.
+        let Some(group) = group else {
+            return Err(ApiError::new(
+                ErrorCode::Refused,
+                format!(
+                    "{name} has no cgroup of its own, by which it could be killed as a whole; end it by hand"
+                ),
+            ));
+        };
+        group
+            .kill(Duration::from_secs(5))
+            .map_err(|e| ApiError::new(ErrorCode::Failed, format!("{name}: {e}")))?;
+        Ok(name)
+    }
+
     /// Lets all go on: nobody would be there to do it later.
     pub fn thaw_all(&self) {
         let all: Vec<SessionId> = self.lock().iter().map(|h| h.session.id).collect();
@@ -190,7 +219,14 @@ impl Core {
         agent: &str,
         command: &str,
         home: BTreeMap<String, String>,
+        branch: Option<&str>,
     ) -> Result<Begun, ApiError> {
+        if branch.is_some() {
+            return Err(ApiError::new(
+                ErrorCode::Unsupported,
+                "this engine has no forks yet",
+            ));
+        }
         let live = self.live().ok_or_else(|| {
             ApiError::new(
                 ErrorCode::Refused,
@@ -413,6 +449,13 @@ impl Core {
             }
         }
         Ok(())
+    }
+
+    /// Kills a session's processes, however they take it.
+    pub(super) fn kill(&self, id: SessionId) -> Result<String, ApiError> {
+        let name = self.sessions.kill(id)?;
+        self.reap()?;
+        Ok(format!("killed {name}"))
     }
 
     /// Freezes or thaws. Returns how many sessions that concerned.

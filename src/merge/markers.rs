@@ -260,18 +260,17 @@ pub fn read(
     let hunks = |p: &[Piece]| p.iter().filter(|p| matches!(p, Piece::Hunk(_))).count();
     // Hunks on one line were written as one: they cannot be told apart again.
     let apart = hunks(&lines) == hunks(pieces);
-    let mut search = Search {
-        content,
-        pieces: &lines,
-        failed: HashSet::new(),
-        written: &|hunk| marked(hunk, style, labels, size, crlf),
-    };
-    if apart && let Some(picks) = search.run() {
-        let edited = picks.iter().flatten().find_map(|pick| match pick {
-            Pick::Edited(text) => marker_line(text, size).map(|_| ()),
-            _ => None,
-        });
-        if edited.is_none() {
+    // Picks alone first: where they make the file, nothing of it was edited.
+    for edits in [false, true] {
+        let mut search = Search {
+            content,
+            pieces: &lines,
+            failed: HashSet::new(),
+            written: &|hunk| marked(hunk, style, labels, size, crlf),
+            edits,
+            size,
+        };
+        if apart && let Some(picks) = search.run() {
             return ReadBack::Hunks(back(picks, pieces, &lines));
         }
     }
@@ -330,6 +329,10 @@ struct Search<'a> {
     /// Pieces and places from which nothing was found: each is tried once.
     failed: HashSet<(usize, usize)>,
     written: &'a dyn Fn(&Hunk) -> Vec<u8>,
+    /// Whether a hunk may have become something else than a pick gives.
+    edits: bool,
+    /// How long the markers are: an edit has none in it, else it would swallow hunks that are as they were written.
+    size: usize,
 }
 
 impl Search<'_> {
@@ -390,11 +393,14 @@ impl Search<'_> {
                 }
                 // Anything up to where the next settled text begins a line.
                 let end = match self.pieces.get(piece + 1) {
+                    _ if !self.edits => None,
                     None => Some(self.content.len()),
                     Some(Piece::Text(next)) => self.line_with(next, at),
                     Some(Piece::Hunk(_)) => None,
                 };
-                if let Some(end) = end {
+                if let Some(end) = end
+                    && marker_line(&self.content[at..end], self.size).is_none()
+                {
                     add(
                         Some(Pick::Edited(self.content[at..end].to_vec())),
                         &self.content[at..end],

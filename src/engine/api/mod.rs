@@ -6,18 +6,27 @@
 //! not need a new protocol number; changing the meaning of one does.
 
 mod branches;
+mod forks;
+mod merging;
 mod recordings;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::model::Known;
+use crate::merge::resolve::Pick;
+use crate::model::base64_bytes;
 use crate::model::{
     BlobId, CallKind, Cause, CommitId, EmitEvent, Link, LinkRule, OpId, OpKind, Ordinal, RefTarget,
     RepoPath, Session, SessionId, Status, StepId, StepKind, Talk, Time, TreeId, Writer,
 };
+pub use crate::model::{Bytes, Known};
 pub use branches::{BranchChange, BranchInfo, BranchReport, Comparison, Overlap, Side, Switched};
+pub use forks::ForkInfo;
+pub use merging::{
+    ConflictDetail, ConflictInfo, MergeInfo, MergeReport, OpenConflict, PickOrigin, PieceInfo,
+    ProposalRecord, Reason, Resolver, StateMergeInfo, UnfinishedInfo,
+};
 pub use recordings::{EffectInfo, Imported, RawRecord, RecordingInfo, RecordingSummary};
 
 /// Number of the protocol's meaning. Both sides must have the same.
@@ -296,6 +305,111 @@ pub enum Request {
         /// The other.
         b: String,
     },
+    /// Merges a branch into another one. -> `Merged` when it was finished; `Merging` for a dry run, when something is left,
+    /// or when it shall not be finished yet: then it is kept as the unfinished merge
+    Merge {
+        /// A branch or another revision.
+        branch: String,
+        /// Into which branch; the workspace's when absent.
+        #[serde(default)]
+        into: Option<String>,
+        /// How conflicts are settled.
+        #[serde(default)]
+        resolver: Resolver,
+        /// Only look.
+        #[serde(default)]
+        dry_run: bool,
+        /// Finish it when nothing is left.
+        #[serde(default)]
+        finish: bool,
+        /// A line for people.
+        #[serde(default)]
+        message: Option<String>,
+        /// Finish it with its conflicts: the commit keeps them.
+        #[serde(default)]
+        keep_conflicts: bool,
+    },
+    /// The unfinished merge. -> `Merging`
+    Merging,
+    /// One of its conflicts in full. -> `MergeConflict`
+    MergeConflict {
+        /// Which.
+        path: RepoPath,
+    },
+    /// Settles a conflict, or a hunk of it. -> `Merging`
+    MergePick {
+        /// Which conflict.
+        path: RepoPath,
+        /// Which hunk, from 0; all of it when absent.
+        #[serde(default)]
+        hunk: Option<usize>,
+        /// What is picked; unsettled again when absent.
+        pick: Option<Pick>,
+        /// Who picks.
+        #[serde(default)]
+        origin: PickOrigin,
+    },
+    /// Settles a conflict of the agent's state. -> `Merging`
+    MergeStatePick {
+        /// Which, from 0.
+        conflict: usize,
+        /// What is picked; unsettled again when absent.
+        pick: Option<Pick>,
+        /// Who picks.
+        #[serde(default)]
+        origin: PickOrigin,
+    },
+    /// Takes the last act back. -> `Merging`
+    MergeUnpick,
+    /// A file in conflict with git's markers where it is not settled. -> `Bytes`; with a text, reads back what another
+    /// tool made of that. -> `Merging`
+    MergeMarkers {
+        /// Which conflict.
+        path: RepoPath,
+        /// The file as it came back.
+        #[serde(default)]
+        text: Option<Bytes>,
+    },
+    /// Keeps a proposal that was shown in the record. -> `Done`
+    MergeProposal {
+        /// Which conflict.
+        path: RepoPath,
+        /// Which hunk.
+        hunk: usize,
+        /// The proposal.
+        record: ProposalRecord,
+    },
+    /// A file as it would be written now; what is not settled reads as ours. -> `Bytes`
+    MergeResult {
+        /// Which path.
+        path: RepoPath,
+    },
+    /// The result so far as a tree that is in the store, with ours where something is left. -> `Resolved` (the commit is
+    /// that of ours)
+    MergeTree,
+    /// Finishes the merge. -> `Merged`
+    MergeFinish {
+        /// A line for people.
+        #[serde(default)]
+        message: Option<String>,
+        /// Also with conflicts left: the commit keeps them.
+        #[serde(default)]
+        keep_conflicts: bool,
+    },
+    /// Forgets the unfinished merge. -> `Done`
+    MergeAbandon,
+    /// Takes the conflicts that a commit left open up again. -> `Merging`
+    MergeResume {
+        /// Which commit; the nearest of the workspace's branch when absent.
+        #[serde(default)]
+        rev: Option<String>,
+    },
+    /// Conflicts that commits left open, newest first. -> `Conflicts`
+    Conflicts {
+        /// As of this revision; of the workspace's branch when absent.
+        #[serde(default)]
+        rev: Option<String>,
+    },
     /// The operation log, newest first. -> `Operations`
     Operations {
         /// Only those before this number.
@@ -319,6 +433,10 @@ pub enum Request {
         /// that end in `_HOME` or `_DIR`.
         #[serde(default)]
         home: BTreeMap<String, String>,
+        /// The branch on whose fork it runs, made of the workspace's present state when there is none of that name; in
+        /// the workspace itself when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        branch: Option<String>,
     },
     /// Its first process ended. -> `Done` once the last changes are durable
     End {
@@ -334,6 +452,36 @@ pub enum Request {
         session: Option<SessionId>,
         /// `false` thaws.
         frozen: bool,
+    },
+    /// Kills all processes of a session. -> `Done`
+    Kill {
+        /// Which session.
+        session: SessionId,
+    },
+    /// Makes a branch with a view of its own, in which agents run beside the workspace. -> `Forked`
+    Fork {
+        /// The state that it begins with.
+        rev: String,
+        /// The branch's name; the first free one of `try-1`, `try-2`, ... when absent.
+        #[serde(default)]
+        name: Option<String>,
+    },
+    /// The branches that have a view of their own, by name. -> `Forks`
+    Forks,
+    /// Mounts a view that is no branch: nothing in it is kept, left-out directories show the project's own,
+    /// copy-on-write. -> `Scratch`
+    ForkScratch {
+        /// A revision; `tree` wins over it, and without both it is the workspace's latest commit.
+        #[serde(default)]
+        rev: Option<String>,
+        /// A tree of the store that need not be of any commit.
+        #[serde(default)]
+        tree: Option<TreeId>,
+    },
+    /// Takes such a view away. -> `Done`
+    ForkDiscard {
+        /// Its name, as `Scratch` gave it.
+        name: String,
     },
     /// All sessions, newest first. -> `Sessions`
     Sessions,
@@ -412,10 +560,31 @@ pub enum Response {
     Refs(BTreeMap<String, RefTarget>),
     /// See [`Request::Branches`].
     Branches(Vec<BranchInfo>),
+    /// The new fork.
+    Forked(Box<ForkInfo>),
+    /// See [`Request::Forks`].
+    Forks(Vec<ForkInfo>),
+    /// See [`Request::ForkScratch`].
+    Scratch {
+        /// Where it is mounted.
+        path: String,
+        /// By which it is taken away.
+        name: String,
+    },
     /// See [`Request::Compare`].
     Comparison(Box<Comparison>),
     /// What became of which branches.
     Branched(Box<BranchReport>),
+    /// See [`Request::Merging`]; `None` when no merge is unfinished.
+    Merging(Option<Box<MergeInfo>>),
+    /// See [`Request::MergeFinish`].
+    Merged(Box<MergeReport>),
+    /// See [`Request::MergeConflict`].
+    MergeConflict(Box<ConflictDetail>),
+    /// See [`Request::Conflicts`].
+    Conflicts(Vec<OpenConflict>),
+    /// See [`Request::MergeResult`].
+    Bytes(Bytes),
     /// See [`Request::Operations`].
     Operations(Vec<OpInfo>),
     /// See [`Request::Begin`].
@@ -504,6 +673,12 @@ pub struct EngineStatus {
     pub commits: u64,
     /// Running sessions.
     pub sessions: Vec<LiveSession>,
+    /// Branches whose forks are open now.
+    #[serde(default)]
+    pub forks: Vec<String>,
+    /// The unfinished merge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merging: Option<UnfinishedInfo>,
     /// What a person should know (protection off, a watch limit reached, an interrupted rollback finished at start).
     pub warnings: Vec<String>,
 }
@@ -526,6 +701,9 @@ pub struct LiveSession {
     pub frozen: bool,
     /// It has a cgroup, so that it can be frozen and killed as a whole.
     pub contained: bool,
+    /// The branch on whose fork it runs; `None` in the workspace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
 }
 
 /// What `Begin` gives to `backtrail run`.
@@ -846,21 +1024,5 @@ pub fn rule_words(rule: LinkRule) -> &'static str {
         LinkRule::Told => "the trace tells the change",
         LinkRule::Content => "the trace tells the content that was captured",
         LinkRule::Inferred => "no record explains it: a later one shows other content",
-    }
-}
-
-mod base64_bytes {
-    //! Bytes as a base64 string.
-    use base64::Engine as _;
-    use base64::engine::general_purpose::STANDARD;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub fn serialize<S: Serializer>(bytes: &[u8], s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_str(&STANDARD.encode(bytes))
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<u8>, D::Error> {
-        let text = String::deserialize(d)?;
-        STANDARD.decode(text).map_err(serde::de::Error::custom)
     }
 }

@@ -441,6 +441,8 @@ impl Recorded {
             last,
             commits: store.commit_count().map_err(Failure::from)?,
             sessions: Vec::new(),
+            forks: Vec::new(),
+            merging: None,
             warnings,
         })
     }

@@ -101,10 +101,13 @@ impl World {
                     session,
                     frozen: self.frozen,
                     contained: true,
+                    branch: None,
                 }]
             } else {
                 Vec::new()
             },
+            forks: Vec::new(),
+            merging: None,
             warnings: Vec::new(),
         }
     }
