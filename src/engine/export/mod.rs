@@ -143,7 +143,7 @@ fn refused(path: &RepoPath, link: bool) -> bool {
         end.is_some_and(|end| end.iter().all(|b| matches!(b, b' ' | b'.')) || end.starts_with(b":"))
     });
     // A link in their place would lead git to read another file.
-    bad || (link && path.name().to_ascii_lowercase() == b".gitmodules")
+    bad || (link && path.name().eq_ignore_ascii_case(b".gitmodules"))
 }
 
 fn shown(path: &Path) -> String {
