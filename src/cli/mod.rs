@@ -12,6 +12,7 @@ mod compare;
 mod demo;
 mod diff;
 mod emit;
+mod export;
 mod facts;
 mod graph;
 mod history;
@@ -234,6 +235,7 @@ async fn answer(
         Verb::Switch(args) => change::switch(cx, &args, out).await,
         Verb::Compare(args) => compare::compare(cx, &args, out).await,
         Verb::Ask(args) => ask::ask(cx, &args, trace.trace.is_some(), out).await,
+        Verb::Export(args) => export::export(cx, &args, trace, out).await,
         Verb::Init(args) => change::init(cx, existed, args.json, out).await,
         Verb::Emit(args) => emit::emit(cx, &args).await,
         Verb::Run(_)
