@@ -9,6 +9,7 @@ mod compare;
 pub mod connect;
 pub mod core;
 mod follow;
+mod forks;
 mod heard;
 mod import;
 mod intake;
