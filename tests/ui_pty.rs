@@ -101,6 +101,7 @@ impl Recording {
                 commits: 0,
                 sessions: Vec::new(),
                 forks: Vec::new(),
+                merging: None,
                 warnings: Vec::new(),
             })),
             Request::Rows { after, limit } => Response::Rows(Rows {

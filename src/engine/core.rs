@@ -489,6 +489,7 @@ impl Core {
             commits: self.store.commit_count().map_err(Failure::from)?,
             sessions: self.sessions.list(),
             forks: self.forks.names(),
+            merging: None,
             warnings,
         })
     }
@@ -604,6 +605,20 @@ impl Core {
             Request::Forks => Response::Forks(self.fork_list()?),
             Request::ForkScratch { rev, tree } => self.scratch(rev.as_deref(), tree)?,
             Request::ForkDiscard { name } => self.discard(&name)?,
+            request @ (Request::Merge { .. }
+            | Request::Merging
+            | Request::MergeConflict { .. }
+            | Request::MergePick { .. }
+            | Request::MergeStatePick { .. }
+            | Request::MergeUnpick
+            | Request::MergeMarkers { .. }
+            | Request::MergeProposal { .. }
+            | Request::MergeResult { .. }
+            | Request::MergeTree
+            | Request::MergeFinish { .. }
+            | Request::MergeAbandon
+            | Request::MergeResume { .. }
+            | Request::Conflicts { .. }) => self.merging(request)?,
             Request::Sessions => Response::Sessions(self.store.sessions().map_err(Failure::from)?),
             Request::Import {
                 path,

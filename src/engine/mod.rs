@@ -2,6 +2,7 @@
 
 mod answer;
 pub mod api;
+pub mod assist;
 mod branch_name;
 mod branches;
 pub mod client;
@@ -14,6 +15,7 @@ mod heard;
 mod import;
 mod intake;
 mod labels;
+mod merging;
 pub mod project;
 pub mod recorded;
 mod replay;

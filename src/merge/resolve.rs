@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Entry, Kind, RepoPath, TreeId};
+use crate::model::{Entry, Kind, RepoPath, TreeId, base64_bytes};
 
 use super::Error;
 use super::conflict::{Conflict, ConflictKind, Hunk, Piece};
@@ -25,7 +25,7 @@ pub enum Pick {
     /// What was there before.
     Base,
     /// This, written by a person or accepted from a proposal.
-    Edited(Vec<u8>),
+    Edited(#[serde(with = "base64_bytes")] Vec<u8>),
 }
 
 /// How one conflict is settled.

@@ -3,6 +3,7 @@
 //! No I/O happens here, and nothing here knows how a thing is stored or drawn. The words are those of
 //! ARCHITECTURE.md, one word per thing.
 
+mod bytes;
 mod change;
 mod commit;
 mod event;
@@ -14,6 +15,7 @@ mod step;
 mod time;
 mod tree;
 
+pub use bytes::{Bytes, base64_bytes};
 pub use change::{Origin, Touch, Writer};
 pub use commit::{Attr, Cause, Commit};
 pub use event::{EmitBody, EmitEvent};

@@ -7,19 +7,26 @@
 
 mod branches;
 mod forks;
+mod merging;
 mod recordings;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::model::Known;
+use crate::merge::resolve::Pick;
+use crate::model::base64_bytes;
 use crate::model::{
     BlobId, CallKind, Cause, CommitId, EmitEvent, Link, LinkRule, OpId, OpKind, Ordinal, RefTarget,
     RepoPath, Session, SessionId, Status, StepId, StepKind, Talk, Time, TreeId, Writer,
 };
+pub use crate::model::{Bytes, Known};
 pub use branches::{BranchChange, BranchInfo, BranchReport, Comparison, Overlap, Side, Switched};
 pub use forks::ForkInfo;
+pub use merging::{
+    ConflictDetail, ConflictInfo, MergeInfo, MergeReport, OpenConflict, PickOrigin, PieceInfo,
+    ProposalRecord, Reason, Resolver, StateMergeInfo, UnfinishedInfo,
+};
 pub use recordings::{EffectInfo, Imported, RawRecord, RecordingInfo, RecordingSummary};
 
 /// Number of the protocol's meaning. Both sides must have the same.
@@ -291,6 +298,111 @@ pub enum Request {
         /// The other.
         b: String,
     },
+    /// Merges a branch into another one. -> `Merged` when it was finished; `Merging` for a dry run, when something is left,
+    /// or when it shall not be finished yet: then it is kept as the unfinished merge
+    Merge {
+        /// A branch or another revision.
+        branch: String,
+        /// Into which branch; the workspace's when absent.
+        #[serde(default)]
+        into: Option<String>,
+        /// How conflicts are settled.
+        #[serde(default)]
+        resolver: Resolver,
+        /// Only look.
+        #[serde(default)]
+        dry_run: bool,
+        /// Finish it when nothing is left.
+        #[serde(default)]
+        finish: bool,
+        /// A line for people.
+        #[serde(default)]
+        message: Option<String>,
+        /// Finish it with its conflicts: the commit keeps them.
+        #[serde(default)]
+        keep_conflicts: bool,
+    },
+    /// The unfinished merge. -> `Merging`
+    Merging,
+    /// One of its conflicts in full. -> `MergeConflict`
+    MergeConflict {
+        /// Which.
+        path: RepoPath,
+    },
+    /// Settles a conflict, or a hunk of it. -> `Merging`
+    MergePick {
+        /// Which conflict.
+        path: RepoPath,
+        /// Which hunk, from 0; all of it when absent.
+        #[serde(default)]
+        hunk: Option<usize>,
+        /// What is picked; unsettled again when absent.
+        pick: Option<Pick>,
+        /// Who picks.
+        #[serde(default)]
+        origin: PickOrigin,
+    },
+    /// Settles a conflict of the agent's state. -> `Merging`
+    MergeStatePick {
+        /// Which, from 0.
+        conflict: usize,
+        /// What is picked; unsettled again when absent.
+        pick: Option<Pick>,
+        /// Who picks.
+        #[serde(default)]
+        origin: PickOrigin,
+    },
+    /// Takes the last act back. -> `Merging`
+    MergeUnpick,
+    /// A file in conflict with git's markers where it is not settled. -> `Bytes`; with a text, reads back what another
+    /// tool made of that. -> `Merging`
+    MergeMarkers {
+        /// Which conflict.
+        path: RepoPath,
+        /// The file as it came back.
+        #[serde(default)]
+        text: Option<Bytes>,
+    },
+    /// Keeps a proposal that was shown in the record. -> `Done`
+    MergeProposal {
+        /// Which conflict.
+        path: RepoPath,
+        /// Which hunk.
+        hunk: usize,
+        /// The proposal.
+        record: ProposalRecord,
+    },
+    /// A file as it would be written now; what is not settled reads as ours. -> `Bytes`
+    MergeResult {
+        /// Which path.
+        path: RepoPath,
+    },
+    /// The result so far as a tree that is in the store, with ours where something is left. -> `Resolved` (the commit is
+    /// that of ours)
+    MergeTree,
+    /// Finishes the merge. -> `Merged`
+    MergeFinish {
+        /// A line for people.
+        #[serde(default)]
+        message: Option<String>,
+        /// Also with conflicts left: the commit keeps them.
+        #[serde(default)]
+        keep_conflicts: bool,
+    },
+    /// Forgets the unfinished merge. -> `Done`
+    MergeAbandon,
+    /// Takes the conflicts that a commit left open up again. -> `Merging`
+    MergeResume {
+        /// Which commit; the nearest of the workspace's branch when absent.
+        #[serde(default)]
+        rev: Option<String>,
+    },
+    /// Conflicts that commits left open, newest first. -> `Conflicts`
+    Conflicts {
+        /// As of this revision; of the workspace's branch when absent.
+        #[serde(default)]
+        rev: Option<String>,
+    },
     /// The operation log, newest first. -> `Operations`
     Operations {
         /// Only those before this number.
@@ -454,6 +566,16 @@ pub enum Response {
     Comparison(Box<Comparison>),
     /// What became of which branches.
     Branched(Box<BranchReport>),
+    /// See [`Request::Merging`]; `None` when no merge is unfinished.
+    Merging(Option<Box<MergeInfo>>),
+    /// See [`Request::MergeFinish`].
+    Merged(Box<MergeReport>),
+    /// See [`Request::MergeConflict`].
+    MergeConflict(Box<ConflictDetail>),
+    /// See [`Request::Conflicts`].
+    Conflicts(Vec<OpenConflict>),
+    /// See [`Request::MergeResult`].
+    Bytes(Bytes),
     /// See [`Request::Operations`].
     Operations(Vec<OpInfo>),
     /// See [`Request::Begin`].
@@ -545,6 +667,9 @@ pub struct EngineStatus {
     /// Branches whose forks are open now.
     #[serde(default)]
     pub forks: Vec<String>,
+    /// The unfinished merge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merging: Option<UnfinishedInfo>,
     /// What a person should know (protection off, a watch limit reached, an interrupted rollback finished at start).
     pub warnings: Vec<String>,
 }
@@ -890,21 +1015,5 @@ pub fn rule_words(rule: LinkRule) -> &'static str {
         LinkRule::Told => "the trace tells the change",
         LinkRule::Content => "the trace tells the content that was captured",
         LinkRule::Inferred => "no record explains it: a later one shows other content",
-    }
-}
-
-mod base64_bytes {
-    //! Bytes as a base64 string.
-    use base64::Engine as _;
-    use base64::engine::general_purpose::STANDARD;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub fn serialize<S: Serializer>(bytes: &[u8], s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_str(&STANDARD.encode(bytes))
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<u8>, D::Error> {
-        let text = String::deserialize(d)?;
-        STANDARD.decode(text).map_err(serde::de::Error::custom)
     }
 }
