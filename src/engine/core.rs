@@ -522,6 +522,7 @@ impl Core {
             }
             Request::List { rev, path } => Response::Listing(self.answers().list(&rev, &path)?),
             Request::Entry { rev, path } => Response::Entry(self.answers().entry(&rev, &path)?),
+            Request::Target { rev, path } => Response::Target(self.answers().target(&rev, &path)?),
             Request::Blob { id, offset, len } => {
                 Response::Blob(self.answers().blob(id, offset, len)?)
             }
@@ -670,6 +671,7 @@ fn for_agents(request: &Request) -> bool {
             | Request::Diff { .. }
             | Request::List { .. }
             | Request::Entry { .. }
+            | Request::Target { .. }
             | Request::Blob { .. }
             | Request::Refs
             | Request::Branches

@@ -9,6 +9,7 @@ pub mod client;
 mod compare;
 pub mod connect;
 pub mod core;
+pub mod export;
 mod follow;
 mod forks;
 mod heard;

@@ -110,18 +110,22 @@ impl Client {
                 what,
                 after,
             };
+            let whole = self.config.timeout * WHOLE;
+            // A time-out of nothing would still take what is ready, for ever.
             if left.is_zero() {
-                return Err(silent(
-                    self.config.timeout * WHOLE,
-                    "the answer did not end",
-                ));
+                return Err(silent(whole, "the answer did not end"));
             }
-            let wait = self.config.timeout.min(left);
-            let event = match tokio::time::timeout(wait, stream.next()).await {
-                Ok(event) => event,
-                Err(_) if sink.seen() == 0 => return Err(silent(wait, "no answer came")),
-                Err(_) => return Err(silent(wait, "nothing more came")),
-            };
+            let event =
+                match tokio::time::timeout(self.config.timeout.min(left), stream.next()).await {
+                    Ok(event) => event,
+                    Err(_) if left <= self.config.timeout => {
+                        return Err(silent(whole, "the answer did not end"));
+                    }
+                    Err(_) if sink.seen() == 0 => {
+                        return Err(silent(self.config.timeout, "no answer came"));
+                    }
+                    Err(_) => return Err(silent(self.config.timeout, "nothing more came")),
+                };
             match event {
                 Some(Ok(ChatStreamEvent::Chunk(chunk))) => {
                     text.push_str(&chunk.content);
