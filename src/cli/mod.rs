@@ -15,6 +15,9 @@ mod facts;
 mod graph;
 mod history;
 mod link;
+mod markers;
+mod merge;
+mod merge_out;
 pub mod out;
 mod run;
 mod state;
@@ -232,6 +235,10 @@ async fn answer(
         Verb::Branch(args) => branch::branch(cx, args.verb, out).await,
         Verb::Switch(args) => change::switch(cx, &args, out).await,
         Verb::Compare(args) => compare::compare(cx, &args, out).await,
+        Verb::Merge(args) => merge::merge(cx, &args, out).await,
+        Verb::Land(args) => merge::land(cx, &args, out).await,
+        Verb::Conflicts(args) => merge::conflicts(cx, &args, out).await,
+        Verb::Resolve(args) => merge::resolve(cx, &args, out).await,
         Verb::Init(args) => change::init(cx, existed, args.json, out).await,
         Verb::Emit(args) => emit::emit(cx, &args).await,
         Verb::Run(_)

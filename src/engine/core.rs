@@ -13,6 +13,7 @@ use crate::capture::watch::Watch;
 use crate::capture::{self};
 use crate::debug::rev;
 use crate::fs::{Gate, Invalidate, LiveView};
+use crate::merge;
 use crate::model::{BlobId, Cause, OpId, RepoPath, SessionId, Step, Time};
 use crate::store::{self, Store};
 
@@ -21,6 +22,7 @@ use super::api::{
     ApiError, Changes, EngineStatus, ErrorCode, Notice, OpInfo, Request, Response, Role, ScanStatus,
 };
 use super::follow::Follower;
+use super::merging::Merges;
 use super::project::Project;
 use super::sessions::Sessions;
 use super::shelf::Opening;
@@ -54,6 +56,9 @@ pub enum Failure {
     /// Trees could not be compared.
     #[error(transparent)]
     Diff(#[from] crate::diff::tree::Error),
+    /// Trees could not be merged.
+    #[error(transparent)]
+    Merge(#[from] crate::merge::Error),
     /// A revision names nothing.
     #[error(transparent)]
     Rev(#[from] rev::Error),
@@ -67,7 +72,9 @@ impl From<Failure> for ApiError {
         let code = match &failure {
             Failure::Api(e) => return e.clone(),
             Failure::Store(e) => store_code(e),
-            Failure::Rev(rev::Error::Store(e)) => store_code(e),
+            Failure::Rev(rev::Error::Store(e)) | Failure::Merge(merge::Error::Store(e)) => {
+                store_code(e)
+            }
             Failure::Rev(_) => ErrorCode::NotFound,
             _ => ErrorCode::Failed,
         };
@@ -115,6 +122,7 @@ pub struct Core {
     /// Sessions begun by `run`.
     pub(super) sessions: Sessions,
     pub(super) journal: Journal,
+    pub(super) merges: Merges,
     pub(super) counter: OnceLock<Counter>,
     pub(super) follower: OnceLock<Follower>,
     /// A call has ended whose changes can be committed.
@@ -143,6 +151,7 @@ impl Core {
             timeline,
             sessions: Sessions::default(),
             journal,
+            merges: Merges::default(),
             counter: OnceLock::new(),
             follower: OnceLock::new(),
             due: Notify::new(),
@@ -440,6 +449,7 @@ impl Core {
     pub fn status(&self) -> Result<EngineStatus, ApiError> {
         let recorder = self.recording();
         let head = rev::head(&self.store).map_err(Failure::from)?;
+        let merging = self.unfinished_brief();
         let mut warnings = self
             .warnings
             .lock()
@@ -478,7 +488,7 @@ impl Core {
             commits: self.store.commit_count().map_err(Failure::from)?,
             sessions: self.sessions.list(),
             forks: Vec::new(),
-            merging: None,
+            merging,
             warnings,
         })
     }
@@ -610,7 +620,7 @@ impl Core {
             | Request::MergeFinish { .. }
             | Request::MergeAbandon
             | Request::MergeResume { .. }
-            | Request::Conflicts { .. }) => self.merging(request)?,
+            | Request::Conflicts { .. }) => self.merge_request(request)?,
             Request::Sessions => Response::Sessions(self.store.sessions().map_err(Failure::from)?),
             Request::Import {
                 path,

@@ -62,6 +62,7 @@ impl Core {
                 keep_frozen: false,
                 of: None,
                 switch: Some(switch),
+                make: None,
             })?
         };
         Ok(Response::Rollback(Box::new(report)))
