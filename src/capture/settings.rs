@@ -126,6 +126,8 @@ impl Settings {
                         .filter(|k| *k != CHECK)
                         .map(|k| format!("{MERGE}.{k}")),
                 ),
+                // Read by the client that asks a language model.
+                _ if key == "llm" => {}
                 _ => unknown.push(key.clone()),
             }
         }
