@@ -123,7 +123,7 @@ impl Core {
             let operation = report.operation;
             (made.into_inner(), Some(report), operation)
         } else {
-            let (ready, operation) = self.into_branch(record, first, how)?;
+            let (ready, operation) = self.move_branch(record, first, how)?;
             (ready, None, operation)
         };
         if let Some(counter) = self.counter.get() {
@@ -156,7 +156,7 @@ impl Core {
     }
 
     /// Moves a branch that the workspace is not on.
-    fn into_branch(
+    fn move_branch(
         &self,
         record: &Record,
         first: Ready,
