@@ -200,7 +200,7 @@ impl Answers<'_> {
             };
             let tree = node.commit.tree;
             let commit = self.info(node, &names)?;
-            let mut effect = self.uncounted(self.parent_tree(&commit)?, tree, &[])?;
+            let mut effect = self.uncounted(self.parent_tree(&commit)?, tree)?;
             let changed = effect.len();
             effect.truncate(CHANGES);
             let mut one = TraceInfo {
