@@ -98,6 +98,16 @@ pub enum Verb {
     Branch(Branch),
     /// Take the workspace to another branch, as a rollback would (undone by `backtrail undo`)
     Switch(Switch),
+    /// Make a branch with a view of its own, where agents run beside the workspace (undone by `backtrail undo`)
+    Fork(Fork),
+    /// List the branches that have a view of their own, and who runs in them
+    Forks(JsonOnly),
+    /// Stop a running session's processes where they are
+    Freeze(OneSession),
+    /// Let a frozen session go on
+    Thaw(OneSession),
+    /// Kill a running session's processes
+    Kill(OneSession),
     /// Show how two branches stand to each other: commits and files of each, and files that both changed
     Compare(Compare),
     /// Write what was recorded as a patch, or as a branch of the project's git repository
@@ -153,6 +163,10 @@ pub struct Run {
     /// Name of the agent in lists [default: the command's name]
     #[arg(long, value_name = "NAME")]
     pub agent: Option<String>,
+    /// Run on the fork of branch NAME instead of in the workspace; without such a branch it is made of the workspace as it
+    /// is now
+    #[arg(long, value_name = "NAME")]
+    pub branch: Option<String>,
     /// The command with its arguments
     #[arg(
         value_name = "CMD",
@@ -161,6 +175,37 @@ pub struct Run {
         allow_hyphen_values = true
     )]
     pub command: Vec<OsString>,
+}
+
+/// `fork`
+#[derive(Debug, Args)]
+pub struct Fork {
+    /// The state to begin with
+    #[arg(value_name = "REV")]
+    pub rev: String,
+    /// The branch's name [default: try-1, try-2, ...]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["count", "prefix"])]
+    pub name: Option<String>,
+    /// Make N of them
+    #[arg(long, value_name = "N")]
+    pub count: Option<u32>,
+    /// What their names begin with [default: try]
+    #[arg(long, value_name = "P")]
+    pub prefix: Option<String>,
+    /// One JSON object a line, one for each fork
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `freeze`, `thaw`, `kill`
+#[derive(Debug, Args)]
+pub struct OneSession {
+    /// The session: the beginning of its id, its agent's name, the branch on whose fork it runs, or all
+    #[arg(value_name = "SESSION")]
+    pub session: String,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `open`

@@ -11,6 +11,7 @@ pub mod connect;
 pub mod core;
 pub mod export;
 mod follow;
+mod forks;
 mod heard;
 mod import;
 mod intake;

@@ -488,6 +488,7 @@ impl Recorded {
                         end: Some(told.map_or(start, |(_, last)| last)),
                         exit_code: None,
                         imported: false,
+                        branch: None,
                     }
                 })
                 .collect()
