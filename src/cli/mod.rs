@@ -18,6 +18,7 @@ mod graph;
 mod history;
 mod link;
 pub mod out;
+mod race;
 mod run;
 mod session;
 mod state;
@@ -234,6 +235,7 @@ async fn answer(
         Verb::Label(args) => change::label(cx, &args, out).await,
         Verb::Branch(args) => branch::branch(cx, args.verb, out).await,
         Verb::Switch(args) => change::switch(cx, &args, out).await,
+        Verb::Fork(args) if args.race.run.is_some() => race::race(cx, &args, out).await,
         Verb::Fork(args) => fork::fork(cx, &args, out).await,
         Verb::Forks(args) => fork::forks(cx, args.json, out).await,
         Verb::Freeze(args) => session::freeze(cx, &args, true, out).await,

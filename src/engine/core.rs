@@ -22,6 +22,7 @@ use super::api::{
 };
 use super::follow::Follower;
 use super::forks::Forks;
+use super::overlap::Overlaps;
 use super::project::Project;
 use super::sessions::Sessions;
 use super::shelf::Opening;
@@ -120,6 +121,8 @@ pub struct Core {
     pub(super) journal: Journal,
     me: Weak<Self>,
     pub(super) counter: OnceLock<Counter>,
+    /// Which branches at work meet.
+    pub(super) overlaps: OnceLock<Overlaps>,
     pub(super) follower: OnceLock<Follower>,
     /// A call has ended whose changes can be committed.
     pub(super) due: Notify,
@@ -150,6 +153,7 @@ impl Core {
             sessions: Sessions::default(),
             journal,
             counter: OnceLock::new(),
+            overlaps: OnceLock::new(),
             follower: OnceLock::new(),
             due: Notify::new(),
             recorder: OnceLock::new(),
@@ -319,6 +323,9 @@ impl Core {
 
     /// Tells how things stand.
     pub fn tell_status(&self) {
+        if let Some(overlaps) = self.overlaps.get() {
+            overlaps.look();
+        }
         if self.notices.receiver_count() > 0
             && let Ok(status) = self.status()
         {
@@ -489,6 +496,7 @@ impl Core {
             commits: self.store.commit_count().map_err(Failure::from)?,
             sessions: self.sessions.list(),
             forks: self.forks.names(),
+            overlaps: self.overlaps.get().map(Overlaps::found).unwrap_or_default(),
             merging: None,
             warnings,
         })

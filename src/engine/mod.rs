@@ -17,6 +17,7 @@ mod import;
 mod intake;
 mod labels;
 mod merging;
+mod overlap;
 pub mod project;
 pub mod recorded;
 mod replay;

@@ -8,6 +8,7 @@
 mod branches;
 mod forks;
 mod merging;
+mod overlaps;
 mod recordings;
 
 use std::collections::BTreeMap;
@@ -27,6 +28,7 @@ pub use merging::{
     ConflictDetail, ConflictInfo, MergeInfo, MergeReport, OpenConflict, PickOrigin, PieceInfo,
     ProposalRecord, Reason, Resolver, StateMergeInfo, UnfinishedInfo,
 };
+pub use overlaps::{Meeting, MergeTry};
 pub use recordings::{EffectInfo, Imported, RawRecord, RecordingInfo, RecordingSummary};
 
 /// Number of the protocol's meaning. Both sides must have the same.
@@ -676,6 +678,9 @@ pub struct EngineStatus {
     /// Branches whose forks are open now.
     #[serde(default)]
     pub forks: Vec<String>,
+    /// Which of the branches at work meet: the open forks and the workspace's branch, pair by pair.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overlaps: Vec<Meeting>,
     /// The unfinished merge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merging: Option<UnfinishedInfo>,
