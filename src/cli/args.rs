@@ -122,6 +122,8 @@ pub enum Verb {
     Op(Op),
     /// List the recorded sessions, newest first
     Sessions(Sessions),
+    /// Ask a language model about steps (answers in words that cite steps; needs [llm] in the configuration)
+    Ask(Ask),
     /// Print every change of a file that is known, one a line
     Effects(JsonOnly),
     /// Take recordings into the project's store for good
@@ -483,6 +485,23 @@ pub struct Compare {
     #[arg(value_name = "B", default_value = "@")]
     pub b: String,
     /// One JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `ask`
+#[derive(Debug, Args)]
+pub struct Ask {
+    /// Steps or revisions that it is about [default: the latest steps], then the question, in quotes
+    #[arg(value_name = "STEP|REV... QUESTION", required = true)]
+    pub words: Vec<String>,
+    /// Print what would be sent, without the secrets that are taken out, and send nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Another model than the one configured
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+    /// One JSON object, when the answer is whole
     #[arg(long)]
     pub json: bool,
 }

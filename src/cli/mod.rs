@@ -4,6 +4,7 @@
 //! understood; `run` has the code of its command. A reader that closes the pipe early is no failure.
 
 pub mod args;
+mod ask;
 mod branch;
 mod cat;
 mod change;
@@ -242,6 +243,7 @@ async fn answer(
         Verb::Thaw(args) => session::freeze(cx, &args, false, out).await,
         Verb::Kill(args) => session::kill(cx, &args, out).await,
         Verb::Compare(args) => compare::compare(cx, &args, out).await,
+        Verb::Ask(args) => ask::ask(cx, &args, trace.trace.is_some(), out).await,
         Verb::Export(args) => export::export(cx, &args, trace, out).await,
         Verb::Init(args) => change::init(cx, existed, args.json, out).await,
         Verb::Emit(args) => emit::emit(cx, &args).await,

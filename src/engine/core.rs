@@ -611,6 +611,9 @@ impl Core {
             Request::Fork { rev, name } => {
                 Response::Forked(Box::new(self.fork(&rev, name.as_deref())?))
             }
+            Request::Forks => Response::Forks(self.fork_list()?),
+            Request::ForkScratch { rev, tree } => self.scratch(rev.as_deref(), tree)?,
+            Request::ForkDiscard { name } => self.discard(&name)?,
             request @ (Request::Merge { .. }
             | Request::Merging
             | Request::MergeConflict { .. }
@@ -625,9 +628,6 @@ impl Core {
             | Request::MergeAbandon
             | Request::MergeResume { .. }
             | Request::Conflicts { .. }) => self.merging(request)?,
-            Request::Forks => Response::Forks(self.fork_list()?),
-            Request::ForkScratch { rev, tree } => self.scratch(rev.as_deref(), tree)?,
-            Request::ForkDiscard { name } => self.discard(&name)?,
             Request::Sessions => Response::Sessions(self.store.sessions().map_err(Failure::from)?),
             Request::Import {
                 path,
