@@ -18,6 +18,9 @@ mod fork;
 mod graph;
 mod history;
 mod link;
+mod markers;
+mod merge;
+mod merge_out;
 pub mod out;
 mod race;
 mod run;
@@ -243,6 +246,10 @@ async fn answer(
         Verb::Thaw(args) => session::freeze(cx, &args, false, out).await,
         Verb::Kill(args) => session::kill(cx, &args, out).await,
         Verb::Compare(args) => compare::compare(cx, &args, out).await,
+        Verb::Merge(args) => merge::merge(cx, &args, out).await,
+        Verb::Land(args) => merge::land(cx, &args, out).await,
+        Verb::Conflicts(args) => merge::conflicts(cx, &args, out).await,
+        Verb::Resolve(args) => merge::resolve(cx, &args, out).await,
         Verb::Ask(args) => ask::ask(cx, &args, trace.trace.is_some(), out).await,
         Verb::Export(args) => export::export(cx, &args, trace, out).await,
         Verb::Init(args) => change::init(cx, existed, args.json, out).await,

@@ -269,7 +269,7 @@ impl Answers<'_> {
     }
 
     /// The nearest thought before `step` in its turn, and its turn's prompt.
-    fn reasons(&self, step: &Step) -> Result<(Option<Reason>, Option<Reason>), Failure> {
+    pub(super) fn reasons(&self, step: &Step) -> Result<(Option<Reason>, Option<Reason>), Failure> {
         let (mut thought, mut prompt) = (None, None);
         if step.session.is_none() {
             return Ok((thought, prompt));
@@ -377,68 +377,8 @@ impl Answers<'_> {
         b: TreeId,
         within: &[RepoPath],
     ) -> Result<Vec<FileChange>, Failure> {
-        let mut out = Vec::new();
         let raw = tree::trees(self.store, a, b, within)?;
-        // A directory that comes or goes is said by the files in it, if there are any.
-        let parents: BTreeSet<RepoPath> = raw.iter().filter_map(|c| c.path.parent()).collect();
-        for change in raw {
-            let only_dir = [&change.before, &change.after]
-                .into_iter()
-                .flatten()
-                .all(|e| matches!(e.kind, Kind::Dir(_)));
-            let comes_or_goes = change.before.is_none() || change.after.is_none();
-            if only_dir && comes_or_goes && parents.contains(&change.path) {
-                continue;
-            }
-            let op = match (&change.before, &change.after) {
-                (None, Some(_)) => ChangeOp::Create,
-                (Some(_), None) => ChangeOp::Delete,
-                (Some(x), Some(y)) if x.kind.word() != y.kind.word() => ChangeOp::Kind,
-                (Some(x), Some(y)) if only_dir || x.kind == y.kind => ChangeOp::Mode,
-                _ => ChangeOp::Modify,
-            };
-            out.push(FileChange {
-                before: change.before.as_ref().map(|e| entry_info(&change.path, e)),
-                after: change.after.as_ref().map(|e| entry_info(&change.path, e)),
-                path: change.path,
-                op,
-                from: None,
-                lines: None,
-            });
-        }
-        let mut out = find_renames(out);
-        out.sort_by(|x, y| x.path.cmp(&y.path));
-        let mut counted = 0;
-        for change in &mut out {
-            let size = |e: &Option<EntryInfo>| e.as_ref().map_or(0, |e| e.size);
-            let small = size(&change.before).max(size(&change.after)) <= COUNTED_SIZE;
-            if counted < COUNTED
-                && small
-                && matches!(
-                    change.op,
-                    ChangeOp::Create | ChangeOp::Delete | ChangeOp::Modify
-                )
-            {
-                counted += 1;
-                change.lines = self.lines(change)?;
-            }
-        }
-        Ok(out)
-    }
-
-    fn lines(&self, change: &FileChange) -> Result<Option<(u32, u32)>, Failure> {
-        let sides = [&change.before, &change.after];
-        if sides.into_iter().flatten().any(|e| e.kind == "unknown") {
-            return Ok(None);
-        }
-        let content = |e: &Option<EntryInfo>| match e.as_ref().and_then(|e| e.blob) {
-            Some(blob) => self.store.blob(blob),
-            None => Ok(Vec::new()),
-        };
-        Ok(text::count(
-            &content(&change.before)?,
-            &content(&change.after)?,
-        ))
+        file_changes(raw, &|blob| self.store.blob(blob))
     }
 
     pub fn list(&self, text: &str, path: &RepoPath) -> Result<Vec<EntryInfo>, Failure> {
@@ -515,10 +455,79 @@ impl Answers<'_> {
     }
 }
 
-type Reason = (Ordinal, String);
+/// What differs between two trees as it crosses the socket: renames of equal content found, lines counted where that is
+/// quick.
+pub(super) fn file_changes(
+    raw: Vec<tree::PathChange>,
+    content: &dyn Fn(BlobId) -> Result<Vec<u8>, store::Error>,
+) -> Result<Vec<FileChange>, Failure> {
+    let mut out = Vec::new();
+    // A directory that comes or goes is said by the files in it, if there are any.
+    let parents: BTreeSet<RepoPath> = raw.iter().filter_map(|c| c.path.parent()).collect();
+    for change in raw {
+        let only_dir = [&change.before, &change.after]
+            .into_iter()
+            .flatten()
+            .all(|e| matches!(e.kind, Kind::Dir(_)));
+        let comes_or_goes = change.before.is_none() || change.after.is_none();
+        if only_dir && comes_or_goes && parents.contains(&change.path) {
+            continue;
+        }
+        let op = match (&change.before, &change.after) {
+            (None, Some(_)) => ChangeOp::Create,
+            (Some(_), None) => ChangeOp::Delete,
+            (Some(x), Some(y)) if x.kind.word() != y.kind.word() => ChangeOp::Kind,
+            (Some(x), Some(y)) if only_dir || x.kind == y.kind => ChangeOp::Mode,
+            _ => ChangeOp::Modify,
+        };
+        out.push(FileChange {
+            before: change.before.as_ref().map(|e| entry_info(&change.path, e)),
+            after: change.after.as_ref().map(|e| entry_info(&change.path, e)),
+            path: change.path,
+            op,
+            from: None,
+            lines: None,
+        });
+    }
+    let mut out = find_renames(out);
+    out.sort_by(|x, y| x.path.cmp(&y.path));
+    let mut counted = 0;
+    for change in &mut out {
+        let size = |e: &Option<EntryInfo>| e.as_ref().map_or(0, |e| e.size);
+        let small = size(&change.before).max(size(&change.after)) <= COUNTED_SIZE;
+        if counted < COUNTED
+            && small
+            && matches!(
+                change.op,
+                ChangeOp::Create | ChangeOp::Delete | ChangeOp::Modify
+            )
+        {
+            counted += 1;
+            change.lines = lines(change, content)?;
+        }
+    }
+    Ok(out)
+}
+
+fn lines(
+    change: &FileChange,
+    content: &dyn Fn(BlobId) -> Result<Vec<u8>, store::Error>,
+) -> Result<Option<(u32, u32)>, Failure> {
+    let sides = [&change.before, &change.after];
+    if sides.into_iter().flatten().any(|e| e.kind == "unknown") {
+        return Ok(None);
+    }
+    let whole = |e: &Option<EntryInfo>| match e.as_ref().and_then(|e| e.blob) {
+        Some(blob) => content(blob),
+        None => Ok(Vec::new()),
+    };
+    Ok(text::count(&whole(&change.before)?, &whole(&change.after)?))
+}
+
+pub(super) type Reason = (Ordinal, String);
 
 /// An entry as it crosses the socket.
-fn entry_info(path: &RepoPath, entry: &Entry) -> EntryInfo {
+pub(super) fn entry_info(path: &RepoPath, entry: &Entry) -> EntryInfo {
     EntryInfo {
         path: path.clone(),
         kind: entry.kind.word().to_owned(),

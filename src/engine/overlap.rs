@@ -180,7 +180,7 @@ fn compare_all(
 /// What both commits changed since they parted, and how a merge would go.
 fn compare(store: &Store, a: CommitId, b: CommitId) -> Result<Found, Error> {
     let empty = store.empty_tree();
-    let bases = merge::base::common(store, &[a], b).map_err(merge::Error::from)?;
+    let bases = merge::base::common(store, &[a], b)?;
     let base = match bases.first() {
         Some(base) => store.commit(*base)?.tree,
         None => empty,
