@@ -1,11 +1,14 @@
 //! What was typed: the command line as clap reads it. What it means is worked out by each verb.
 
+mod graph;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::agent::Place;
+pub use graph::{Blame, Children, History, Leaves, Lineage, TraceOf};
 
 /// A time-travel debugger for AI coding agents.
 ///
@@ -41,8 +44,8 @@ pub struct Cli {
 /// Reading a recording without a project.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Trace {
-    /// Read the recording FILE (- for standard input) instead of a project: for steps, log, show, diff, cat, effects,
-    /// sessions, status
+    /// Read the recording FILE (- for standard input) instead of a project: for steps, log, show, diff, cat, history,
+    /// blame, lineage, trace, effects, sessions, status
     #[arg(long, value_name = "FILE", global = true, conflicts_with = "project")]
     pub trace: Option<PathBuf>,
     /// The recording's format, by a name of `backtrail formats` [default: recognised from the content]
@@ -130,6 +133,18 @@ pub enum Verb {
     Steps(Steps),
     /// The operation log: every change to branches, labels or workspace
     Op(Op),
+    /// List the commits that nothing follows: the tips of branches, and what was left by rollbacks
+    Leaves(Leaves),
+    /// List a commit and what it continues, newest first
+    Lineage(Lineage),
+    /// List the commits that follow one directly
+    Children(Children),
+    /// List every version of a file, newest first
+    History(History),
+    /// Show the reasoning that led to a commit: prompt, thought, call, result, effect
+    Trace(TraceOf),
+    /// Show which step each line of a file is from
+    Blame(Blame),
     /// List the recorded sessions, newest first
     Sessions(Sessions),
     /// Ask a language model about steps (answers in words that cite steps; needs [llm] in the configuration)

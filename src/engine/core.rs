@@ -587,6 +587,7 @@ impl Core {
             Request::BranchPrune { dry_run } => {
                 Response::Branched(Box::new(self.branch_prune(dry_run)?))
             }
+            Request::Graph(query) => Response::Graph(self.answers().graph(query)?),
             Request::Operations { before, limit } => {
                 Response::Operations(self.answers().operations(before, limit)?)
             }
@@ -694,6 +695,7 @@ fn for_agents(request: &Request) -> bool {
             | Request::Refs
             | Request::Branches
             | Request::Compare { .. }
+            | Request::Graph(_)
             | Request::Forks
             | Request::Operations { .. }
             | Request::Sessions
