@@ -1,11 +1,14 @@
 //! What was typed: the command line as clap reads it. What it means is worked out by each verb.
 
+mod graph;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::agent::Place;
+pub use graph::{Blame, Children, History, Leaves, Lineage, TraceOf};
 
 /// A time-travel debugger for AI coding agents.
 ///
@@ -41,8 +44,8 @@ pub struct Cli {
 /// Reading a recording without a project.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Trace {
-    /// Read the recording FILE (- for standard input) instead of a project: for steps, log, show, diff, cat, effects,
-    /// sessions, status
+    /// Read the recording FILE (- for standard input) instead of a project: for steps, log, show, diff, cat, history,
+    /// blame, lineage, trace, effects, sessions, status
     #[arg(long, value_name = "FILE", global = true, conflicts_with = "project")]
     pub trace: Option<PathBuf>,
     /// The recording's format, by a name of `backtrail formats` [default: recognised from the content]
@@ -130,6 +133,18 @@ pub enum Verb {
     Steps(Steps),
     /// The operation log: every change to branches, labels or workspace
     Op(Op),
+    /// List the commits that nothing follows: the tips of branches, and what was left by rollbacks
+    Leaves(Leaves),
+    /// List a commit and what it continues, newest first
+    Lineage(Lineage),
+    /// List the commits that follow one directly
+    Children(Children),
+    /// List every version of a file, newest first
+    History(History),
+    /// Show the reasoning that led to a commit: prompt, thought, call, result, effect
+    Trace(TraceOf),
+    /// Show which step each line of a file is from
+    Blame(Blame),
     /// List the recorded sessions, newest first
     Sessions(Sessions),
     /// Ask a language model about steps (answers in words that cite steps; needs [llm] in the configuration)
@@ -204,9 +219,34 @@ pub struct Fork {
     /// What their names begin with [default: try]
     #[arg(long, value_name = "P")]
     pub prefix: Option<String>,
+    /// What is to run in them.
+    #[command(flatten)]
+    pub race: Race,
     /// One JSON object a line, one for each fork
     #[arg(long)]
     pub json: bool,
+}
+
+/// `fork ... --run`
+#[derive(Debug, Default, Args)]
+pub struct Race {
+    /// Run CMD in each of them at once, by sh -c; it finds its number in BACKTRAIL_FORK and its branch in
+    /// BACKTRAIL_BRANCH
+    #[arg(long, value_name = "CMD")]
+    pub run: Option<String>,
+    /// Then score each by CMD in its own view: exit code 0 is better, then the number in its last line of output, the
+    /// higher the better
+    #[arg(long, value_name = "CMD", requires = "run")]
+    pub score: Option<String>,
+    /// Remove the branches of all but the K best (had back by `backtrail undo`)
+    #[arg(long, value_name = "K", requires = "run")]
+    pub keep: Option<usize>,
+    /// End each command after this time: 90s, 15m, 2h
+    #[arg(long, value_name = "TIME", requires = "run")]
+    pub timeout: Option<String>,
+    /// So many at a time [default: all]
+    #[arg(long, value_name = "J", requires = "run")]
+    pub jobs: Option<usize>,
 }
 
 /// `freeze`, `thaw`, `kill`

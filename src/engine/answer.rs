@@ -28,7 +28,7 @@ const COUNTED: usize = 64;
 const COUNTED_SIZE: u64 = 512 << 10;
 
 /// Who points where, once for a whole answer.
-struct Names {
+pub(super) struct Names {
     of_commit: HashMap<CommitId, Vec<String>>,
     of_step: HashMap<StepId, Vec<String>>,
     branch: String,
@@ -44,7 +44,7 @@ pub struct Answers<'a> {
 }
 
 impl Answers<'_> {
-    fn names(&self) -> Result<Names, store::Error> {
+    pub(super) fn names(&self) -> Result<Names, store::Error> {
         let mut of_commit: HashMap<CommitId, Vec<String>> = HashMap::new();
         let mut of_step: HashMap<StepId, Vec<String>> = HashMap::new();
         for (name, target) in self.store.refs()? {
@@ -83,7 +83,7 @@ impl Answers<'_> {
             .collect()
     }
 
-    fn info(&self, node: CommitNode, names: &Names) -> Result<CommitInfo, Failure> {
+    pub(super) fn info(&self, node: CommitNode, names: &Names) -> Result<CommitInfo, Failure> {
         let commit = &node.commit;
         let step = match self.store.link_of_commit(node.id)? {
             Some(link) => self.history.step(link.step)?.map(|s| s.ordinal),
@@ -164,7 +164,7 @@ impl Answers<'_> {
     }
 
     /// A row by itself: what comes before it has to be looked up.
-    fn lone_row(&self, step: &Step, names: &Names) -> Result<Row, Failure> {
+    pub(super) fn lone_row(&self, step: &Step, names: &Names) -> Result<Row, Failure> {
         self.row(step, self.line_before(step)?, names)
     }
 
@@ -298,7 +298,7 @@ impl Answers<'_> {
         Ok((thought, prompt))
     }
 
-    fn reason(&self, step: &Step) -> Result<Reason, Failure> {
+    pub(super) fn reason(&self, step: &Step) -> Result<Reason, Failure> {
         let text = match self.text_part(step, Which::Body)? {
             Some(part) => part.text,
             None => step.title.clone(),
@@ -306,7 +306,7 @@ impl Answers<'_> {
         Ok((step.ordinal, text))
     }
 
-    fn text_part(&self, step: &Step, which: Which) -> Result<Option<TextPart>, Failure> {
+    pub(super) fn text_part(&self, step: &Step, which: Which) -> Result<Option<TextPart>, Failure> {
         let text = self.history.text(step, which, TEXT)?;
         Ok(text.map(|text| TextPart {
             blob: text.blob,
@@ -381,6 +381,11 @@ impl Answers<'_> {
         file_changes(raw, &|blob| self.store.blob(blob))
     }
 
+    /// The same without looking into the files.
+    pub(super) fn uncounted(&self, a: TreeId, b: TreeId) -> Result<Vec<FileChange>, Failure> {
+        Ok(uncounted(tree::trees(self.store, a, b, &[])?))
+    }
+
     pub fn list(&self, text: &str, path: &RepoPath) -> Result<Vec<EntryInfo>, Failure> {
         let root = self.resolve(text)?.tree;
         let dir = if path.is_root() {
@@ -419,7 +424,7 @@ impl Answers<'_> {
         }))
     }
 
-    fn find(&self, root: TreeId, path: &RepoPath) -> Result<Option<Entry>, Failure> {
+    pub(super) fn find(&self, root: TreeId, path: &RepoPath) -> Result<Option<Entry>, Failure> {
         let mut dir = Some(root);
         let mut found = None;
         for part in path.parts() {
@@ -461,6 +466,27 @@ pub(super) fn file_changes(
     raw: Vec<tree::PathChange>,
     content: &dyn Fn(BlobId) -> Result<Vec<u8>, store::Error>,
 ) -> Result<Vec<FileChange>, Failure> {
+    let mut out = uncounted(raw);
+    let mut counted = 0;
+    for change in &mut out {
+        let size = |e: &Option<EntryInfo>| e.as_ref().map_or(0, |e| e.size);
+        let small = size(&change.before).max(size(&change.after)) <= COUNTED_SIZE;
+        if counted < COUNTED
+            && small
+            && matches!(
+                change.op,
+                ChangeOp::Create | ChangeOp::Delete | ChangeOp::Modify
+            )
+        {
+            counted += 1;
+            change.lines = lines(change, content)?;
+        }
+    }
+    Ok(out)
+}
+
+/// The same, with no lines counted.
+fn uncounted(raw: Vec<tree::PathChange>) -> Vec<FileChange> {
     let mut out = Vec::new();
     // A directory that comes or goes is said by the files in it, if there are any.
     let parents: BTreeSet<RepoPath> = raw.iter().filter_map(|c| c.path.parent()).collect();
@@ -491,22 +517,7 @@ pub(super) fn file_changes(
     }
     let mut out = find_renames(out);
     out.sort_by(|x, y| x.path.cmp(&y.path));
-    let mut counted = 0;
-    for change in &mut out {
-        let size = |e: &Option<EntryInfo>| e.as_ref().map_or(0, |e| e.size);
-        let small = size(&change.before).max(size(&change.after)) <= COUNTED_SIZE;
-        if counted < COUNTED
-            && small
-            && matches!(
-                change.op,
-                ChangeOp::Create | ChangeOp::Delete | ChangeOp::Modify
-            )
-        {
-            counted += 1;
-            change.lines = lines(change, content)?;
-        }
-    }
-    Ok(out)
+    out
 }
 
 fn lines(
