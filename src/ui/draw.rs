@@ -341,6 +341,7 @@ fn offers(context: Context) -> &'static [(&'static [Action], &'static str)] {
         Context::Diff => &[
             (&[A::NextHunk, A::PrevHunk], "hunk"),
             (&[A::NextFile, A::PrevFile], "file"),
+            (&[A::NextOfFile, A::PrevOfFile], "its changes"),
             (&[A::Step, A::Back], "step"),
             (&[A::SideBySide], "side by side"),
             (&[A::Close], "back"),
@@ -352,7 +353,9 @@ fn offers(context: Context) -> &'static [(&'static [Action], &'static str)] {
         Context::State => &[
             (&[A::Down, A::Up], "line"),
             (&[A::Open], "open"),
-            (&[A::NextFile, A::PrevFile], "changed file"),
+            (&[A::Reason], "why"),
+            (&[A::WalkBack], "back"),
+            (&[A::NextOfFile, A::PrevOfFile], "its changes"),
             (&[A::Step, A::Back], "step"),
             (&[A::NextPane], "pane"),
             (&[A::Close], "back"),
