@@ -88,7 +88,7 @@ async fn the_reason_is_one_key_away_and_so_is_the_way_back() {
     let mut stage = after("9Gd").await;
     stage.keys("B").await;
     assert!(
-        bar(&mut stage).contains("line 30 ← step 9"),
+        bar(&mut stage).contains("line 29 ← step 9"),
         "{}",
         stage.screen()
     );
@@ -96,7 +96,7 @@ async fn the_reason_is_one_key_away_and_so_is_the_way_back() {
     stage.keys("B").await;
     assert_eq!((stage.focus(), stage.app.view.is_none()), (8, true));
     stage.keys("H").await;
-    assert_eq!(state(&stage).line, 29);
+    assert_eq!(state(&stage).line, 28);
     stage.keys("H").await;
     assert!(matches!(stage.app.view, Some(View::Diff(_))));
     assert_eq!(stage.focus(), 9);
