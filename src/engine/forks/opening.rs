@@ -21,6 +21,9 @@ use crate::model::{Cause, CommitId, TreeId, neutral};
 use super::place::{self, Note, failed};
 use super::{Fork, Head, lock};
 
+/// A fork stays open for so long at least: who has just opened it may be about to begin a session in it.
+const SHORTEST: Duration = Duration::from_secs(5);
+
 pub(super) fn of_view(e: &BranchError) -> ApiError {
     ApiError::new(ErrorCode::Failed, e.to_string())
 }
@@ -378,9 +381,14 @@ impl Core {
         }
         let dir = self.project.fork_dir(branch);
         if was.own_history {
+            // Out of the way of another branch of that name.
+            let kept = place::set_aside(&dir).unwrap_or_else(|e| {
+                self.warn(e.message);
+                dir
+            });
             return Some(format!(
                 "the fork's repository has commits or refs of its own, so its view stays in {}; it is there again when the branch is brought back",
-                neutral(dir.as_os_str().as_encoded_bytes())
+                neutral(kept.as_os_str().as_encoded_bytes())
             ));
         }
         // First: a half-removed one is none.
@@ -439,6 +447,7 @@ impl Core {
 
     /// Looks after open forks: closes those that nobody uses for `idle`, and buries those whose view was taken away.
     pub(in crate::engine) fn tend_forks(&self, idle: Duration) {
+        let idle = idle.max(SHORTEST);
         for fork in self.forks.all() {
             let dead = {
                 let mounts = lock(&fork.mounts);
