@@ -520,6 +520,27 @@ async fn silence_ends_by_itself() {
 }
 
 #[tokio::test]
+async fn a_models_name_is_sent_as_it_is() {
+    for speaks in ALL {
+        for name in ["qwen-max", "a/b:8b", "x::y", "gpt-5-high"] {
+            let llm = FakeLlm::scripted(speaks, [good()]);
+            let mut config = config(&llm, speaks);
+            config.model = name.to_owned();
+            let all = news(&Arc::new(Merge::usual()), config).await;
+            assert!(matches!(all.last(), Some(News::Proposals(_))), "{all:?}");
+            let body = &llm.requests()[0].body;
+            if speaks == Speaks::Ollama && name.contains("::") {
+                continue;
+            }
+            assert_eq!(body["model"], name, "{speaks:?}");
+            for key in ["reasoning_effort", "thinking", "think", "output_config"] {
+                assert!(body.get(key).is_none(), "{speaks:?} {name}: {body}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn giants_are_cut_off() {
     let small = |c: &mut Config| c.max_tokens = 300;
     for speaks in ALL {

@@ -282,15 +282,22 @@ async fn what_an_agent_does_is_recorded_on_its_branch_alone() {
     steps.dedup();
     assert_eq!(steps.len(), 7, "{steps:?}");
     // The state at a step of it is the fork's, that at a step elsewhere is not.
-    let state_at = |title: &str| {
+    let step = |title: &str| {
         let steps = place.json(&["steps", "--json"]);
         let step = steps.iter().rfind(|s| s["title"] == title).unwrap();
-        step["commit"].as_str().unwrap().to_owned()
+        format!("step:{}", step["ordinal"].as_str().unwrap())
     };
-    assert_eq!(state_at("done here"), info.tip.id.to_hex());
+    let state_at = async |title: &str| {
+        let rev = step(title);
+        let Response::Resolved(named) = ask(client, Request::Resolve { rev }).await else {
+            panic!()
+        };
+        named.commit
+    };
+    assert_eq!(state_at("done here").await, info.tip.id);
     let elsewhere = r#"printf '{"type":"thought","text":"elsewhere"}\n' | $BT emit"#;
     assert!(place.run(elsewhere).status.success());
-    assert_eq!(state_at("elsewhere"), info.base.commit.to_hex());
+    assert_eq!(state_at("elsewhere").await, info.base.commit);
     // A commit on a fork moves nothing else.
     let Response::Resolved(head) = ask(client, Request::Resolve { rev: "@".into() }).await else {
         panic!()
@@ -405,7 +412,11 @@ async fn nothing_is_lost_when_the_engine_is_killed() {
     let wanted: Vec<u64> = (1..=written).collect();
     assert_eq!(numbers.get(..wanted.len()), Some(&*wanted));
     let found = fork(&place, "a");
-    assert_eq!(found.changed, numbers.len());
+    // The last one may have been made and not written.
+    assert!(
+        (numbers.len()..=numbers.len() + 1).contains(&found.changed),
+        "{found:?}"
+    );
     let Response::Commit(shown) = ask(
         client.as_ref(),
         Request::Show {

@@ -5,6 +5,7 @@
 
 pub mod args;
 mod ask;
+mod blame;
 mod branch;
 mod cat;
 mod change;
@@ -17,7 +18,11 @@ mod facts;
 mod fork;
 mod graph;
 mod history;
+mod lineage;
 mod link;
+mod markers;
+mod merge;
+mod merge_out;
 pub mod out;
 mod run;
 mod session;
@@ -220,6 +225,12 @@ async fn answer(
         Verb::Op(args) => match args.verb {
             OpVerb::Log { json, limit } => history::operations(cx, json, limit, out).await,
         },
+        Verb::Leaves(args) => lineage::leaves(cx, &args, out).await,
+        Verb::Lineage(args) => lineage::lineage(cx, &args, out).await,
+        Verb::Children(args) => lineage::children(cx, &args, out).await,
+        Verb::History(args) => lineage::history(cx, &args, out).await,
+        Verb::Trace(args) => lineage::trace(cx, &args, out).await,
+        Verb::Blame(args) => blame::blame(cx, &args, out).await,
         Verb::Show(args) if args.raw => trace::raw(cx, &args.rev, args.json, out).await,
         Verb::Show(args) => diff::show(cx, &args, out).await,
         Verb::Import(args) => trace::import(cx, &args, trace, out).await,
@@ -241,6 +252,10 @@ async fn answer(
         Verb::Thaw(args) => session::freeze(cx, &args, false, out).await,
         Verb::Kill(args) => session::kill(cx, &args, out).await,
         Verb::Compare(args) => compare::compare(cx, &args, out).await,
+        Verb::Merge(args) => merge::merge(cx, &args, out).await,
+        Verb::Land(args) => merge::land(cx, &args, out).await,
+        Verb::Conflicts(args) => merge::conflicts(cx, &args, out).await,
+        Verb::Resolve(args) => merge::resolve(cx, &args, out).await,
         Verb::Ask(args) => ask::ask(cx, &args, trace.trace.is_some(), out).await,
         Verb::Export(args) => export::export(cx, &args, trace, out).await,
         Verb::Init(args) => change::init(cx, existed, args.json, out).await,

@@ -13,6 +13,7 @@ use crate::capture::watch::Watch;
 use crate::capture::{self};
 use crate::debug::rev;
 use crate::fs::{Gate, Invalidate, LiveView};
+use crate::merge;
 use crate::model::{BlobId, Cause, OpId, RepoPath, SessionId, Step, Time};
 use crate::store::{self, Store};
 
@@ -22,6 +23,7 @@ use super::api::{
 };
 use super::follow::Follower;
 use super::forks::Forks;
+use super::merging::Merges;
 use super::project::Project;
 use super::sessions::Sessions;
 use super::shelf::Opening;
@@ -55,6 +57,9 @@ pub enum Failure {
     /// Trees could not be compared.
     #[error(transparent)]
     Diff(#[from] crate::diff::tree::Error),
+    /// Trees could not be merged.
+    #[error(transparent)]
+    Merge(#[from] crate::merge::Error),
     /// A revision names nothing.
     #[error(transparent)]
     Rev(#[from] rev::Error),
@@ -68,7 +73,9 @@ impl From<Failure> for ApiError {
         let code = match &failure {
             Failure::Api(e) => return e.clone(),
             Failure::Store(e) => store_code(e),
-            Failure::Rev(rev::Error::Store(e)) => store_code(e),
+            Failure::Rev(rev::Error::Store(e)) | Failure::Merge(merge::Error::Store(e)) => {
+                store_code(e)
+            }
             Failure::Rev(_) => ErrorCode::NotFound,
             _ => ErrorCode::Failed,
         };
@@ -118,6 +125,7 @@ pub struct Core {
     /// Branches with a view of their own.
     pub(super) forks: Forks,
     pub(super) journal: Journal,
+    pub(super) merges: Merges,
     me: Weak<Self>,
     pub(super) counter: OnceLock<Counter>,
     pub(super) follower: OnceLock<Follower>,
@@ -149,6 +157,7 @@ impl Core {
             timeline,
             sessions: Sessions::default(),
             journal,
+            merges: Merges::default(),
             counter: OnceLock::new(),
             follower: OnceLock::new(),
             due: Notify::new(),
@@ -455,6 +464,7 @@ impl Core {
     pub fn status(&self) -> Result<EngineStatus, ApiError> {
         let recorder = self.recording();
         let head = rev::head(&self.store).map_err(Failure::from)?;
+        let merging = self.unfinished_brief();
         let mut warnings = self
             .warnings
             .lock()
@@ -492,8 +502,8 @@ impl Core {
             last: self.store.last_ordinal().map_err(Failure::from)?,
             commits: self.store.commit_count().map_err(Failure::from)?,
             sessions: self.sessions.list(),
+            merging,
             forks: self.forks.names(),
-            merging: None,
             warnings,
         })
     }
@@ -573,6 +583,7 @@ impl Core {
             Request::BranchPrune { dry_run } => {
                 Response::Branched(Box::new(self.branch_prune(dry_run)?))
             }
+            Request::Graph(query) => Response::Graph(self.answers().graph(query)?),
             Request::Operations { before, limit } => {
                 Response::Operations(self.answers().operations(before, limit)?)
             }
@@ -623,7 +634,7 @@ impl Core {
             | Request::MergeFinish { .. }
             | Request::MergeAbandon
             | Request::MergeResume { .. }
-            | Request::Conflicts { .. }) => self.merging(request)?,
+            | Request::Conflicts { .. }) => self.merge_request(request)?,
             Request::Sessions => Response::Sessions(self.store.sessions().map_err(Failure::from)?),
             Request::Import {
                 path,
@@ -680,6 +691,7 @@ fn for_agents(request: &Request) -> bool {
             | Request::Refs
             | Request::Branches
             | Request::Compare { .. }
+            | Request::Graph(_)
             | Request::Forks
             | Request::Operations { .. }
             | Request::Sessions

@@ -3,6 +3,7 @@
 mod answer;
 pub mod api;
 pub mod assist;
+mod blame;
 mod branch_name;
 mod branches;
 pub mod client;
@@ -16,6 +17,7 @@ mod heard;
 mod import;
 mod intake;
 mod labels;
+mod lineage;
 mod merging;
 pub mod project;
 pub mod recorded;

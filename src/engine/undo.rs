@@ -67,6 +67,7 @@ impl Core {
                 keep_frozen: false,
                 of: Some(it.asked.kind),
                 switch: way.map(|(switch, _)| switch),
+                make: None,
             })?)));
         }
         let mut forks = Vec::new();
@@ -133,6 +134,17 @@ impl Core {
                         ErrorCode::Refused,
                         format!(
                             "{} {word}, so this cannot be reversed: {}",
+                            change.name, op.description
+                        ),
+                    )
+                    .into());
+                }
+                // A branch that an operation moved has gone on: what came since must not fall off it.
+                if change.before.is_some() && change.after.is_some() && now != change.after {
+                    return Err(ApiError::new(
+                        ErrorCode::Refused,
+                        format!(
+                            "{} has gone on since, so this cannot be reversed: {}; make a branch where it was instead",
                             change.name, op.description
                         ),
                     )

@@ -262,8 +262,15 @@ impl Core {
         let _one = self.forks.opening();
         if let Some(fork) = self.forks.get(branch) {
             fork.touch();
-            self.mount_fork(&fork)?;
-            return Ok(fork);
+            if lock(&fork.head).commit == self.answers().tip(branch)? {
+                self.mount_fork(&fork)?;
+                return Ok(fork);
+            }
+            // Somebody else has moved the branch.
+            self.refuse_used(branch)?;
+            if !self.close_fork(&fork)? {
+                return Err(Self::occupied(&fork).into());
+            }
         }
         let ties = self.timeline.open_space(branch);
         let opened = self.open_anew(branch, ties);
@@ -328,14 +335,7 @@ impl Core {
         self.refuse_used(branch)?;
         if let Some(fork) = self.forks.get(branch) {
             if !self.close_fork(&fork)? {
-                return Err(ApiError::new(
-                    ErrorCode::Refused,
-                    format!(
-                        "somebody is still in the view of {branch} ({}): leave it first",
-                        neutral(fork.at.as_os_str().as_encoded_bytes())
-                    ),
-                )
-                .into());
+                return Err(Self::occupied(&fork).into());
             }
             self.tell_status();
             return Ok(Released {
@@ -351,6 +351,28 @@ impl Core {
             there: true,
             own_history: fork.view.has_own_history(),
         }))
+    }
+
+    /// Commits what is in a branch's fork, open or not, for somebody who wants all of what is there now.
+    pub(in crate::engine) fn fork_settle(&self, branch: &str) -> Result<(), Failure> {
+        let _one = self.forks.opening();
+        if let Some(fork) = self.forks.get(branch) {
+            self.fork_cut(&fork, Cause::Safety, None)?;
+        } else if self.project.forks_dir().exists() {
+            self.take_up(branch, Arc::default())?;
+        }
+        Ok(())
+    }
+
+    fn occupied(fork: &Fork) -> ApiError {
+        ApiError::new(
+            ErrorCode::Refused,
+            format!(
+                "somebody is still in the view of {} ({}): leave it first",
+                fork.branch,
+                neutral(fork.at.as_os_str().as_encoded_bytes())
+            ),
+        )
     }
 
     /// Refuses when an agent runs on the fork of that branch.

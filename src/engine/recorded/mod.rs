@@ -565,6 +565,7 @@ impl Recorded {
             Request::Refs => Response::Refs(store.refs().map_err(Failure::from)?),
             Request::Branches => Response::Branches(answers.branches()?),
             Request::Compare { a, b } => Response::Comparison(Box::new(answers.compare(&a, &b)?)),
+            Request::Graph(query) => Response::Graph(answers.graph(query)?),
             Request::Operations { before, limit } => {
                 Response::Operations(answers.operations(before, limit)?)
             }
