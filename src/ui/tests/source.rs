@@ -108,6 +108,7 @@ impl World {
                 Vec::new()
             },
             forks: Vec::new(),
+            overlaps: Vec::new(),
             merging: None,
             warnings: Vec::new(),
         }
