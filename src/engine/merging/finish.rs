@@ -167,6 +167,8 @@ impl Core {
         first: Ready,
         how: &How,
     ) -> Result<(Ready, Option<OpId>), Failure> {
+        // What its fork holds comes first; it cannot be moved under an agent.
+        self.fork_release(&record.into)?;
         let description = described(record);
         let mut ready = first;
         for _ in 0..TRIES {

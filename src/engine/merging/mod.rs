@@ -316,6 +316,12 @@ impl Core {
                 self.cut_fork(side, Cause::Safety)?;
             }
         }
+        // The same for what is in their forks.
+        for side in [into, branch] {
+            if side != current && self.branch_tip(side)?.is_some() {
+                self.fork_settle(side)?;
+            }
+        }
         Ok(())
     }
 
