@@ -156,7 +156,7 @@ fn all(plan: &Plan, pick: &Pick, but: &Settling) -> Settling {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
     fn what_is_kept_open_comes_back_as_it_was(
         ours in prop::collection::vec(change(), 1..8),
