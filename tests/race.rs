@@ -234,10 +234,10 @@ fn equal_scores_go_by_time_and_none_is_enough_to_fail() {
         return;
     }
     let place = project();
-    // One at a time: the lock is never taken twice. The later ones are quicker.
+    // One at a time: the lock is never taken twice.
     let work = r#"
         mkdir "$OUT/lock" || touch "$OUT/clash"
-        [ "$BACKTRAIL_FORK" = 3 ] || sleep 0.$((9 - 4 * BACKTRAIL_FORK))
+        [ "$BACKTRAIL_FORK" = 3 ] || sleep 0.$((5 - 2 * BACKTRAIL_FORK))
         rmdir "$OUT/lock"
         exit 1
     "#;
@@ -262,10 +262,15 @@ fn equal_scores_go_by_time_and_none_is_enough_to_fail() {
     assert_eq!(out.status.code(), Some(1), "{}", said(&out));
     let all = lines(&out);
     assert!(!note(&place, "clash").exists(), "two ran at once");
-    let order: Vec<&str> = all.iter().map(|r| r["fork"].as_str().unwrap()).collect();
-    assert_eq!(order, ["try-3", "try-2", "try-1"], "{all:?}");
+    // How long each took is this machine's matter; that the quicker one comes first is not.
+    let times = all.iter().map(|r| r["run"]["seconds"].as_f64().unwrap());
+    assert!(times.is_sorted(), "{all:?}");
     assert!(all.iter().all(|r| r["score"]["number"] == 5.0), "{all:?}");
-    assert_eq!(names(&place), set(&["main", "try-2", "try-3"]));
+    let mut order: Vec<&str> = all.iter().map(|r| r["fork"].as_str().unwrap()).collect();
+    let slowest = order.pop().unwrap();
+    assert!(!names(&place).contains(slowest));
+    order.push("main");
+    assert_eq!(names(&place), set(&order));
 
     for bad in [
         &["--count", "2", "--score", "true"][..],
