@@ -6,10 +6,13 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::action::{self, Action, Context};
+use super::action::{self, Action};
 use super::app::{App, Link, Overlay, Pane, Tone, View};
 use super::find::Query;
 use super::keys;
+use super::line;
+use super::merge_view;
+use super::offers::offers;
 use super::paint;
 use super::screen::{self, Shape};
 use super::sums::Sum;
@@ -29,6 +32,7 @@ pub(crate) fn draw(app: &App, frame: &mut Frame<'_>) {
     }
     let parts = screen::regions(app);
     let query = app.search.as_deref().map(Query::new);
+    let mut editing = None;
     header(app, buf, parts.header);
     match &app.view {
         None if app.rows.is_empty() => welcome::draw(app, buf, parts.body),
@@ -47,10 +51,11 @@ pub(crate) fn draw(app: &App, frame: &mut Frame<'_>) {
         Some(View::Diff(diff)) => diff_draw::draw(app, diff, buf, query.as_ref()),
         Some(View::Raw(raw)) => raw_view::draw(app, raw, buf, query.as_ref()),
         Some(View::State(state)) => state_draw::draw(app, state, buf, query.as_ref()),
+        Some(View::Merge(merge)) => editing = merge_view::draw::draw(app, merge, buf),
     }
     let over = overlay::draw(app, buf, parts.body);
     let cursor = footer(app, buf, parts.footer).map(|x| (x, parts.footer.y));
-    if let Some(cursor) = over.or(cursor) {
+    if let Some(cursor) = over.or(cursor).or(editing) {
         frame.set_cursor_position(cursor);
     }
 }
@@ -70,8 +75,10 @@ fn header(app: &App, buf: &mut Buffer, area: Rect) {
         rank: 7,
     }];
     let mut add = |rank: u8, spans: Vec<Span<'static>>| segments.push(Segment { spans, rank });
+    let merging = matches!(app.view, Some(View::Merge(_)));
     if let Some(status) = &app.status {
-        add(2, vec![span(text::one_line(&status.name), Token::Text)]);
+        let rank = if merging { 8 } else { 2 };
+        add(rank, vec![span(text::one_line(&status.name), Token::Text)]);
         if !status.branch.is_empty() && app.view.is_none() {
             add(
                 6,
@@ -94,6 +101,11 @@ fn header(app: &App, buf: &mut Buffer, area: Rect) {
         Some(View::Diff(diff)) => add(0, diff_draw::title(app, diff)),
         Some(View::State(state)) => add(0, state_draw::title(app, state)),
         Some(View::Raw(_)) => add(0, raw_view::title(app)),
+        Some(View::Merge(merge)) => {
+            for (rank, spans) in merge_view::draw::title(app, merge) {
+                add(rank, spans);
+            }
+        }
         None => {
             if let Some(row) = app.focus_row() {
                 let last = app
@@ -116,11 +128,11 @@ fn header(app: &App, buf: &mut Buffer, area: Rect) {
     }
     let listed = matches!(app.view, Some(View::List(_)));
     if !listed || !matches!(app.link, Link::Open { .. }) {
-        add(1, mode(app));
+        add(if merging { 9 } else { 1 }, mode(app));
     }
     if let Some(at) = app.workspace() {
         add(
-            3,
+            if merging { 10 } else { 3 },
             vec![
                 span("workspace = ".to_owned(), Token::Dim),
                 span(at.to_string(), Token::Workspace),
@@ -137,6 +149,14 @@ fn header(app: &App, buf: &mut Buffer, area: Rect) {
             let text = format!("{} changed since", text::grouped(status.dirty as u64));
             add(5, vec![span(text, Token::Warn)]);
         }
+    }
+    if let Some(merge) = app.status.as_ref().and_then(|s| s.merging.as_ref())
+        && !merging
+    {
+        let name = text::one_line(&merge.branch);
+        let words = format!("merge of {name} not finished");
+        let key = format!(" {}", key_of(app, Action::Merge));
+        add(2, vec![span(words, Token::Warn), span(key, Token::Key)]);
     }
     if let Some(what) = app.busy {
         add(1, vec![span(format!("{what} is under way"), Token::Warn)]);
@@ -309,81 +329,6 @@ fn bar(app: &App, sum: Sum, most: u64) -> &'static str {
     bars[usize::try_from(level).unwrap_or(1)]
 }
 
-/// What the footer offers in each context, the most useful first.
-fn offers(context: Context) -> &'static [(&'static [Action], &'static str)] {
-    use Action as A;
-    match context {
-        Context::Timeline => &[
-            (&[A::Step, A::Back], "step"),
-            (&[A::NextChange], "next change"),
-            (&[A::NextError], "next error"),
-            (&[A::Rollback], "roll back"),
-            (&[A::Undo], "undo"),
-            (&[A::ViewDiff], "diff"),
-            (&[A::ViewState], "state"),
-            (&[A::Freeze], "freeze"),
-            (&[A::Search], "search"),
-            (&[A::Last], "follow"),
-            (&[A::Help], "help"),
-            (&[A::Palette], "palette"),
-            (&[A::Quit], "quit"),
-        ],
-        Context::Detail => &[
-            (&[A::Down, A::Up], "scroll"),
-            (&[A::NextHunk], "next hunk"),
-            (&[A::Close], "timeline"),
-            (&[A::Step, A::Back], "step"),
-            (&[A::ViewDiff], "diff"),
-            (&[A::ViewState], "state"),
-            (&[A::Rollback], "roll back"),
-            (&[A::Help], "help"),
-        ],
-        Context::Diff => &[
-            (&[A::NextHunk, A::PrevHunk], "hunk"),
-            (&[A::NextFile, A::PrevFile], "file"),
-            (&[A::Step, A::Back], "step"),
-            (&[A::SideBySide], "side by side"),
-            (&[A::Close], "back"),
-            (&[A::Help], "help"),
-            (&[A::Search], "search"),
-            (&[A::Rollback], "roll back"),
-            (&[A::ViewState], "state"),
-        ],
-        Context::State => &[
-            (&[A::Down, A::Up], "line"),
-            (&[A::Open], "open"),
-            (&[A::NextFile, A::PrevFile], "changed file"),
-            (&[A::Step, A::Back], "step"),
-            (&[A::NextPane], "pane"),
-            (&[A::Close], "back"),
-            (&[A::Help], "help"),
-            (&[A::CopyPath], "copy path"),
-            (&[A::Rollback], "roll back"),
-        ],
-        Context::Raw => &[
-            (&[A::Down, A::Up], "scroll"),
-            (&[A::Step, A::Back], "step"),
-            (&[A::Search], "search"),
-            (&[A::Close], "back"),
-            (&[A::Help], "help"),
-        ],
-        Context::List => &[
-            (&[A::Down, A::Up], "select"),
-            (&[A::Open], "open"),
-            (&[A::Filter], "filter"),
-            (&[A::Help], "help"),
-            (&[A::Palette], "palette"),
-            (&[A::Quit], "quit"),
-        ],
-        Context::Dialog => &[
-            (&[A::Confirm], "roll back"),
-            (&[A::ConfirmFrozen], "and keep frozen"),
-            (&[A::Close], "do nothing"),
-        ],
-        Context::Help => &[(&[A::Down, A::Up], "scroll"), (&[A::Close], "close")],
-    }
-}
-
 /// The key that is shown for an action.
 pub(crate) fn key_of(app: &App, action: Action) -> String {
     let ascii = app.look.glyphs.cursor == ">";
@@ -420,6 +365,9 @@ fn footer(app: &App, buf: &mut Buffer, area: Rect) -> Option<u16> {
     // It says itself what its keys do.
     if matches!(app.overlay, Some(Overlay::Palette(_))) {
         return None;
+    }
+    if let Some(Overlay::Line(input)) = &app.overlay {
+        return Some(line::draw(app, input, buf, area));
     }
     if let Some(toast) = &app.toast {
         let (mark, token) = match toast.tone {

@@ -10,6 +10,7 @@
 
 mod action;
 mod app;
+mod branches;
 mod cache;
 mod changes;
 mod code;
@@ -24,9 +25,13 @@ mod input;
 mod keys;
 mod lanes;
 mod light;
+mod line;
 mod list;
 mod list_draw;
+mod merge_view;
 mod msg;
+mod offers;
+mod outside;
 mod overlay;
 mod paint;
 mod palette;

@@ -9,6 +9,9 @@ use crate::model::{BlobId, Ordinal, RepoPath, StepId, Time};
 
 use super::keys::Key;
 use super::light::Light;
+use super::merge_view::MergeTag;
+use super::merge_view::jobs::{Job, News};
+use super::merge_view::subject::About;
 use super::raw_view::RawLines;
 
 /// Something happened.
@@ -36,6 +39,10 @@ pub(crate) enum Msg {
     Read(BlobId, Result<Arc<Vec<u8>>, String>),
     /// A step's records were read and set out.
     Raw((StepId, usize), RawLines),
+    /// Something that the conflict screen had done is there.
+    Merge(News),
+    /// What was opened in the person's own editor came back: `None` when nothing was changed.
+    Edited(About, Result<Option<Vec<u8>>, String>),
     /// A background task failed: a mistake of this program.
     Broken,
     /// A recording was left for the list that it was opened from; the time it is now.
@@ -77,6 +84,18 @@ pub(crate) enum Tag {
     Recording(String),
     /// A directory of a past state.
     List(String, RepoPath),
+    /// The branches, for the name of a fork.
+    ForkNames,
+    /// A fork at a step.
+    Fork(Ordinal),
+    /// The branches that can be merged.
+    Branches,
+    /// How a branch stands to the workspace's.
+    Compared(String),
+    /// What a merge of it would come to.
+    Trial(String),
+    /// Something of the conflict screen.
+    Merge(MergeTag),
 }
 
 /// A pair of contents; `None` is an absent side.
@@ -138,6 +157,12 @@ pub(crate) enum Slot {
     Raw,
     /// A rollback's preview.
     Preview,
+    /// The conflict that is looked at.
+    Conflict,
+    /// The words of its sides that differ.
+    Words,
+    /// The words of its result.
+    Light,
 }
 
 /// Something for the world to do.
@@ -151,6 +176,10 @@ pub(crate) enum Effect {
     Read(EntryInfo),
     /// Read a step's records and set them out in lines of this width.
     Raw(StepId, usize),
+    /// Have something done for the conflict screen.
+    Merge(Job),
+    /// Open a text in the person's own editor, under a name that tells its language.
+    Edit(About, String, Vec<u8>),
     /// Say so after a while.
     Later(Duration, Timer),
     /// Send a text to the terminal's clipboard.

@@ -17,6 +17,7 @@ use crate::model::{BlobId, StepId};
 
 use super::app::diff_key;
 use super::light;
+use super::merge_view::jobs::{self, Job};
 use super::msg::{Compared, DiffKey, Effect, LightKey, Msg, Slot};
 use super::raw_view::{self, RawLines};
 use super::text;
@@ -156,6 +157,17 @@ impl Runner {
                     let _ = send.send(Msg::Raw((step, width), lines));
                 });
             }
+            Effect::Merge(work) => {
+                let slot = match &work {
+                    Job::Words(..) => Slot::Words,
+                    Job::Light(..) => Slot::Light,
+                };
+                self.task(Some(slot), async move {
+                    if let Some(news) = job(move |stop| jobs::compute(work, stop)).await {
+                        let _ = send.send(Msg::Merge(news));
+                    }
+                });
+            }
             Effect::Later(time, timer) => {
                 tokio::spawn(async move {
                     tokio::time::sleep(time).await;
@@ -163,6 +175,7 @@ impl Runner {
                 });
             }
             effect @ (Effect::Copy(_)
+            | Effect::Edit(..)
             | Effect::Redraw
             | Effect::Suspend
             | Effect::Back

@@ -6,6 +6,7 @@ use super::app::{App, Pane, View};
 use super::detail::{self, DocKey, DocPane, Parts};
 use super::diff_view::SIDE_BY_SIDE;
 use super::list_draw;
+use super::merge_view;
 
 /// How many panes there is room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,6 +160,7 @@ pub(crate) fn arrange(app: &mut App) {
                 raw.scroll = raw.scroll.min(raw.len().saturating_sub(height));
             }
         }
+        Some(View::Merge(_)) => merge_view::draw::arrange(app),
         Some(View::Diff(_)) => arrange_diff(app),
         Some(View::State(_)) => arrange_state(app),
     }

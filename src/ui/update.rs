@@ -8,7 +8,10 @@ use crate::engine::api::{ApiError, EngineStatus, ErrorCode, Notice, Request, Res
 use crate::model::{OpKind, Ordinal};
 
 use super::app::{App, Link, Overlay, Toast, Tone, View};
+use super::branches;
 use super::input;
+use super::line;
+use super::merge_view;
 use super::msg::{Effect, Msg, Tag, Timer};
 use super::rows::ZERO;
 use super::state_view::Content;
@@ -41,6 +44,8 @@ pub(crate) fn apply(app: &mut App, msg: Msg) -> Vec<Effect> {
     match msg {
         Msg::Key(key) => input::key(app, key, &mut out),
         Msg::Paste(text) => input::paste(app, &text),
+        Msg::Merge(news) => merge_view::update::news(app, news),
+        Msg::Edited(about, result) => merge_view::update::edited(app, about, result, &mut out),
         Msg::Resize(width, height) => app.size = ratatui::layout::Size::new(width, height),
         Msg::Connected(Ok(live)) => {
             app.link = Link::Open { live };
@@ -172,7 +177,7 @@ fn notice_came(app: &mut App, notice: Notice, out: &mut Vec<Effect>) {
             // What this client did itself is said by its answer.
             let told = matches!(
                 op.kind,
-                OpKind::Rollback | OpKind::Switch | OpKind::Undo | OpKind::Redo
+                OpKind::Rollback | OpKind::Switch | OpKind::Merge | OpKind::Undo | OpKind::Redo
             );
             if told && app.busy.is_none() && app.toast.is_none() {
                 let text = text::one_line(&op.description);
@@ -363,6 +368,12 @@ fn answer(app: &mut App, tag: Tag, result: Result<Response, ApiError>, out: &mut
                 list.looked_into(&path, info);
             }
         }
+        (Tag::ForkNames, result) => line::names(app, result),
+        (Tag::Fork(at), result) => line::forked(app, at, result, out),
+        (tag @ (Tag::Branches | Tag::Compared(_) | Tag::Trial(_)), result) => {
+            branches::answer(app, tag, result);
+        }
+        (Tag::Merge(tag), result) => merge_view::update::answer(app, tag, result, out),
         (tag, result) => world::answer(app, tag, result, out),
     }
 }

@@ -8,9 +8,13 @@
     reason = "tests"
 )]
 
+mod actions;
 mod flows;
 mod fuzz;
 mod machine;
+mod merge_flows;
+mod merge_screens;
+mod merging;
 mod recorded;
 mod rows;
 mod screens;

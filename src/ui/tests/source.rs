@@ -107,7 +107,7 @@ impl World {
                 Vec::new()
             },
             forks: Vec::new(),
-            merging: None,
+            merging: self.merge.unfinished(),
             warnings: Vec::new(),
         }
     }
@@ -259,7 +259,7 @@ impl World {
                 let found = self.recordings.iter().find(|r| r.path == path);
                 Response::Recording(Box::new(found.cloned().ok_or_else(|| none("recording"))?))
             }
-            _ => return Err(ApiError::new(ErrorCode::Unsupported, "not in this script")),
+            other => return self.merge_answer(other),
         })
     }
 }
