@@ -1,6 +1,6 @@
 //! Backtrail: a time-travel debugger for AI coding agents, in the terminal.
 //!
-//! ARCHITECTURE.md is the map. Imports go down only: `model` < `store` < `diff`, `trace` < `merge`, `capture`, `debug` <
+//! ARCHITECTURE.md is the map. Imports go down only: `model` < `store` < `diff`, `trace`, `llm` < `merge`, `capture`, `debug` <
 //! `fs`, `agent` < `engine` < `cli`, `ui`.
 
 pub mod agent;
@@ -10,6 +10,7 @@ pub mod debug;
 pub mod diff;
 pub mod engine;
 pub mod fs;
+pub mod llm;
 pub mod merge;
 pub mod model;
 pub mod store;

@@ -97,6 +97,8 @@ impl Settings {
                         .map(|k| format!("capture.{k}")),
                 ),
                 _ if key == "capture" => {}
+                // Read by the client that asks a language model.
+                _ if key == "llm" => {}
                 _ => unknown.push(key.clone()),
             }
         }

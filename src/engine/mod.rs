@@ -2,6 +2,7 @@
 
 mod answer;
 pub mod api;
+pub mod assist;
 mod branch_name;
 mod branches;
 pub mod client;

@@ -1,0 +1,264 @@
+//! Takes secrets out of texts before they leave, and puts them back into what comes back.
+//!
+//! Each secret becomes `[redacted:KIND]`; a second one of its kind `[redacted:KIND-2]`, so that each placeholder stands for
+//! one secret and can be put back exactly. A secret that was seen in one text is taken out of all. Placeholders that
+//! the texts themselves contain are never given out.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::secrets::{self, Found};
+
+/// Shortest secret that is looked for elsewhere too.
+const ELSEWHERE: usize = 8;
+
+/// Most secrets that are looked for elsewhere.
+const MOST: usize = 500;
+
+/// Knows the secrets of one prompt.
+#[derive(Debug, Default)]
+pub struct Redactor {
+    by_secret: HashMap<String, String>,
+    by_placeholder: BTreeMap<String, String>,
+    /// Secrets that are looked for everywhere, with their kinds, longest first.
+    known: Vec<(String, &'static str)>,
+    /// Placeholders that stand in the texts as they are.
+    taken: BTreeSet<String>,
+    counts: BTreeMap<&'static str, usize>,
+}
+
+/// A text whose placeholders cannot be put back.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("it uses {0}, which stands for nothing in the part that it replaces")]
+pub struct Unknown(pub String);
+
+/// Whether secrets can be found at all; without that nothing may be sent.
+#[must_use]
+pub fn ready() -> bool {
+    secrets::ready()
+}
+
+impl Redactor {
+    /// Looks at a text that will be part of the prompt; neighbouring parts of one text belong together. All texts must be
+    /// learned before the first is redacted.
+    pub fn learn(&mut self, parts: &[&str]) {
+        let whole = parts.concat();
+        for placeholder in placeholders(&whole) {
+            self.taken.insert(placeholder.to_owned());
+        }
+        for found in secrets::find(&whole) {
+            let secret = &whole[found.at];
+            if secret.len() >= ELSEWHERE
+                && self.known.len() < MOST
+                && !self.known.iter().any(|(s, _)| s == secret)
+            {
+                self.known.push((secret.to_owned(), found.kind));
+            }
+        }
+        self.known.sort_by_key(|(s, _)| std::cmp::Reverse(s.len()));
+    }
+
+    /// A text without its secrets.
+    pub fn text(&mut self, text: &str) -> String {
+        self.parts(&[text]).concat()
+    }
+
+    /// Neighbouring parts of one text without their secrets; one that lies across a border is taken out of both parts.
+    pub fn parts(&mut self, parts: &[&str]) -> Vec<String> {
+        let whole = parts.concat();
+        let mut all = secrets::find(&whole);
+        for (secret, kind) in &self.known {
+            all.extend(whole.match_indices(secret.as_str()).map(|(at, s)| Found {
+                at: at..at + s.len(),
+                kind,
+            }));
+        }
+        let all = secrets::merged(all);
+        let mut out = Vec::new();
+        let mut start = 0;
+        for part in parts {
+            let end = start + part.len();
+            let mut text = String::with_capacity(part.len());
+            let mut at = start;
+            for found in &all {
+                let (from, to) = (found.at.start.max(start), found.at.end.min(end));
+                if from >= to {
+                    continue;
+                }
+                // Blanks at its ends are no secret, and keep the lines apart.
+                let piece = &whole[from..to];
+                let secret = piece.trim();
+                if secret.is_empty() {
+                    continue;
+                }
+                let from = from + piece.len() - piece.trim_start().len();
+                text.push_str(&whole[at..from]);
+                text.push_str(&self.placeholder(secret, found.kind));
+                at = from + secret.len();
+            }
+            text.push_str(&whole[at..end]);
+            out.push(text);
+            start = end;
+        }
+        out
+    }
+
+    fn placeholder(&mut self, secret: &str, kind: &'static str) -> String {
+        *self.counts.entry(kind).or_default() += 1;
+        if let Some(known) = self.by_secret.get(secret) {
+            return known.clone();
+        }
+        let mut n = 1;
+        let placeholder = loop {
+            let name = match n {
+                1 => format!("[redacted:{kind}]"),
+                n => format!("[redacted:{kind}-{n}]"),
+            };
+            if !self.by_placeholder.contains_key(&name) && !self.taken.contains(&name) {
+                break name;
+            }
+            n += 1;
+        };
+        self.by_secret
+            .insert(secret.to_owned(), placeholder.clone());
+        self.by_placeholder
+            .insert(placeholder.clone(), secret.to_owned());
+        placeholder
+    }
+
+    /// How many places were taken out, by kind.
+    #[must_use]
+    pub fn counts(&self) -> &BTreeMap<&'static str, usize> {
+        &self.counts
+    }
+
+    /// Puts the secrets back into `text`. Only placeholders in one of `within` (redacted texts) are: a model must not carry
+    /// a secret to where it was not.
+    pub fn restore(&self, text: &str, within: &[&str]) -> Result<String, Unknown> {
+        let allowed: BTreeSet<&str> = within.iter().flat_map(|t| placeholders(t)).collect();
+        let mut out = String::with_capacity(text.len());
+        let mut rest = text;
+        for placeholder in placeholders(text) {
+            let Some(at) = rest.find(placeholder) else {
+                continue;
+            };
+            out.push_str(&rest[..at]);
+            rest = &rest[at + placeholder.len()..];
+            if !allowed.contains(placeholder) {
+                return Err(Unknown(crate::model::neutral(placeholder.as_bytes())));
+            }
+            out.push_str(
+                self.by_placeholder
+                    .get(placeholder)
+                    .map_or(placeholder, String::as_str),
+            );
+        }
+        out.push_str(rest);
+        // One that was changed a little would be written as it is.
+        if out.matches("[redacted:").count() != allowed_literals(&out, &self.taken) {
+            return Err(Unknown("a damaged [redacted:...]".to_owned()));
+        }
+        Ok(out)
+    }
+}
+
+/// How many of its placeholders are the text's own words.
+fn allowed_literals(text: &str, taken: &BTreeSet<String>) -> usize {
+    placeholders(text).filter(|p| taken.contains(*p)).count()
+}
+
+/// The `[redacted:...]` in a text, in order.
+fn placeholders(text: &str) -> impl Iterator<Item = &str> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let from = at + text[at..].find("[redacted:")?;
+            at = from + "[redacted:".len();
+            let name = text[at..]
+                .find(|c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-'));
+            if let Some(len) = name
+                && len > 0
+                && text[at + len..].starts_with(']')
+            {
+                at += len + 1;
+                return Some(&text[from..at]);
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    #[test]
+    fn what_is_taken_out_is_put_back_exactly() {
+        let ours = "key = \"AKIAIOSFODNN7EXAMPLE\"\nother = \"AKIAIOSFODNN7EXAMPL2\"\n";
+        let mut r = Redactor::default();
+        r.learn(&[ours]);
+        let out = r.text(ours);
+        assert_eq!(
+            out,
+            "key = \"[redacted:aws-key]\"\nother = \"[redacted:aws-key-2]\"\n"
+        );
+        assert_eq!(r.restore(&out, &[&out]).unwrap(), ours);
+        assert_eq!(r.counts()["aws-key"], 2);
+        // Put together anew, with a line of the model's own.
+        let answer = "// merged\nother = \"[redacted:aws-key-2]\"\n";
+        assert_eq!(
+            r.restore(answer, &[&out]).unwrap(),
+            "// merged\nother = \"AKIAIOSFODNN7EXAMPL2\"\n"
+        );
+    }
+
+    #[test]
+    fn a_placeholder_from_elsewhere_or_a_damaged_one_is_refused() {
+        let mut r = Redactor::default();
+        let (here, there) = ("a = \"ghp_0123456789abcdefABCDEF0123456789abcd\"", "plain");
+        r.learn(&[here]);
+        let out = r.text(here);
+        assert!(r.restore(&out, &[there]).is_err());
+        assert!(r.restore("[redacted:made-up]", &[&out]).is_err());
+        assert!(r.restore("[redacted:github token]", &[&out]).is_err());
+        assert!(r.restore("[REDACTED]", &[&out]).is_ok());
+    }
+
+    #[test]
+    fn a_text_that_speaks_of_redactions_keeps_its_words() {
+        let text = "say(\"[redacted:jwt]\"); k = \"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc\"";
+        let mut r = Redactor::default();
+        r.learn(&[text]);
+        let out = r.text(text);
+        assert_eq!(out, "say(\"[redacted:jwt]\"); k = \"[redacted:jwt-2]\"");
+        assert_eq!(r.restore(&out, &[&out]).unwrap(), text);
+    }
+
+    #[test]
+    fn a_secret_seen_once_is_taken_out_everywhere_and_across_borders() {
+        let mut r = Redactor::default();
+        r.learn(&["DB_PASSWORD=correcthorse\n"]);
+        r.learn(&["the agent said correcthorse works"]);
+        assert_eq!(
+            r.text("the agent said correcthorse works"),
+            "the agent said [redacted:password] works"
+        );
+        let parts = [
+            "x\n-----BEGIN PRIVATE KEY-----\nMIIa\n",
+            "bcd\nefg\n",
+            "hij\n-----END PRIVATE KEY-----\ny\n",
+        ];
+        let mut r = Redactor::default();
+        r.learn(&parts);
+        let out = r.parts(&parts);
+        assert_eq!(
+            out,
+            [
+                "x\n[redacted:private-key]\n",
+                "[redacted:private-key-2]\n",
+                "[redacted:private-key-3]\ny\n"
+            ]
+        );
+        assert_eq!(r.restore(&out[1], &[&out[1]]).unwrap(), parts[1]);
+        assert!(r.restore(&out[0], &[&out[1]]).is_err());
+    }
+}

@@ -1,0 +1,311 @@
+//! What looks like a secret. Rather too much than too little: what is taken out is put back exactly, so a false alarm costs
+//! the model a word, never the person a line.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+/// A place in a text that holds a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) at: Range<usize>,
+    pub(super) kind: &'static str,
+}
+
+struct Rule {
+    kind: &'static str,
+    /// The secret is the group `s`, or the whole.
+    shape: Regex,
+    /// Whether a match is one; asked of the secret.
+    is: fn(&str) -> bool,
+}
+
+/// A rule before it is compiled.
+type Shape = (&'static str, String, fn(&str) -> bool);
+
+/// Words that names of secrets have in them.
+const NAMES: &str = r"(?:passw(?:or)?d|passwd|pwd|secret|api[_-]?key|apikey|access[_-]?key|auth[_-]?token|access[_-]?token|refresh[_-]?token|private[_-]?key|client[_-]?secret|credentials?|encryption[_-]?key|signing[_-]?key|bearer)";
+
+fn rules() -> Option<Vec<Rule>> {
+    let always: fn(&str) -> bool = |_| true;
+    let names = NAMES;
+    let shapes: Vec<Shape> = vec![
+        (
+            "private-key",
+            r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----(?s:.*?)(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|\z)".to_owned(),
+            always,
+        ),
+        // The end of one that began before the text.
+        (
+            "private-key",
+            r"\A[A-Za-z0-9+/=\s]*-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----".to_owned(),
+            always,
+        ),
+        ("jwt", r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*".to_owned(), always),
+        ("aws-key", r"\b(?:AKIA|ASIA|ABIA|ACCA|A3T[A-Z0-9])[A-Z0-9]{16}\b".to_owned(), always),
+        ("anthropic-key", r"\bsk-ant-[A-Za-z0-9_-]{8,}".to_owned(), always),
+        ("api-key", r"\bsk-[A-Za-z0-9_-]{16,}".to_owned(), has_digit),
+        ("github-token", r"\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,})".to_owned(), always),
+        ("gitlab-token", r"\bgl(?:pat|ptt|dt|rt|cbt|ft|soat)-[A-Za-z0-9_-]{16,}".to_owned(), always),
+        ("slack-token", r"\bxox[abeoprs]-[A-Za-z0-9-]{10,}".to_owned(), always),
+        ("slack-webhook", r"https://hooks\.slack\.com/(?:services|workflows)/[A-Za-z0-9/_-]{20,}".to_owned(), always),
+        ("google-key", r"\bAIza[A-Za-z0-9_-]{30,}".to_owned(), always),
+        ("google-token", r"\bya29\.[A-Za-z0-9_-]{20,}".to_owned(), always),
+        ("stripe-key", r"\b(?:sk|rk|whsec)_(?:live_|test_)?[A-Za-z0-9]{16,}".to_owned(), has_digit),
+        ("npm-token", r"\bnpm_[A-Za-z0-9]{30,}".to_owned(), always),
+        ("pypi-token", r"\bpypi-[A-Za-z0-9_-]{30,}".to_owned(), always),
+        ("huggingface-token", r"\bhf_[A-Za-z0-9]{24,}".to_owned(), always),
+        ("sendgrid-key", r"\bSG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}".to_owned(), always),
+        ("telegram-token", r"\b[0-9]{8,10}:AA[A-Za-z0-9_-]{32,}".to_owned(), always),
+        ("age-key", r"\bAGE-SECRET-KEY-1[A-Z0-9]{20,}".to_owned(), always),
+        ("azure-key", r"(?i)\b(?:AccountKey|SharedAccessKey)=(?P<s>[A-Za-z0-9+/=]{20,})".to_owned(), always),
+        // scheme://user:password@host
+        (
+            "password",
+            r#"\b[a-z][a-z0-9+.-]*://[^\s/:@"'<>]*:(?P<s>[^\s/@"'<>]{3,})@"#.to_owned(),
+            is_value,
+        ),
+        ("authorization", r"(?i)\bauthorization[^\S\n]*[:=][^\S\n]*[\x22']?(?:bearer|basic|token)[^\S\n]+(?P<s>[A-Za-z0-9._~+/=-]{8,})".to_owned(), is_value),
+        ("authorization", r"(?i)\bbearer[^\S\n]+(?P<s>[A-Za-z0-9._~+/=-]{20,})".to_owned(), has_digit),
+        // name = "value" in code, JSON, TOML
+        (
+            "password",
+            format!(r#"(?i)[\w.-]*{names}[\w-]*["']?\]?[^\S\n]*(?::=|=>|[:=])[^\S\n]*"(?P<s>[^"\n]{{4,}})""#),
+            is_value,
+        ),
+        (
+            "password",
+            format!(r"(?i)[\w.-]*{names}[\w-]*[\x22']?\]?[^\S\n]*(?::=|=>|[:=])[^\S\n]*'(?P<s>[^'\n]{{4,}})'"),
+            is_value,
+        ),
+        // NAME=value alone on its line
+        (
+            "password",
+            format!(r#"(?im)^[^\S\n]*(?:export[^\S\n]+|set[^\S\n]+|[-+>][^\S\n]?)?[\w.-]*{names}[\w-]*=(?P<s>[^\s"'(){{}}<>;,$]{{4,}})[^\S\n]*\r?$"#),
+            is_value,
+        ),
+        // name: value, name = value, where the value is no identifier
+        (
+            "password",
+            format!(r#"(?im)^[^\S\n]*(?:[-+>][^\S\n]?)?[\w.-]*{names}[\w-]*[^\S\n]*[:=][^\S\n]+(?P<s>[^\s"'(){{}}<>;,$\[\]]{{6,}})[^\S\n]*\r?$"#),
+            |s| is_value(s) && (has_digit(s) || s.bytes().any(|b| b"!@#%^&*+/=".contains(&b))),
+        ),
+        // --password value, -p value
+        ("password", r#"(?i)--(?:password|passwd|token|secret|api-key)[ =](?P<s>[^\s"'$-][^\s"'$]{5,})"#.to_owned(), is_value),
+        // What looks random in a line of an environment file
+        (
+            "value",
+            r#"(?m)^[^\S\n]*(?:export[^\S\n]+|[-+>][^\S\n]?)?[A-Z][A-Z0-9_]{2,}=["']?(?P<s>[^\s"']{20,})["']?[^\S\n]*\r?$"#.to_owned(),
+            is_random,
+        ),
+    ];
+    // One that does not compile would be a hole: then there are none, and nothing is sent.
+    shapes
+        .into_iter()
+        .map(|(kind, shape, is)| {
+            let shape = Regex::new(&shape).ok()?;
+            Some(Rule { kind, shape, is })
+        })
+        .collect()
+}
+
+static RULES: LazyLock<Option<Vec<Rule>>> = LazyLock::new(rules);
+
+/// Whether all rules can be used; without them nothing may be sent.
+pub(super) fn ready() -> bool {
+    RULES.is_some()
+}
+
+fn has_digit(s: &str) -> bool {
+    s.bytes().any(|b| b.is_ascii_digit())
+}
+
+/// Whether it is a value, not a reference to one or a word in its place.
+fn is_value(s: &str) -> bool {
+    let lower = s.to_ascii_lowercase();
+    let placeholder = [
+        "changeme",
+        "change-me",
+        "example",
+        "your-",
+        "your_",
+        "placeholder",
+        "redacted",
+        "<",
+        "${",
+        "$(",
+        "{{",
+        "%(",
+        "process.env",
+        "os.environ",
+        "env(",
+        "xxxx",
+        "****",
+        "....",
+    ];
+    let word = [
+        "none",
+        "null",
+        "true",
+        "false",
+        "string",
+        "optional",
+        "required",
+        "undefined",
+    ];
+    !placeholder.iter().any(|p| lower.contains(p))
+        && !word.contains(&lower.as_str())
+        && !s.starts_with('$')
+        && s.chars().any(|c| c.is_alphanumeric())
+}
+
+/// Whether it looks made by chance: letters and digits, hardly any repetition, no path or address.
+fn is_random(s: &str) -> bool {
+    let path = s.contains("://") || s.starts_with(['/', '.', '~']) || s.matches('/').count() > 3;
+    let digits = s.bytes().filter(u8::is_ascii_digit).count();
+    let letters = s.bytes().filter(u8::is_ascii_alphabetic).count();
+    is_value(s) && !path && digits >= 2 && letters >= 2 && entropy(s) >= 3.5
+}
+
+/// Bits a character.
+fn entropy(s: &str) -> f64 {
+    let mut counts: HashMap<char, f64> = HashMap::new();
+    for c in s.chars() {
+        *counts.entry(c).or_default() += 1.0;
+    }
+    let all: f64 = counts.values().sum();
+    -counts
+        .values()
+        .map(|n| n / all * (n / all).log2())
+        .sum::<f64>()
+}
+
+/// The secrets of a text, first to last, none within another.
+pub(super) fn find(text: &str) -> Vec<Found> {
+    let mut all = Vec::new();
+    for rule in RULES.iter().flatten() {
+        for caps in rule.shape.captures_iter(text) {
+            let Some(found) = caps.name("s").or_else(|| caps.get(0)) else {
+                continue;
+            };
+            if (rule.is)(found.as_str()) {
+                all.push(Found {
+                    at: found.range(),
+                    kind: rule.kind,
+                });
+            }
+        }
+    }
+    merged(all)
+}
+
+/// Sorted; what overlaps becomes one, under the name of what begins first.
+pub(super) fn merged(mut all: Vec<Found>) -> Vec<Found> {
+    all.sort_by_key(|f| (f.at.start, std::cmp::Reverse(f.at.end)));
+    let mut out: Vec<Found> = Vec::new();
+    for found in all {
+        match out.last_mut() {
+            Some(last) if found.at.start < last.at.end => {
+                last.at.end = last.at.end.max(found.at.end);
+            }
+            _ => out.push(found),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+    use super::*;
+
+    fn kinds(text: &str) -> Vec<(&'static str, &str)> {
+        find(text)
+            .into_iter()
+            .map(|f| (f.kind, &text[f.at]))
+            .collect()
+    }
+
+    #[test]
+    fn every_rule_compiles() {
+        assert!(ready());
+    }
+
+    #[test]
+    fn known_shapes() {
+        for (kind, text) in [
+            ("aws-key", "AKIAIOSFODNN7EXAMPLE"),
+            ("github-token", "ghp_0123456789abcdefABCDEF0123456789abcd"),
+            ("anthropic-key", "sk-ant-api03-abcDEF123"),
+            ("api-key", "sk-proj-abcdefghij0123456789"),
+            ("slack-token", "xoxb-123456789012-abcdefABCDEF"),
+            ("google-key", "AIzaSyA0123456789abcdefghijklmnopqrstuv"),
+            (
+                "jwt",
+                "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc-DEF_123",
+            ),
+            ("stripe-key", "sk_live_0123456789abcdefABCD"),
+        ] {
+            let line = format!("let x = f(\"{text}\");");
+            assert_eq!(kinds(&line), [(kind, text)], "{line}");
+        }
+    }
+
+    #[test]
+    fn passwords_where_they_usually_stand() {
+        for (text, secret) in [
+            ("password = \"hunter2\"", "hunter2"),
+            ("{\"api_key\": \"abc def\"}", "abc def"),
+            ("config['db_password'] = 'swordfish'", "swordfish"),
+            ("DB_PASSWORD=swordfish\n", "swordfish"),
+            ("  password: hunter2!\r\n", "hunter2!"),
+            ("postgres://me:pa55@db/x", "pa55"),
+            ("Authorization: Bearer abcdefgh12345678", "abcdefgh12345678"),
+            (
+                "SESSION_SALT=9f8a7b6c5d4e3f2a1b0c9d8e7f6a5b4c\n",
+                "9f8a7b6c5d4e3f2a1b0c9d8e7f6a5b4c",
+            ),
+            ("mysql --password hunter22 db", "hunter22"),
+        ] {
+            let got = kinds(text);
+            assert_eq!(got.len(), 1, "{text}: {got:?}");
+            assert_eq!(got[0].1, secret, "{text}");
+        }
+    }
+
+    #[test]
+    fn ordinary_code_stays() {
+        for text in [
+            "let password = read_password()?;",
+            "password = os.environ[\"PW\"]",
+            "fn check(password: &str) -> bool {",
+            "PASSWORD=$OTHER\n",
+            "api_key = config.api_key\n",
+            "PATH=/usr/local/bin:/usr/bin:/bin:/opt/x86_64/bin\n",
+            "let token = tokens.next();",
+            "secret: Option<String>,",
+            "const MAX_TOKENS: u32 = 4096;",
+            "https://example.org/a:b@c",
+            "sk-learn-is-a-library-for-python",
+            "commit bff09a0d1c2e3f4a5b6c7d8e9f0a1b2c3d4e5f60",
+        ] {
+            assert_eq!(kinds(text), [], "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_block_goes_whole_even_when_its_end_or_beginning_is_missing() {
+        let block = "-----BEGIN RSA PRIVATE KEY-----\nMIIabc\ndef==\n-----END RSA PRIVATE KEY-----";
+        assert_eq!(kinds(&format!("a\n{block}\nb")), [("private-key", block)]);
+        let cut = "x\n-----BEGIN OPENSSH PRIVATE KEY-----\nb3Blb\nmore";
+        assert_eq!(kinds(cut), [("private-key", &cut[2..])]);
+        let tail = "MIIabc\ndef==\n-----END PRIVATE KEY-----";
+        assert_eq!(kinds(&format!("{tail}\nb")), [("private-key", tail)]);
+        assert_eq!(
+            kinds("-----BEGIN CERTIFICATE-----\nMIIabc\n-----END CERTIFICATE-----"),
+            []
+        );
+    }
+}
