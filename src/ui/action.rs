@@ -25,6 +25,8 @@ pub(crate) enum Context {
     List,
     /// The conflict screen.
     Merge,
+    /// A model's answer to a question.
+    Answer,
     /// The branches that can be merged.
     Branches,
     /// The list of all conflicts.
@@ -39,7 +41,7 @@ pub(crate) enum Context {
 
 /// All contexts.
 #[cfg(test)]
-pub(crate) const CONTEXTS: [Context; 12] = [
+pub(crate) const CONTEXTS: [Context; 13] = [
     Context::Timeline,
     Context::Detail,
     Context::Diff,
@@ -47,6 +49,7 @@ pub(crate) const CONTEXTS: [Context; 12] = [
     Context::Raw,
     Context::List,
     Context::Merge,
+    Context::Answer,
     Context::Branches,
     Context::Conflicts,
     Context::MergeDialog,
@@ -76,6 +79,7 @@ const PANES: &[Context] = &[
     Context::Diff,
     Context::State,
     Context::Merge,
+    Context::Answer,
 ];
 const LISTS: &[Context] = &[
     Context::Timeline,
@@ -85,6 +89,7 @@ const LISTS: &[Context] = &[
     Context::Raw,
     Context::List,
     Context::Merge,
+    Context::Answer,
     Context::Branches,
     Context::Conflicts,
     Context::Help,
@@ -108,6 +113,16 @@ const WIDE: &[Context] = &[
     Context::State,
     Context::Raw,
     Context::Merge,
+];
+/// What a model can be asked about.
+const ASKING: &[Context] = &[
+    Context::Timeline,
+    Context::Detail,
+    Context::Diff,
+    Context::State,
+    Context::Raw,
+    Context::Merge,
+    Context::Answer,
 ];
 const MERGE: &[Context] = &[Context::Merge];
 /// The views of a run, and the list of recordings.
@@ -238,6 +253,9 @@ pub(crate) enum Action {
     Offer1,
     Offer2,
     Offer3,
+    AskAll,
+    Instruct,
+    MergeCheck,
     MergeFinish,
     MergeAbandon,
     MergeConfirm,
@@ -300,7 +318,7 @@ actions! {
     ViewState "look.state" Look &[Context::Timeline, Context::Detail, Context::Diff], ["3"], "state", "Browse all files as they were after the step.";
     ViewTimeline "look.timeline" Look &[Context::Diff, Context::State, Context::Raw], ["1"], "timeline", "Return to the timeline.";
     Open "look.open" Look OPENING, ["<enter>"], "open", "Go into what is selected.";
-    Close "look.close" Look &[Context::Timeline, Context::Detail, Context::Diff, Context::State, Context::Raw, Context::List, Context::Merge, Context::Branches, Context::Conflicts, Context::MergeDialog, Context::Dialog, Context::Help], ["<esc>"], "back", "Close what is open, or cancel; a recording, back to the list that it was opened from. Never quits.";
+    Close "look.close" Look &[Context::Timeline, Context::Detail, Context::Diff, Context::State, Context::Raw, Context::List, Context::Merge, Context::Branches, Context::Answer, Context::Conflicts, Context::MergeDialog, Context::Dialog, Context::Help], ["<esc>"], "back", "Close what is open, or cancel; a recording, back to the list that it was opened from. Never quits.";
     NextPane "look.next-pane" Look PANES, ["<tab>"], "next pane", "Give the keys to the next pane.";
     PrevPane "look.prev-pane" Look PANES, ["<s-tab>"], "previous pane", "Give the keys to the previous pane.";
     SideBySide "look.side-by-side" Look &[Context::Diff], ["zs"], "side by side", "Show the diff side by side, or unified again.";
@@ -335,10 +353,13 @@ actions! {
     Offer1 "merge.proposal-1" Merge MERGE, ["1"], "proposal 1", "Show the first proposal in the result.";
     Offer2 "merge.proposal-2" Merge MERGE, ["2"], "proposal 2", "Show the second proposal in the result.";
     Offer3 "merge.proposal-3" Merge MERGE, ["3"], "proposal 3", "Show the third proposal in the result.";
+    AskAll "merge.ask-all" Merge MERGE, ["A"], "ask for all", "Ask a model about every part that is left; each proposal is still to be accepted.";
+    Instruct "merge.instruct" Merge MERGE, ["i"], "instruct", "Tell the model what to mind, and ask again.";
+    MergeCheck "merge.check" Merge MERGE, ["T"], "run the check", "Run the configured check on the result, in a view of its own.";
     MergeFinish "merge.finish" World MERGE, ["W"], "write", "Write the merge; what is left is named first.", world;
     MergeAbandon "merge.abandon" Merge MERGE, ["X"], "give up", "Forget the unfinished merge; no file was written.";
     MergeConfirm "merge.confirm" World &[Context::MergeDialog], ["y"], "yes", "Do what was asked about.", world;
-    ListOpen "list.open" Look &[Context::Branches, Context::Conflicts], ["<enter>"], "open", "Merge the selected branch, or go to the selected conflict.";
+    ListOpen "list.open" Look &[Context::Branches, Context::Conflicts, Context::Answer], ["<enter>"], "open", "Merge the selected branch, or go to the selected conflict or step.";
     Confirm "dialog.roll-back" World &[Context::Dialog], ["y"], "roll back", "Freeze the agent, roll back, and let it go on.", world;
     ConfirmFrozen "dialog.roll-back-frozen" World &[Context::Dialog], ["Y"], "and keep frozen", "Freeze the agent, roll back, and keep it frozen.", world;
     Down "move.down" Move LISTS, ["j", "<down>"], "down", "One line or step down.";
@@ -360,13 +381,13 @@ actions! {
     SearchPrev "more.search-prev" More VIEWS, ["N"], "previous match", "To the previous match of the search.";
     CopyStep "more.copy-step" More VIEWS, ["yy"], "copy step", "Copy the step's number through the terminal.";
     CopyPath "more.copy-path" More ALL, ["yp"], "copy path", "Copy the selected path through the terminal.";
-    Ask "more.ask" More WIDE, ["a"], "ask", "Ask a model about what is selected, or for proposals for a conflict.";
+    Ask "more.ask" More ASKING, ["a"], "ask", "Ask a model about what is selected, or for proposals for a conflict.";
     Palette "more.palette" More ALL, [":", "<c-p>"], "palette", "Find an action by its words, or a step by its number.";
     Help "more.help" More HELPED, ["?", "<f1>"], "help", "Show or close the keys.";
-    Quit "more.quit" More &[Context::Timeline, Context::Detail, Context::Diff, Context::State, Context::Raw, Context::List, Context::Merge, Context::Branches, Context::Conflicts, Context::Help], ["q"], "close", "Close the view; on the timeline, quit, or go back to the list. An agent keeps running.";
+    Quit "more.quit" More &[Context::Timeline, Context::Detail, Context::Diff, Context::State, Context::Raw, Context::List, Context::Merge, Context::Branches, Context::Answer, Context::Conflicts, Context::Help], ["q"], "close", "Close the view; on the timeline, quit, or go back to the list. An agent keeps running.";
     Redraw "more.redraw" More ALL, ["<c-l>"], "redraw", "Draw the whole screen again.";
     Suspend "more.suspend" More ALL, ["<c-z>"], "suspend", "Go to the background; `fg` brings it back.";
-    Interrupt "more.interrupt" More &[Context::Timeline, Context::Detail, Context::Diff, Context::State, Context::Raw, Context::List, Context::Merge, Context::Branches, Context::Conflicts, Context::MergeDialog, Context::Dialog, Context::Help], ["<c-c>"], "cancel", "Cancel; twice quits.";
+    Interrupt "more.interrupt" More &[Context::Timeline, Context::Detail, Context::Diff, Context::State, Context::Raw, Context::List, Context::Merge, Context::Branches, Context::Answer, Context::Conflicts, Context::MergeDialog, Context::Dialog, Context::Help], ["<c-c>"], "cancel", "Cancel; twice quits.";
 }
 
 /// The line of `action`.

@@ -11,6 +11,7 @@ use crate::engine::api::{ApiError, EngineStatus, FileChange, Row, StepDetail};
 use crate::model::{BlobId, CommitId, Ordinal, StepId, Time};
 
 use super::action::{Action, Context};
+use super::answer::Answer;
 use super::branches::Picker;
 use super::cache::Cache;
 use super::detail::DocPane;
@@ -95,6 +96,8 @@ pub(crate) enum Overlay {
         /// First line shown.
         scroll: usize,
     },
+    /// A question to a model, with its answer.
+    Answer(Box<Answer>),
     /// A line that is typed.
     Line(LineInput),
     /// The branches that can be merged.
@@ -276,6 +279,7 @@ impl App {
         match &self.overlay {
             Some(Overlay::Help { .. }) => Context::Help,
             Some(Overlay::Rollback { .. }) => Context::Dialog,
+            Some(Overlay::Answer(_)) => Context::Answer,
             Some(Overlay::Branches(_)) => Context::Branches,
             Some(Overlay::Conflicts { .. }) => Context::Conflicts,
             Some(Overlay::Merge(_)) => Context::MergeDialog,
@@ -456,7 +460,6 @@ impl App {
                     self.busy.unwrap_or("something else")
                 ))
             }
-            Action::Ask => no("no model can be asked yet"),
             Action::Freeze if !self.agent_runs() => no("no agent is running"),
             Action::Rollback
             | Action::Label

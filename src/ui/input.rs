@@ -5,6 +5,7 @@ use std::time::Duration;
 use ratatui::crossterm::event::KeyCode;
 
 use super::action::{self, Action, Context, Meaning};
+use super::answer;
 use super::app::{App, Overlay, Pane, Tone, View};
 use super::branches;
 use super::diff_view::DiffView;
@@ -303,6 +304,7 @@ pub(crate) fn act(
             };
         }
         Action::Fork => line::fork(app, out),
+        Action::Ask if merge_view::open(app).is_none() => answer::ask(app),
         Action::Merge => branches::open(app, out),
         Action::ListOpen => list_open(app, out),
         Action::Quit => quit(app, out),
@@ -361,6 +363,7 @@ fn open(app: &mut App, out: &mut Vec<Effect>) {
 fn list_open(app: &mut App, out: &mut Vec<Effect>) {
     match app.overlay {
         Some(Overlay::Branches(_)) => branches::choose(app, out),
+        Some(Overlay::Answer(_)) => answer::go(app, out),
         Some(Overlay::Conflicts { cursor }) => {
             app.overlay = None;
             if let Some(merge) = merge_view::open_mut(app) {
@@ -372,7 +375,10 @@ fn list_open(app: &mut App, out: &mut Vec<Effect>) {
 }
 
 fn close(app: &mut App, out: &mut Vec<Effect>) {
-    if app.overlay.take().is_some() {
+    if let Some(overlay) = app.overlay.take() {
+        return answer::closed(&overlay, out);
+    }
+    if merge_view::update::cancel(app, out) {
         return;
     }
     match &mut app.view {
@@ -388,8 +394,8 @@ fn close(app: &mut App, out: &mut Vec<Effect>) {
 }
 
 fn quit(app: &mut App, out: &mut Vec<Effect>) {
-    if app.overlay.take().is_some() {
-        return;
+    if let Some(overlay) = app.overlay.take() {
+        return answer::closed(&overlay, out);
     }
     if matches!(app.view, Some(View::Merge(_))) {
         return merge_view::update::leave(app);
@@ -409,7 +415,10 @@ fn interrupt(app: &mut App, out: &mut Vec<Effect>) {
         return out.push(Effect::Quit);
     }
     app.prompt = None;
-    app.overlay = None;
+    if let Some(overlay) = app.overlay.take() {
+        answer::closed(&overlay, out);
+    }
+    merge_view::update::cancel(app, out);
     app.pending.clear();
     app.count = None;
     toast(app, Tone::Note, "Ctrl-c again quits".to_owned(), &[], out);
@@ -417,6 +426,9 @@ fn interrupt(app: &mut App, out: &mut Vec<Effect>) {
 }
 
 fn pane(app: &mut App, forward: bool) {
+    if let Some(Overlay::Answer(answer)) = &mut app.overlay {
+        return answer.select(forward);
+    }
     match &mut app.view {
         Some(View::List(_) | View::Raw(_)) => {}
         Some(View::Merge(_)) => merge_view::update::pane(app, forward),

@@ -6,11 +6,13 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use crate::engine::api::{ApiError, Request, Response};
-use crate::model::Ordinal;
+use crate::model::{Ordinal, RepoPath};
 
 use super::action::Action;
+use super::answer;
 use super::app::{App, Overlay, Tone};
 use super::keys::Key;
+use super::merge_view::assist;
 use super::msg::{Effect, Tag};
 use super::paint;
 use super::text;
@@ -29,6 +31,15 @@ pub(crate) enum Purpose {
         rev: String,
         /// The step.
         at: Ordinal,
+    },
+    /// A question about what is selected.
+    Question,
+    /// What a model is to do with a part in conflict.
+    Instruct {
+        /// Of this file.
+        path: RepoPath,
+        /// This part.
+        part: usize,
     },
 }
 
@@ -113,6 +124,10 @@ fn done(app: &mut App, line: LineInput, out: &mut Vec<Effect>) {
                 Request::Fork { rev, name },
             ));
         }
+        Purpose::Question => answer::asked(app, typed, out),
+        Purpose::Instruct { path, part } => {
+            assist::instructed(app, (path, part), typed, out);
+        }
     }
 }
 
@@ -157,6 +172,8 @@ pub(crate) fn draw(app: &App, input: &LineInput, buf: &mut Buffer, area: Rect) -
     let dim = theme.style(Token::Dim);
     let (label, hint) = match &input.purpose {
         Purpose::Fork { at, .. } => (format!(" fork at {at}, name: "), "Enter make  Esc cancel"),
+        Purpose::Question => (" ask: ".to_owned(), "Enter ask  Esc cancel"),
+        Purpose::Instruct { .. } => (" instruct: ".to_owned(), "Enter ask  Esc cancel"),
     };
     let taken = text::width(&label) + text::width(hint) + 5;
     let room = usize::from(area.width).saturating_sub(taken).max(12);

@@ -9,6 +9,7 @@
 //! * [`theme`] is the only place that knows colours.
 
 mod action;
+mod answer;
 mod app;
 mod branches;
 mod cache;

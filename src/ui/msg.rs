@@ -1,10 +1,12 @@
 //! What can happen to the UI, and what it can ask of the world. Both are plain values, so that a test can play either side.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::diff::text::TextDiff;
 use crate::engine::api::{ApiError, EntryInfo, FileChange, Notice, Request, Response};
+use crate::engine::assist::{self, Ask};
 use crate::model::{BlobId, Ordinal, RepoPath, StepId, Time};
 
 use super::keys::Key;
@@ -43,6 +45,8 @@ pub(crate) enum Msg {
     Merge(News),
     /// What was opened in the person's own editor came back: `None` when nothing was changed.
     Edited(About, Result<Option<Vec<u8>>, String>),
+    /// A model that was asked has said something.
+    Assist(u64, assist::News),
     /// A background task failed: a mistake of this program.
     Broken,
     /// A recording was left for the list that it was opened from; the time it is now.
@@ -163,6 +167,10 @@ pub(crate) enum Slot {
     Words,
     /// The words of its result.
     Light,
+    /// A check of its result.
+    Check,
+    /// A model that is asked.
+    Ask,
 }
 
 /// Something for the world to do.
@@ -180,6 +188,12 @@ pub(crate) enum Effect {
     Merge(Job),
     /// Open a text in the person's own editor, under a name that tells its language.
     Edit(About, String, Vec<u8>),
+    /// Run a check on the result of the merge.
+    Check(u64, String),
+    /// Ask a model; the directory is the project's, whose settings may say which.
+    Assist(u64, Ask, Option<PathBuf>),
+    /// End what is under way in a slot.
+    Cancel(Slot),
     /// Say so after a while.
     Later(Duration, Timer),
     /// Send a text to the terminal's clipboard.

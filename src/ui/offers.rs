@@ -83,6 +83,13 @@ pub(crate) fn offers(context: Context) -> &'static [(&'static [Action], &'static
             (&[A::MergeReasons], "reasons"),
             (&[A::MergeList], "all"),
         ],
+        Context::Answer => &[
+            (&[A::Down, A::Up], "scroll"),
+            (&[A::NextPane], "next step"),
+            (&[A::ListOpen], "go there"),
+            (&[A::Ask], "ask again"),
+            (&[A::Close], "close"),
+        ],
         Context::Branches => &[
             (&[A::Down, A::Up], "select"),
             (&[A::ListOpen], "merge"),

@@ -6,6 +6,7 @@ use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 
 use super::action::{self, Action, Context, Group, TABLE};
+use super::answer;
 use super::app::{App, Overlay};
 use super::branches;
 use super::draw::key_of;
@@ -45,6 +46,7 @@ pub(crate) fn draw(app: &App, buf: &mut Buffer, body: Rect) -> Option<(u16, u16)
             };
             dialog(app, buf, body, &question, problem);
         }
+        Some(Overlay::Answer(found)) => answer::draw(app, found, buf, body),
         Some(Overlay::Branches(picker)) => branches::draw(app, picker, buf, body),
         Some(Overlay::Conflicts { cursor }) => questions::list(app, *cursor, buf, body),
         Some(Overlay::Merge(question)) => questions::draw(app, *question, buf, body),
@@ -167,7 +169,8 @@ fn context_name(context: Context) -> &'static str {
         Context::Raw => "Raw record",
         Context::List => "Recordings",
         Context::Merge => "Merge",
-        Context::Branches
+        Context::Answer
+        | Context::Branches
         | Context::Conflicts
         | Context::MergeDialog
         | Context::Dialog

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -12,11 +13,13 @@ use tokio::task::AbortHandle;
 
 use crate::diff::text::hunks;
 use crate::engine::api::{ApiError, EntryInfo, ErrorCode, FileChange, Request, Response};
+use crate::engine::assist::Assistant;
 use crate::engine::source::Source;
 use crate::model::{BlobId, StepId};
 
 use super::app::diff_key;
 use super::light;
+use super::merge_view::check;
 use super::merge_view::jobs::{self, Job};
 use super::msg::{Compared, DiffKey, Effect, LightKey, Msg, Slot};
 use super::raw_view::{self, RawLines};
@@ -38,6 +41,8 @@ pub(crate) struct Runner {
     slots: HashMap<Slot, AbortHandle>,
     /// Carries the source's notices.
     notices: Option<AbortHandle>,
+    /// Who asks models: one for all questions, since it keeps the budget.
+    assistant: Option<Assistant>,
     /// Tasks that have not ended, timers aside: zero means that nothing will change by itself.
     open: Arc<AtomicUsize>,
 }
@@ -81,6 +86,7 @@ impl Runner {
             send,
             slots: HashMap::new(),
             notices: None,
+            assistant: None,
             open: Arc::new(AtomicUsize::new(0)),
         }
     }
@@ -127,6 +133,15 @@ impl Runner {
         }
     }
 
+    /// Who is asked; the settings are read again as long as they name nobody.
+    fn assistant(&mut self, root: Option<&Path>) -> Option<Assistant> {
+        let known = self.assistant.as_ref().filter(|a| a.setup().is_ok());
+        if known.is_none() {
+            self.assistant = Some(Assistant::new(self.source.clone()?, root));
+        }
+        self.assistant.clone()
+    }
+
     /// Begins an effect. Those that are about the terminal itself are given back.
     pub(crate) fn run(&mut self, effect: Effect) -> Option<Effect> {
         let send = self.send.clone();
@@ -167,6 +182,28 @@ impl Runner {
                         let _ = send.send(Msg::Merge(news));
                     }
                 });
+            }
+            Effect::Check(stamp, command) => {
+                let source = self.source.clone()?;
+                self.task(Some(Slot::Check), async move {
+                    check::run(source, stamp, command, send).await;
+                });
+            }
+            Effect::Assist(stamp, ask, root) => {
+                let assistant = self.assistant(root.as_deref())?;
+                self.task(Some(Slot::Ask), async move {
+                    let mut asking = assistant.ask(ask);
+                    while let Some(news) = asking.next().await {
+                        if send.send(Msg::Assist(stamp, news)).is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+            Effect::Cancel(slot) => {
+                if let Some(task) = self.slots.remove(&slot) {
+                    task.abort();
+                }
             }
             Effect::Later(time, timer) => {
                 tokio::spawn(async move {

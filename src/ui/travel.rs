@@ -37,6 +37,10 @@ pub(crate) fn scroll(app: &mut App, n: usize, forward: bool) {
         return;
     }
     match &mut app.overlay {
+        Some(Overlay::Answer(answer)) => {
+            answer.scroll = moved(answer.scroll, n, forward, 10_000);
+            return;
+        }
         Some(Overlay::Branches(picker)) => {
             picker.cursor = moved(picker.cursor, n, forward, picker.len());
             return;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::engine::api::{ApiError, EngineStatus, ErrorCode, Notice, Request, Response, Row, Rows};
 use crate::model::{OpKind, Ordinal};
 
+use super::answer;
 use super::app::{App, Link, Overlay, Toast, Tone, View};
 use super::branches;
 use super::input;
@@ -45,6 +46,11 @@ pub(crate) fn apply(app: &mut App, msg: Msg) -> Vec<Effect> {
         Msg::Key(key) => input::key(app, key, &mut out),
         Msg::Paste(text) => input::paste(app, &text),
         Msg::Merge(news) => merge_view::update::news(app, news),
+        Msg::Assist(stamp, news) => {
+            if !merge_view::assist::news(app, stamp, news.clone(), &mut out) {
+                answer::news(app, stamp, news);
+            }
+        }
         Msg::Edited(about, result) => merge_view::update::edited(app, about, result, &mut out),
         Msg::Resize(width, height) => app.size = ratatui::layout::Size::new(width, height),
         Msg::Connected(Ok(live)) => {
@@ -66,7 +72,7 @@ pub(crate) fn apply(app: &mut App, msg: Msg) -> Vec<Effect> {
                 toast(app, Tone::Bad, text, &[], &mut out);
             }
         }
-        Msg::Answer(tag, result) => answer(app, tag, result, &mut out),
+        Msg::Answer(tag, result) => answered(app, tag, result, &mut out),
         Msg::Compared(key, compared) => {
             app.shelf.diffs.put(key, compared);
             app.shelf.version += 1;
@@ -291,7 +297,7 @@ fn page_came(app: &mut App, tail: bool, page: Rows, out: &mut Vec<Effect>) {
     app.loading.unsettled = true;
 }
 
-fn answer(app: &mut App, tag: Tag, result: Result<Response, ApiError>, out: &mut Vec<Effect>) {
+fn answered(app: &mut App, tag: Tag, result: Result<Response, ApiError>, out: &mut Vec<Effect>) {
     match (tag, result) {
         (Tag::Status, Ok(Response::Status(status))) => {
             take_status(app, status, out);

@@ -43,7 +43,6 @@ pub(crate) enum State {
 #[derive(Debug, Clone)]
 pub(crate) struct Check {
     pub stamp: u64,
-    pub command: String,
     pub state: State,
     pub lines: Vec<String>,
     /// The merge as it was when the check began.

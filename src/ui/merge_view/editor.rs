@@ -49,9 +49,8 @@ pub(crate) struct Editor {
     pub part: usize,
     lines: Vec<String>,
     pub cursor: Place,
-    /// The first line on the screen, and the cells scrolled off at the left.
+    /// The first line on the screen.
     pub top: usize,
-    pub left: usize,
     crlf: bool,
     /// The text ended with a line end.
     ended: bool,
@@ -87,7 +86,6 @@ impl Editor {
             lines,
             cursor: Place::default(),
             top: 0,
-            left: 0,
             crlf,
             // What is written into an empty part is a line.
             ended: ended || text.is_empty(),

@@ -8,6 +8,8 @@ use std::sync::atomic::AtomicBool;
 use crate::diff::text::{Side, hunks};
 use crate::ui::light::{self, Light};
 
+use super::check::Progress;
+
 /// Something to be done.
 #[derive(Debug)]
 pub(crate) enum Job {
@@ -24,6 +26,8 @@ pub(crate) enum News {
     Words(u64, Arc<Words>),
     /// See [`Job::Light`].
     Light(u64, Arc<Light>),
+    /// Something came of a check.
+    Check(u64, Progress),
 }
 
 /// The lines of a side that differ, from 0, each with its words that do; none for a line that is new as a whole.

@@ -7,6 +7,8 @@
 //!
 //! Nothing is written before the merge is finished, and no proposal is in the result before a person has accepted it.
 
+pub(crate) mod assist;
+pub(crate) mod check;
 pub(crate) mod draw;
 pub(crate) mod editor;
 pub(crate) mod jobs;
@@ -29,6 +31,8 @@ use crate::model::{Ordinal, RepoPath};
 use super::action::Action;
 use super::app::{App, View};
 use super::light::Light;
+use assist::Talks;
+use check::Check;
 use editor::Editor;
 use jobs::{Job, Words};
 use result::Doc;
@@ -79,6 +83,8 @@ pub(crate) enum MergeTag {
     Finished,
     /// It is given up.
     Abandoned,
+    /// A proposal that was accepted is in the record.
+    Recorded,
 }
 
 /// A place in a text.
@@ -91,7 +97,6 @@ pub(crate) struct Scroll {
 /// A conflict in the list of all.
 #[derive(Debug, Clone)]
 pub(crate) struct Item {
-    pub about: About,
     pub name: String,
     pub words: String,
     /// Parts, and how many of them are settled.
@@ -101,7 +106,7 @@ pub(crate) struct Item {
 }
 
 /// What the result was laid out from.
-type DocKey = (About, u64, Option<(usize, usize)>);
+type DocKey = (About, u64, Option<(usize, usize, u64)>);
 
 /// Actions that belong to the conflict screen.
 pub(crate) const OWN: &[Action] = &[
@@ -121,6 +126,9 @@ pub(crate) const OWN: &[Action] = &[
     Action::Offer1,
     Action::Offer2,
     Action::Offer3,
+    Action::AskAll,
+    Action::Instruct,
+    Action::MergeCheck,
     Action::MergeFinish,
     Action::MergeAbandon,
     Action::MergeConfirm,
@@ -160,10 +168,17 @@ pub(crate) struct MergeView {
     pub light: Option<Arc<Light>>,
     /// Numbers what is worked on elsewhere.
     stamp: u64,
+    /// The newest recognition that was asked for.
+    pub lit: u64,
     words_for: Option<(About, usize)>,
     pub editor: Option<Editor>,
     /// The proposal that is shown in the result.
     pub shown: Option<usize>,
+    /// Changes with the proposals.
+    pub offers: u64,
+    /// What models were asked.
+    pub talks: Talks,
+    pub check: Option<Check>,
     /// What is to be told to the engine, one after the other.
     queue: VecDeque<(MergeTag, Request)>,
     sending: bool,
@@ -193,9 +208,13 @@ impl MergeView {
             words: None,
             light: None,
             stamp: 0,
+            lit: 0,
             words_for: None,
             editor: None,
             shown: None,
+            offers: 0,
+            talks: Talks::default(),
+            check: None,
             queue: VecDeque::new(),
             sending: false,
         };
@@ -240,7 +259,6 @@ impl MergeView {
                     parts: (info.hunks, info.settled),
                     done: info.done,
                     unreviewed: info.unreviewed,
-                    about,
                 })
             }
             About::State(n) => {
@@ -252,7 +270,6 @@ impl MergeView {
                     parts: (1, usize::from(pick.is_some())),
                     done: pick.is_some(),
                     unreviewed: false,
-                    about,
                 })
             }
         }
@@ -326,6 +343,9 @@ impl MergeView {
         self.target = 0;
         self.seek = true;
         self.shown = None;
+        if self.right == Right::Check {
+            self.right = Right::Reasons;
+        }
         self.words = None;
         self.words_for = None;
     }
@@ -405,7 +425,7 @@ impl MergeView {
     /// Lays the result out again, if what it shows has changed.
     fn lay_out(&mut self, out: &mut Vec<super::msg::Effect>) {
         let Some(subject) = &self.subject else { return };
-        let shown = self.shown.map(|n| (self.part, n));
+        let shown = self.shown.map(|n| (self.part, n, self.offers));
         let key: DocKey = (subject.about.clone(), subject.version, shown);
         if self.doc_key.as_ref() == Some(&key) {
             return;
@@ -418,6 +438,7 @@ impl MergeView {
         self.doc_key = Some(key);
         if !same || self.light.is_none() {
             self.stamp += 1;
+            self.lit = self.stamp;
             let name = subject.name();
             let job = Job::Light(self.stamp, name, Arc::clone(&self.doc.text));
             out.push(super::msg::Effect::Merge(job));

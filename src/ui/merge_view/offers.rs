@@ -4,16 +4,15 @@
 use ratatui::text::{Line, Span};
 
 use crate::engine::api::ProposalRecord;
+use crate::engine::assist::Proposal;
 use crate::model::Ordinal;
-use crate::ui::action::Action;
 use crate::ui::app::App;
-use crate::ui::draw::key_of;
 use crate::ui::text;
 use crate::ui::theme::Token;
 use crate::ui::words;
 
-use super::MergeView;
 use super::right::Text;
+use super::{MergeView, assist};
 
 /// Proposals that have a key.
 pub(crate) const MOST: usize = 9;
@@ -23,6 +22,8 @@ pub(crate) const MOST: usize = 9;
 pub(crate) enum From {
     /// The merge itself, within the line.
     Within,
+    /// A model, now.
+    Model(Box<Proposal>),
     /// A model, before.
     Record(Box<ProposalRecord>),
 }
@@ -63,6 +64,18 @@ pub(crate) fn offers(view: &MergeView) -> Vec<Offer> {
             from: From::Within,
         });
     }
+    let talk = assist::talk(view);
+    for proposal in talk.iter().flat_map(|t| &t.proposals) {
+        out.push(Offer {
+            text: proposal.text.clone(),
+            explanation: proposal.explanation.clone(),
+            cites: proposal.cites.clone(),
+            drops: proposal.drops.clone(),
+            confidence: proposal.confidence.to_string(),
+            notes: proposal.notes.clone(),
+            from: From::Model(Box::new(proposal.clone())),
+        });
+    }
     for (_, record) in subject.proposals.iter().filter(|(n, _)| *n == view.part) {
         if out.iter().any(|o| o.text == record.text.0) {
             continue;
@@ -81,18 +94,10 @@ pub(crate) fn offers(view: &MergeView) -> Vec<Offer> {
     out
 }
 
-/// What the pane says of them.
-pub(crate) fn text(app: &App, view: &MergeView, width: usize) -> Text {
-    let mut out = Text::default();
-    let offers = offers(view);
-    if offers.is_empty() {
-        let words = format!("nothing is proposed; {} asks", key_of(app, Action::Ask));
-        out.wrapped(app, &words, width, Token::Dim);
-        return out;
-    }
-    let shown = view.shown.and_then(|n| offers.get(n));
-    if let Some(offer) = shown {
-        one(app, offer, width, &mut out);
+/// What the pane says of them: the shown one in full, and a line for each.
+pub(crate) fn text(app: &App, view: &MergeView, offers: &[Offer], width: usize, out: &mut Text) {
+    if let Some(offer) = view.shown.and_then(|n| offers.get(n)) {
+        one(app, offer, width, out);
         out.blank();
     }
     for (n, offer) in offers.iter().enumerate() {
@@ -110,7 +115,6 @@ pub(crate) fn text(app: &App, view: &MergeView, width: usize) -> Text {
             Span::styled(first, theme.style(token)),
         ]));
     }
-    out
 }
 
 /// One in full.

@@ -16,7 +16,7 @@ use crate::ui::text;
 use crate::ui::theme::Token;
 use crate::ui::words;
 
-use super::{Focus, MergeView, Right, offers};
+use super::{Focus, MergeView, Right, assist, check, offers};
 
 /// Lines that a thought or a prompt takes at most.
 const MOST: usize = 4;
@@ -61,8 +61,8 @@ pub(crate) fn text(app: &App, view: &MergeView, width: usize) -> Text {
     let width = width.max(8);
     match view.right {
         Right::Reasons => reasons(app, view, width),
-        Right::Assist => offers::text(app, view, width),
-        Right::Check => Text::default(),
+        Right::Assist => assist::text(app, view, width),
+        Right::Check => check::text(app, view, width),
     }
 }
 
@@ -184,12 +184,24 @@ fn edges(app: &App, view: &MergeView) -> (Vec<Span<'static>>, Vec<Span<'static>>
             "ASSIST",
             vec![
                 hint(Action::Ask, "ask again"),
+                hint(Action::AskAll, "all"),
+                hint(Action::Instruct, "instruct"),
                 hint(Action::MergeReasons, "reasons"),
             ],
         ),
-        Right::Check => ("CHECK", Vec::new()),
+        Right::Check => (
+            "CHECK",
+            vec![
+                hint(Action::MergeCheck, "run again"),
+                hint(Action::MergeReasons, "reasons"),
+            ],
+        ),
     };
-    let title = vec![Span::styled(word, Modifier::BOLD)];
+    let mut title = vec![Span::styled(word, Modifier::BOLD)];
+    if view.right == Right::Assist {
+        let dim = app.look.theme.style(Token::Dim);
+        title.push(Span::styled(assist::cost(view), dim));
+    }
     (title, paint::hints(&app.look, &hints, 60))
 }
 
@@ -207,7 +219,14 @@ pub(crate) fn draw(app: &App, view: &MergeView, buf: &mut Buffer, area: Rect) {
         .get(view.target)
         .filter(|_| active)
         .map(|(l, _)| *l);
+    let running = matches!(view.right, Right::Check)
+        && view
+            .check
+            .as_ref()
+            .is_some_and(|c| c.state == check::State::Running);
     let top = match selected {
+        // What comes last is what is waited for.
+        None if running => text.lines.len().saturating_sub(height),
         Some(line) => screen::scrolled(view.right_top, line, text.lines.len(), height),
         None => view.right_top.min(text.lines.len().saturating_sub(height)),
     };

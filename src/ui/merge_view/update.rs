@@ -12,17 +12,18 @@ use crate::merge::resolve::Pick;
 use crate::ui::action::Action;
 use crate::ui::app::{App, Overlay, Tone, View};
 use crate::ui::keys::Key;
-use crate::ui::msg::{Effect, Tag};
+use crate::ui::msg::{Effect, Slot, Tag};
 use crate::ui::screen;
 use crate::ui::text;
 use crate::ui::travel;
 use crate::ui::update::{failed, toast};
 
+use super::check::{self, Check};
 use super::editor::{Done, Editor};
 use super::jobs::News;
 use super::questions::Question;
 use super::subject::{About, Subject};
-use super::{Focus, MergeTag, MergeView, Right, offers, open, open_mut, view_mut};
+use super::{Focus, MergeTag, MergeView, Right, assist, offers, open, open_mut, view_mut};
 
 /// Cells that a key scrolls sideways.
 const SIDEWAYS: usize = 8;
@@ -63,7 +64,7 @@ fn ask(tag: MergeTag, request: Request, out: &mut Vec<Effect>) {
 }
 
 /// Puts a request behind those that are to be told before it.
-fn tell(view: &mut MergeView, tag: MergeTag, request: Request, out: &mut Vec<Effect>) {
+pub(super) fn tell(view: &mut MergeView, tag: MergeTag, request: Request, out: &mut Vec<Effect>) {
     view.queue.push_back((tag, request));
     pump(view, out);
 }
@@ -105,6 +106,9 @@ pub(crate) fn enabled(app: &App, action: Action) -> Result<(), String> {
         Action::MergeUndo if info.undoable == 0 && view.queue.is_empty() && !view.sending => {
             no("no pick was made")
         }
+        Action::MergeCheck if info.check.is_none() => {
+            no("no check is configured: [merge] check = \"...\" in backtrail.toml")
+        }
         Action::MergeFinish if app.busy.is_some() => Err(format!(
             "{} is under way",
             app.busy.unwrap_or("something else")
@@ -145,6 +149,10 @@ pub(crate) fn act(app: &mut App, action: Action, out: &mut Vec<Effect>) {
         Action::Offer1 => show(app, 0, out),
         Action::Offer2 => show(app, 1, out),
         Action::Offer3 => show(app, 2, out),
+        Action::Ask => assist::ask(app, out),
+        Action::AskAll => assist::ask_all(app, out),
+        Action::Instruct => assist::instruct(app, out),
+        Action::MergeCheck => run_check(app, out),
         Action::MergeFinish => finish(app, out),
         Action::MergeAbandon => app.overlay = Some(Overlay::Merge(Question::Abandon)),
         Action::MergeConfirm => confirm(app, out),
@@ -457,17 +465,67 @@ fn accept(app: &mut App, out: &mut Vec<Effect>) {
     let before = view.subject.as_ref().map(|s| s.version);
     let origin = match &offer.from {
         offers::From::Within => PickOrigin::Person,
+        offers::From::Model(proposal) => PickOrigin::Llm {
+            model: proposal.by.model.clone(),
+            reviewed: true,
+        },
         offers::From::Record(record) => PickOrigin::Llm {
             model: record.model.clone(),
             reviewed: true,
         },
     };
-    pick(app, Pick::Edited(offer.text), origin, out);
+    pick(app, Pick::Edited(offer.text.clone()), origin, out);
     if let Some(view) = open_mut(app)
         && view.subject.as_ref().map(|s| s.version) != before
     {
         view.shown = None;
+        if let offers::From::Model(proposal) = &offer.from {
+            assist::accepted(view, proposal, out);
+        }
     }
+}
+
+/// Runs the configured check on the result, in a view of its own.
+fn run_check(app: &mut App, out: &mut Vec<Effect>) {
+    app.stamp += 1;
+    let stamp = app.stamp;
+    let Some(view) = open_mut(app) else { return };
+    let Some((command, of)) = view
+        .info
+        .as_ref()
+        .and_then(|i| Some((i.check.clone()?, i.id)))
+    else {
+        return;
+    };
+    view.right = Right::Check;
+    view.right_top = 0;
+    view.check = Some(Check {
+        stamp,
+        state: check::State::Running,
+        lines: Vec::new(),
+        of,
+    });
+    out.push(Effect::Check(stamp, command));
+}
+
+/// Cancels what is under way in the right pane. `false` when there is nothing.
+pub(crate) fn cancel(app: &mut App, out: &mut Vec<Effect>) -> bool {
+    let Some(view) = open_mut(app) else {
+        return false;
+    };
+    if assist::cancel(view, out) {
+        return true;
+    }
+    if let Some(check) = view
+        .check
+        .as_mut()
+        .filter(|c| c.state == check::State::Running)
+    {
+        check.state = check::State::Cancelled;
+        out.push(Effect::Cancel(Slot::Check));
+        return true;
+    }
+    view.shown.take().is_some()
 }
 
 /// Leaves the screen for a step that it tells of.
@@ -534,7 +592,16 @@ pub(crate) fn news(app: &mut App, news: News) {
                 *known = Some(words);
             }
         }
-        News::Light(_, light) => view.light = Some(light),
+        News::Light(stamp, light) => {
+            if view.lit == stamp {
+                view.light = Some(light);
+            }
+        }
+        News::Check(stamp, progress) => {
+            if let Some(check) = view.check.as_mut().filter(|c| c.stamp == stamp) {
+                check.take(progress);
+            }
+        }
     }
 }
 
@@ -579,8 +646,9 @@ pub(crate) fn answer(
             let name = String::from_utf8_lossy(path.name()).into_owned();
             out.push(Effect::Edit(About::File(path), name, bytes.0));
         }
+        (MergeTag::Recorded, Ok(_)) => {}
         (MergeTag::Abandoned, Ok(_)) => {
-            close(app);
+            close(app, out);
             let words = "The merge is given up; nothing was written".to_owned();
             toast(app, Tone::Good, words, &[], out);
         }
@@ -595,6 +663,7 @@ pub(crate) fn answer(
                 MergeTag::Finished => "the merge was not written",
                 MergeTag::ReadBack(_) => "what the editor wrote cannot be read back",
                 MergeTag::Unpicked => "nothing was taken back",
+                MergeTag::Recorded => "the proposal was taken, but not noted in the record",
                 _ => "that was not taken",
             };
             if let Some(view) = view_mut(app) {
@@ -624,7 +693,7 @@ fn begun(app: &mut App, branch: &str, info: MergeInfo, out: &mut Vec<Effect>) {
 fn standing(app: &mut App, tag: &MergeTag, info: Option<MergeInfo>, out: &mut Vec<Effect>) {
     let Some(info) = info else {
         let shown = matches!(app.view, Some(View::Merge(_)));
-        close(app);
+        close(app, out);
         if shown {
             let words = "no merge is unfinished: M begins one".to_owned();
             toast(app, Tone::Note, words, &[Action::Merge], out);
@@ -655,6 +724,7 @@ fn standing(app: &mut App, tag: &MergeTag, info: Option<MergeInfo>, out: &mut Ve
         view.go(at, None);
     }
     if moved {
+        assist::forget(view, out);
         let words = "a branch has moved: the merge was made again, with the picks that still fit";
         toast(app, Tone::Note, words.to_owned(), &[], out);
     } else if left == 0 && was > 0 {
@@ -670,13 +740,16 @@ fn standing(app: &mut App, tag: &MergeTag, info: Option<MergeInfo>, out: &mut Ve
 }
 
 /// The merge is no more.
-fn close(app: &mut App) {
+fn close(app: &mut App, out: &mut Vec<Effect>) {
+    if let Some(view) = view_mut(app) {
+        assist::forget(view, out);
+    }
     app.parked = None;
     app.view.take_if(|v| matches!(v, View::Merge(_)));
 }
 
 fn merged(app: &mut App, report: &MergeReport, out: &mut Vec<Effect>) {
-    close(app);
+    close(app, out);
     app.overlay = None;
     let (branch, into) = (text::one_line(&report.branch), text::one_line(&report.into));
     if report.up_to_date {
