@@ -49,7 +49,7 @@ pub(crate) fn key(app: &mut App, key: Key, out: &mut Vec<Effect>) {
         return line::key(app, key, out);
     }
     if app.overlay.is_none() && merge_view::edits(app) {
-        return merge_view::update::edit_key(app, key, out);
+        return merge_view::editing::edit_key(app, key, out);
     }
     let context = app.context();
     let counts = !matches!(
@@ -116,7 +116,7 @@ pub(crate) fn paste(app: &mut App, text: &str) {
     if let Some(Overlay::Line(line)) = &mut app.overlay {
         return line.paste(text);
     }
-    if app.overlay.is_none() && merge_view::update::paste(app, text) {
+    if app.overlay.is_none() && merge_view::editing::paste(app, text) {
         return;
     }
     if let Some(prompt) = &mut app.prompt {

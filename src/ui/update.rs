@@ -45,13 +45,13 @@ pub(crate) fn apply(app: &mut App, msg: Msg) -> Vec<Effect> {
     match msg {
         Msg::Key(key) => input::key(app, key, &mut out),
         Msg::Paste(text) => input::paste(app, &text),
-        Msg::Merge(news) => merge_view::update::news(app, news),
+        Msg::Merge(news) => merge_view::answers::news(app, news),
         Msg::Assist(stamp, news) => {
             if !merge_view::assist::news(app, stamp, news.clone(), &mut out) {
                 answer::news(app, stamp, news);
             }
         }
-        Msg::Edited(about, result) => merge_view::update::edited(app, about, result, &mut out),
+        Msg::Edited(about, result) => merge_view::editing::edited(app, about, result, &mut out),
         Msg::Resize(width, height) => app.size = ratatui::layout::Size::new(width, height),
         Msg::Connected(Ok(live)) => {
             app.link = Link::Open { live };
@@ -379,7 +379,7 @@ fn answered(app: &mut App, tag: Tag, result: Result<Response, ApiError>, out: &m
         (tag @ (Tag::Branches | Tag::Compared(_) | Tag::Trial(_)), result) => {
             branches::answer(app, tag, result);
         }
-        (Tag::Merge(tag), result) => merge_view::update::answer(app, tag, result, out),
+        (Tag::Merge(tag), result) => merge_view::answers::answer(app, tag, result, out),
         (tag, result) => world::answer(app, tag, result, out),
     }
 }

@@ -7,9 +7,11 @@
 //!
 //! Nothing is written before the merge is finished, and no proposal is in the result before a person has accepted it.
 
+pub(crate) mod answers;
 pub(crate) mod assist;
 pub(crate) mod check;
 pub(crate) mod draw;
+pub(crate) mod editing;
 pub(crate) mod editor;
 pub(crate) mod jobs;
 pub(crate) mod offers;
