@@ -1,11 +1,14 @@
 //! What was typed: the command line as clap reads it. What it means is worked out by each verb.
 
+mod graph;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::agent::Place;
+pub use graph::{Blame, Children, History, Leaves, Lineage, TraceOf};
 
 /// A time-travel debugger for AI coding agents.
 ///
@@ -41,8 +44,8 @@ pub struct Cli {
 /// Reading a recording without a project.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Trace {
-    /// Read the recording FILE (- for standard input) instead of a project: for steps, log, show, diff, cat, effects,
-    /// sessions, status
+    /// Read the recording FILE (- for standard input) instead of a project: for steps, log, show, diff, cat, history,
+    /// blame, lineage, trace, effects, sessions, status
     #[arg(long, value_name = "FILE", global = true, conflicts_with = "project")]
     pub trace: Option<PathBuf>,
     /// The recording's format, by a name of `backtrail formats` [default: recognised from the content]
@@ -98,8 +101,30 @@ pub enum Verb {
     Branch(Branch),
     /// Take the workspace to another branch, as a rollback would (undone by `backtrail undo`)
     Switch(Switch),
+    /// Make a branch with a view of its own, where agents run beside the workspace (undone by `backtrail undo`)
+    Fork(Fork),
+    /// List the branches that have a view of their own, and who runs in them
+    Forks(JsonOnly),
+    /// Stop a running session's processes where they are
+    Freeze(OneSession),
+    /// Let a frozen session go on
+    Thaw(OneSession),
+    /// Kill a running session's processes
+    Kill(OneSession),
     /// Show how two branches stand to each other: commits and files of each, and files that both changed
     Compare(Compare),
+    /// Write what was recorded as a patch, or as a branch of the project's git repository
+    Export(Export),
+    /// Merge a branch into another one (undone by `backtrail undo`)
+    ///
+    /// Nothing is written before all conflicts are settled. Until then the merge is kept and survives restarts.
+    Merge(Box<Merge>),
+    /// Merge a fork into the project's directory; git is left alone and the fork stays
+    Land(Land),
+    /// List the conflicts that commits left open
+    Conflicts(Conflicts),
+    /// Take the conflicts of a commit up again
+    Resolve(Resolve),
     /// Make the project's store and its first commit
     Init(JsonOnly),
     /// Take a session's reasoning as NDJSON on standard input (see docs/emit.md)
@@ -108,8 +133,22 @@ pub enum Verb {
     Steps(Steps),
     /// The operation log: every change to branches, labels or workspace
     Op(Op),
+    /// List the commits that nothing follows: the tips of branches, and what was left by rollbacks
+    Leaves(Leaves),
+    /// List a commit and what it continues, newest first
+    Lineage(Lineage),
+    /// List the commits that follow one directly
+    Children(Children),
+    /// List every version of a file, newest first
+    History(History),
+    /// Show the reasoning that led to a commit: prompt, thought, call, result, effect
+    Trace(TraceOf),
+    /// Show which step each line of a file is from
+    Blame(Blame),
     /// List the recorded sessions, newest first
     Sessions(Sessions),
+    /// Ask a language model about steps (answers in words that cite steps; needs [llm] in the configuration)
+    Ask(Ask),
     /// Print every change of a file that is known, one a line
     Effects(JsonOnly),
     /// Take recordings into the project's store for good
@@ -151,6 +190,10 @@ pub struct Run {
     /// Name of the agent in lists [default: the command's name]
     #[arg(long, value_name = "NAME")]
     pub agent: Option<String>,
+    /// Run on the fork of branch NAME instead of in the workspace; without such a branch it is made of the workspace as it
+    /// is now
+    #[arg(long, value_name = "NAME")]
+    pub branch: Option<String>,
     /// The command with its arguments
     #[arg(
         value_name = "CMD",
@@ -159,6 +202,37 @@ pub struct Run {
         allow_hyphen_values = true
     )]
     pub command: Vec<OsString>,
+}
+
+/// `fork`
+#[derive(Debug, Args)]
+pub struct Fork {
+    /// The state to begin with
+    #[arg(value_name = "REV")]
+    pub rev: String,
+    /// The branch's name [default: try-1, try-2, ...]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["count", "prefix"])]
+    pub name: Option<String>,
+    /// Make N of them
+    #[arg(long, value_name = "N")]
+    pub count: Option<u32>,
+    /// What their names begin with [default: try]
+    #[arg(long, value_name = "P")]
+    pub prefix: Option<String>,
+    /// One JSON object a line, one for each fork
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `freeze`, `thaw`, `kill`
+#[derive(Debug, Args)]
+pub struct OneSession {
+    /// The session: the beginning of its id, its agent's name, the branch on whose fork it runs, or all
+    #[arg(value_name = "SESSION")]
+    pub session: String,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `open`
@@ -410,6 +484,174 @@ pub struct Compare {
     /// The one to hold it against
     #[arg(value_name = "B", default_value = "@")]
     pub b: String,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `ask`
+#[derive(Debug, Args)]
+pub struct Ask {
+    /// Steps or revisions that it is about [default: the latest steps], then the question, in quotes
+    #[arg(value_name = "STEP|REV... QUESTION", required = true)]
+    pub words: Vec<String>,
+    /// Print what would be sent, without the secrets that are taken out, and send nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Another model than the one configured
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+    /// One JSON object, when the answer is whole
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `export`
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("how").required(true).multiple(true).args(["patch", "git_branch"])))]
+pub struct Export {
+    /// A branch or another revision [default: the workspace as it is now]
+    #[arg(value_name = "REV")]
+    pub rev: Option<String>,
+    /// What it is held against [default: where it parted from the workspace's branch; the first state for that branch
+    /// itself]
+    #[arg(long, value_name = "REV")]
+    pub from: Option<String>,
+    /// Write a patch that `git apply` takes to FILE (- for standard output)
+    #[arg(long, value_name = "FILE")]
+    pub patch: Option<PathBuf>,
+    /// Make a branch in the project's git repository; HEAD, the index and the files stay as they are
+    #[arg(long, value_name = "NAME")]
+    pub git_branch: Option<String>,
+    /// What a commit of the branch stands for
+    #[arg(long, value_enum, default_value_t = ExportPer::Turn, requires = "git_branch")]
+    pub per: ExportPer,
+    /// Take files along that git ignores and does not track
+    #[arg(long)]
+    pub ignored: bool,
+    /// Move a branch of that name
+    #[arg(long, requires = "git_branch")]
+    pub force: bool,
+    /// One JSON object for each of the two
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What a commit of an exported branch stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ExportPer {
+    /// A step
+    Step,
+    /// From one prompt to the next
+    Turn,
+}
+
+/// How conflicts are settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum ResolverArg {
+    /// By a person.
+    #[default]
+    Manual,
+    /// As the branch that is merged into has it.
+    Ours,
+    /// As the merged one has it.
+    Theirs,
+}
+
+/// `merge`
+#[derive(Debug, Default, Args)]
+pub struct Merge {
+    /// What to merge: a branch or another revision [default: go on with the unfinished merge]
+    #[arg(value_name = "BRANCH", required_unless_present_any = ["status", "go_on", "abort", "pick", "unpick", "markers", "read_markers", "show"], conflicts_with_all = ["status", "go_on", "abort", "unpick", "show"])]
+    pub branch: Option<String>,
+    /// The branch to merge into [default: the one that the workspace is on]
+    #[arg(long, value_name = "B", requires = "branch")]
+    pub into: Option<String>,
+    /// Only look
+    #[arg(long, requires = "branch", conflicts_with_all = ["pick", "markers", "read_markers", "keep_conflicts"])]
+    pub dry_run: bool,
+    /// Who settles conflicts
+    #[arg(
+        long,
+        value_name = "WHO",
+        value_enum,
+        default_value_t,
+        requires = "branch"
+    )]
+    pub resolver: ResolverArg,
+    /// A line for people, for the merge's commit
+    #[arg(short = 'm', long, value_name = "MSG")]
+    pub message: Option<String>,
+    /// Finish it also with conflicts: the commit keeps them, the files have ours there; see `conflicts` and `resolve`
+    #[arg(long)]
+    pub keep_conflicts: bool,
+    /// Show the unfinished merge
+    #[arg(long)]
+    pub status: bool,
+    /// Finish the unfinished merge
+    #[arg(long = "continue", conflicts_with_all = ["status", "abort"])]
+    pub go_on: bool,
+    /// Forget the unfinished merge
+    #[arg(long, conflicts_with_all = ["status", "pick", "markers", "read_markers", "show", "unpick"])]
+    pub abort: bool,
+    /// Settle a conflict, or a hunk of it (numbered from 1): PATH=ours, PATH#2=FILE, @state#1=theirs for the agent's
+    /// state; with nothing behind the = it is unsettled again
+    #[arg(long, value_name = "PATH[#HUNK]=ours|theirs|both|base|FILE")]
+    pub pick: Vec<OsString>,
+    /// Take the last pick back
+    #[arg(long, conflicts_with = "pick")]
+    pub unpick: bool,
+    /// Show one conflict: both sides, what was there before, and why each side is as it is
+    #[arg(long, value_name = "PATH")]
+    pub show: Option<OsString>,
+    /// Write the files in conflict with git's markers below DIR, for other tools
+    #[arg(long, value_name = "DIR")]
+    pub markers: Option<PathBuf>,
+    /// Read back what other tools made of those files
+    #[arg(long, value_name = "DIR")]
+    pub read_markers: Option<PathBuf>,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `land`
+#[derive(Debug, Args)]
+pub struct Land {
+    /// The fork's branch
+    #[arg(value_name = "BRANCH")]
+    pub branch: String,
+    /// Only look
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Who settles conflicts
+    #[arg(long, value_name = "WHO", value_enum, default_value_t)]
+    pub resolver: ResolverArg,
+    /// A line for people, for the merge's commit
+    #[arg(short = 'm', long, value_name = "MSG")]
+    pub message: Option<String>,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `conflicts`
+#[derive(Debug, Args)]
+pub struct Conflicts {
+    /// As of this revision
+    #[arg(value_name = "REV")]
+    pub rev: Option<String>,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `resolve`
+#[derive(Debug, Args)]
+pub struct Resolve {
+    /// The commit that left conflicts open, or a branch [default: the nearest one of the workspace's branch]
+    #[arg(value_name = "REV")]
+    pub rev: Option<String>,
     /// One JSON object
     #[arg(long)]
     pub json: bool,

@@ -4,6 +4,8 @@
 //! understood; `run` has the code of its command. A reader that closes the pipe early is no failure.
 
 pub mod args;
+mod ask;
+mod blame;
 mod branch;
 mod cat;
 mod change;
@@ -11,12 +13,19 @@ mod compare;
 mod demo;
 mod diff;
 mod emit;
+mod export;
 mod facts;
+mod fork;
 mod graph;
 mod history;
+mod lineage;
 mod link;
+mod markers;
+mod merge;
+mod merge_out;
 pub mod out;
 mod run;
+mod session;
 mod state;
 #[cfg(test)]
 mod testing;
@@ -169,7 +178,7 @@ async fn ask(cwd: PathBuf, verb: Verb, trace: &args::Trace, out: &mut Out) -> En
     let (project, cwd) = locate(cwd)?;
     let want = match &verb {
         Verb::Stop(_) => Want::Running,
-        Verb::Emit(_) => Want::Engine,
+        Verb::Emit(_) | Verb::Fork(_) => Want::Engine,
         _ => Want::Any,
     };
     // Looking must not leave anything behind.
@@ -216,6 +225,12 @@ async fn answer(
         Verb::Op(args) => match args.verb {
             OpVerb::Log { json, limit } => history::operations(cx, json, limit, out).await,
         },
+        Verb::Leaves(args) => lineage::leaves(cx, &args, out).await,
+        Verb::Lineage(args) => lineage::lineage(cx, &args, out).await,
+        Verb::Children(args) => lineage::children(cx, &args, out).await,
+        Verb::History(args) => lineage::history(cx, &args, out).await,
+        Verb::Trace(args) => lineage::trace(cx, &args, out).await,
+        Verb::Blame(args) => blame::blame(cx, &args, out).await,
         Verb::Show(args) if args.raw => trace::raw(cx, &args.rev, args.json, out).await,
         Verb::Show(args) => diff::show(cx, &args, out).await,
         Verb::Import(args) => trace::import(cx, &args, trace, out).await,
@@ -231,7 +246,18 @@ async fn answer(
         Verb::Label(args) => change::label(cx, &args, out).await,
         Verb::Branch(args) => branch::branch(cx, args.verb, out).await,
         Verb::Switch(args) => change::switch(cx, &args, out).await,
+        Verb::Fork(args) => fork::fork(cx, &args, out).await,
+        Verb::Forks(args) => fork::forks(cx, args.json, out).await,
+        Verb::Freeze(args) => session::freeze(cx, &args, true, out).await,
+        Verb::Thaw(args) => session::freeze(cx, &args, false, out).await,
+        Verb::Kill(args) => session::kill(cx, &args, out).await,
         Verb::Compare(args) => compare::compare(cx, &args, out).await,
+        Verb::Merge(args) => merge::merge(cx, &args, out).await,
+        Verb::Land(args) => merge::land(cx, &args, out).await,
+        Verb::Conflicts(args) => merge::conflicts(cx, &args, out).await,
+        Verb::Resolve(args) => merge::resolve(cx, &args, out).await,
+        Verb::Ask(args) => ask::ask(cx, &args, trace.trace.is_some(), out).await,
+        Verb::Export(args) => export::export(cx, &args, trace, out).await,
         Verb::Init(args) => change::init(cx, existed, args.json, out).await,
         Verb::Emit(args) => emit::emit(cx, &args).await,
         Verb::Run(_)

@@ -2,7 +2,7 @@
 //! answers in the engine, in a command that opened the store for a moment, and in tests.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Notify, broadcast};
@@ -13,6 +13,7 @@ use crate::capture::watch::Watch;
 use crate::capture::{self};
 use crate::debug::rev;
 use crate::fs::{Gate, Invalidate, LiveView};
+use crate::merge;
 use crate::model::{BlobId, Cause, OpId, RepoPath, SessionId, Step, Time};
 use crate::store::{self, Store};
 
@@ -21,6 +22,8 @@ use super::api::{
     ApiError, Changes, EngineStatus, ErrorCode, Notice, OpInfo, Request, Response, Role, ScanStatus,
 };
 use super::follow::Follower;
+use super::forks::Forks;
+use super::merging::Merges;
 use super::project::Project;
 use super::sessions::Sessions;
 use super::shelf::Opening;
@@ -54,6 +57,9 @@ pub enum Failure {
     /// Trees could not be compared.
     #[error(transparent)]
     Diff(#[from] crate::diff::tree::Error),
+    /// Trees could not be merged.
+    #[error(transparent)]
+    Merge(#[from] crate::merge::Error),
     /// A revision names nothing.
     #[error(transparent)]
     Rev(#[from] rev::Error),
@@ -67,7 +73,9 @@ impl From<Failure> for ApiError {
         let code = match &failure {
             Failure::Api(e) => return e.clone(),
             Failure::Store(e) => store_code(e),
-            Failure::Rev(rev::Error::Store(e)) => store_code(e),
+            Failure::Rev(rev::Error::Store(e)) | Failure::Merge(merge::Error::Store(e)) => {
+                store_code(e)
+            }
             Failure::Rev(_) => ErrorCode::NotFound,
             _ => ErrorCode::Failed,
         };
@@ -114,7 +122,11 @@ pub struct Core {
     pub timeline: Arc<Timeline>,
     /// Sessions begun by `run`.
     pub(super) sessions: Sessions,
+    /// Branches with a view of their own.
+    pub(super) forks: Forks,
     pub(super) journal: Journal,
+    pub(super) merges: Merges,
+    me: Weak<Self>,
     pub(super) counter: OnceLock<Counter>,
     pub(super) follower: OnceLock<Follower>,
     /// A call has ended whose changes can be committed.
@@ -136,13 +148,16 @@ impl Core {
         let journal = Journal::open(&project.store_dir.join("journal")).map_err(Failure::from)?;
         let timeline = Arc::new(Timeline::open(&store).map_err(Failure::from)?);
         let (notices, _) = broadcast::channel(BACKLOG);
-        Ok(Arc::new(Self {
+        Ok(Arc::new_cyclic(|me| Self {
+            me: Weak::clone(me),
+            forks: Forks::default(),
             project,
             store: Arc::new(store),
             gate: Gate::new(),
             timeline,
             sessions: Sessions::default(),
             journal,
+            merges: Merges::default(),
             counter: OnceLock::new(),
             follower: OnceLock::new(),
             due: Notify::new(),
@@ -156,6 +171,11 @@ impl Core {
             since: Time::now(),
             warnings: Mutex::new(Vec::new()),
         }))
+    }
+
+    /// Itself, for threads that must not keep it.
+    pub(super) fn me(&self) -> Weak<Self> {
+        Weak::clone(&self.me)
     }
 
     /// Answers from the store.
@@ -440,6 +460,7 @@ impl Core {
     pub fn status(&self) -> Result<EngineStatus, ApiError> {
         let recorder = self.recording();
         let head = rev::head(&self.store).map_err(Failure::from)?;
+        let merging = self.unfinished_brief();
         let mut warnings = self
             .warnings
             .lock()
@@ -477,8 +498,8 @@ impl Core {
             last: self.store.last_ordinal().map_err(Failure::from)?,
             commits: self.store.commit_count().map_err(Failure::from)?,
             sessions: self.sessions.list(),
-            forks: Vec::new(),
-            merging: None,
+            merging,
+            forks: self.forks.names(),
             warnings,
         })
     }
@@ -511,6 +532,7 @@ impl Core {
             }
             Request::List { rev, path } => Response::Listing(self.answers().list(&rev, &path)?),
             Request::Entry { rev, path } => Response::Entry(self.answers().entry(&rev, &path)?),
+            Request::Target { rev, path } => Response::Target(self.answers().target(&rev, &path)?),
             Request::Blob { id, offset, len } => {
                 Response::Blob(self.answers().blob(id, offset, len)?)
             }
@@ -557,6 +579,7 @@ impl Core {
             Request::BranchPrune { dry_run } => {
                 Response::Branched(Box::new(self.branch_prune(dry_run)?))
             }
+            Request::Graph(query) => Response::Graph(self.answers().graph(query)?),
             Request::Operations { before, limit } => {
                 Response::Operations(self.answers().operations(before, limit)?)
             }
@@ -588,15 +611,12 @@ impl Core {
                 ))
             }
             Request::Kill { session } => Response::Done(self.kill(session)?),
-            Request::Fork { .. }
-            | Request::Forks
-            | Request::ForkScratch { .. }
-            | Request::ForkDiscard { .. } => {
-                return Err(ApiError::new(
-                    ErrorCode::Unsupported,
-                    "this engine has no forks yet",
-                ));
+            Request::Fork { rev, name } => {
+                Response::Forked(Box::new(self.fork(&rev, name.as_deref())?))
             }
+            Request::Forks => Response::Forks(self.fork_list()?),
+            Request::ForkScratch { rev, tree } => self.scratch(rev.as_deref(), tree)?,
+            Request::ForkDiscard { name } => self.discard(&name)?,
             request @ (Request::Merge { .. }
             | Request::Merging
             | Request::MergeConflict { .. }
@@ -610,7 +630,7 @@ impl Core {
             | Request::MergeFinish { .. }
             | Request::MergeAbandon
             | Request::MergeResume { .. }
-            | Request::Conflicts { .. }) => self.merging(request)?,
+            | Request::Conflicts { .. }) => self.merge_request(request)?,
             Request::Sessions => Response::Sessions(self.store.sessions().map_err(Failure::from)?),
             Request::Import {
                 path,
@@ -662,10 +682,13 @@ fn for_agents(request: &Request) -> bool {
             | Request::Diff { .. }
             | Request::List { .. }
             | Request::Entry { .. }
+            | Request::Target { .. }
             | Request::Blob { .. }
             | Request::Refs
             | Request::Branches
             | Request::Compare { .. }
+            | Request::Graph(_)
+            | Request::Forks
             | Request::Operations { .. }
             | Request::Sessions
             | Request::Emit { .. }

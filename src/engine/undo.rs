@@ -66,6 +66,7 @@ impl Core {
                 keep_frozen: false,
                 of: Some(it.asked.kind),
                 switch: way.map(|(switch, _)| switch),
+                make: None,
             })?)));
         }
         let reverse = || {
@@ -85,6 +86,14 @@ impl Core {
     fn reversed(&self, op: &Operation) -> Result<Vec<RefChange>, Failure> {
         let renamed = Renamed::of(op);
         let mut refs = Vec::new();
+        // What forks hold becomes commits before their branches move.
+        for change in &op.refs {
+            if let Some(branch) = change.name.strip_prefix("branch/")
+                && self.store.get_ref(&change.name)?.is_some()
+            {
+                self.fork_release(branch)?;
+            }
+        }
         for change in op.refs.iter().rev() {
             let now = self.store.get_ref(&change.name)?;
             let mut after = change.before.clone();
@@ -99,6 +108,17 @@ impl Core {
                         ErrorCode::Refused,
                         format!(
                             "{} {word}, so this cannot be reversed: {}",
+                            change.name, op.description
+                        ),
+                    )
+                    .into());
+                }
+                // A branch that an operation moved has gone on: what came since must not fall off it.
+                if change.before.is_some() && change.after.is_some() && now != change.after {
+                    return Err(ApiError::new(
+                        ErrorCode::Refused,
+                        format!(
+                            "{} has gone on since, so this cannot be reversed: {}; make a branch where it was instead",
                             change.name, op.description
                         ),
                     )

@@ -7,6 +7,7 @@
 
 mod branches;
 mod forks;
+mod graph;
 mod merging;
 mod recordings;
 
@@ -23,6 +24,9 @@ use crate::model::{
 pub use crate::model::{Bytes, Known};
 pub use branches::{BranchChange, BranchInfo, BranchReport, Comparison, Overlap, Side, Switched};
 pub use forks::ForkInfo;
+pub use graph::{
+    BlameInfo, BlameProblem, GraphAnswer, GraphQuery, LastChange, Origin, TraceInfo, VersionInfo,
+};
 pub use merging::{
     ConflictDetail, ConflictInfo, MergeInfo, MergeReport, OpenConflict, PickOrigin, PieceInfo,
     ProposalRecord, Reason, Resolver, StateMergeInfo, UnfinishedInfo,
@@ -194,6 +198,13 @@ pub enum Request {
     },
     /// Looks a path up in a past state. -> `Entry`
     Entry {
+        /// A revision.
+        rev: String,
+        /// Which path.
+        path: RepoPath,
+    },
+    /// The target of a link in a past state, byte for byte. -> `Target`
+    Target {
         /// A revision.
         rev: String,
         /// Which path.
@@ -403,6 +414,8 @@ pub enum Request {
         #[serde(default)]
         rev: Option<String>,
     },
+    /// A question over the commit graph or the history of a path. -> `Graph`
+    Graph(GraphQuery),
     /// The operation log, newest first. -> `Operations`
     Operations {
         /// Only those before this number.
@@ -541,6 +554,8 @@ pub enum Response {
     Listing(Vec<EntryInfo>),
     /// See [`Request::Entry`]; `None` where the state has no such path.
     Entry(Option<EntryInfo>),
+    /// See [`Request::Target`]; `None` where the state has no link of that path.
+    Target(Option<BlobPart>),
     /// See [`Request::Blob`].
     Blob(BlobPart),
     /// The commits made, oldest first; empty when nothing had changed.
@@ -576,6 +591,8 @@ pub enum Response {
     Conflicts(Vec<OpenConflict>),
     /// See [`Request::MergeResult`].
     Bytes(Bytes),
+    /// See [`Request::Graph`].
+    Graph(GraphAnswer),
     /// See [`Request::Operations`].
     Operations(Vec<OpInfo>),
     /// See [`Request::Begin`].
