@@ -485,6 +485,9 @@ impl App {
                 no("no branch of the conversation was left")
             }
             Action::CopyPath if self.selected_path().is_none() => no("no path is selected"),
+            Action::Ask if merge_view::open(self).is_some() => {
+                merge_view::update::enabled(self, action)
+            }
             action if merge_view::OWN.contains(&action) => {
                 merge_view::update::enabled(self, action)
             }

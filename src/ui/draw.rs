@@ -414,13 +414,15 @@ fn footer(app: &App, buf: &mut Buffer, area: Rect) -> Option<u16> {
         spans.push(Span::styled(format!(" {what}   "), theme.style(Token::Dim)));
     }
     let empty = app.rows.is_empty() && app.view.is_none();
+    let editing = app.overlay.is_none() && merge_view::edits(app);
     let hints: Vec<(String, String)> = offers(app.context())
         .iter()
         .filter(|(actions, _)| {
             let shown = actions.iter().all(|a| app.enabled(*a).is_ok());
             let follows = actions.contains(&Action::Last) && (app.follow || !app.live());
             let idle = empty && !matches!(actions[0], Action::Help | Action::Quit);
-            shown && !follows && !idle
+            // While a part is edited, its pane says what keys do.
+            shown && !follows && !idle && !editing
         })
         .map(|(actions, word)| {
             let keys: Vec<String> = actions.iter().map(|a| key_of(app, *a)).collect();

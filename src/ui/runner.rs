@@ -142,6 +142,12 @@ impl Runner {
         self.assistant.clone()
     }
 
+    /// Asks this one from now on.
+    #[cfg(test)]
+    pub(crate) fn ask_with(&mut self, assistant: Assistant) {
+        self.assistant = Some(assistant);
+    }
+
     /// Begins an effect. Those that are about the terminal itself are given back.
     pub(crate) fn run(&mut self, effect: Effect) -> Option<Effect> {
         let send = self.send.clone();

@@ -68,6 +68,7 @@ pub(crate) fn answer(
             if view.about(view.at) != Some(About::File(path.clone())) {
                 return;
             }
+            view.asked = None;
             match result {
                 Ok(Response::MergeConflict(detail)) => view.have(Subject::file(*detail)),
                 Ok(_) => view.missing = Some((path, OTHER.to_owned())),
@@ -100,7 +101,7 @@ pub(crate) fn answer(
                 _ => "that was not taken",
             };
             if let Some(view) = view_mut(app) {
-                view.stale = true;
+                view.refused();
             }
             failed(app, what, &error, out);
         }
@@ -141,6 +142,7 @@ fn standing(app: &mut App, tag: &MergeTag, info: Option<MergeInfo>, out: &mut Ve
     let was = before.as_ref().map_or(0, |i| i.left);
     let moved = info.remade && before.as_ref().is_some_and(|b| b.id != info.id);
     if again {
+        view.missing = None;
         view.stale = true;
     }
     // What was taken back is shown.

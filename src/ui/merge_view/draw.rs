@@ -144,21 +144,17 @@ pub(crate) fn title(app: &App, view: &MergeView) -> Vec<(u8, Vec<Span<'static>>)
     }
     if let Some(item) = view.item(view.at) {
         let dot = app.look.glyphs.dot;
-        let (all, _) = item.parts;
-        let mut words = format!("conflict {} of {}", view.at + 1, view.len());
-        if all > 1 && view.part < all {
-            words.push_str(&format!(" {dot} part {} of {all}", view.part + 1));
-        }
+        let left = match info.left {
+            0 => span("all settled".to_owned(), Token::Good),
+            n => span(format!("{n} left"), Token::Warn),
+        };
+        let words = format!("conflict {} of {}", view.at + 1, view.len());
         let room = usize::from(app.size.width / 3).max(12);
         let name = text::clip_start(&item.name, room, app.look.glyphs.ellipsis).into_owned();
-        out.push((1, vec![span(words, Token::Text)]));
+        let gap = span(format!(" {dot} "), Token::Dim);
+        out.push((1, vec![span(words, Token::Text), gap, left]));
         out.push((0, vec![span(name, Token::Text)]));
     }
-    let left = match info.left {
-        0 => span("all settled".to_owned(), Token::Good),
-        n => span(format!("{n} left"), Token::Warn),
-    };
-    out.push((3, vec![left]));
     out.push((4, vec![span("nothing written yet".to_owned(), Token::Dim)]));
     out
 }

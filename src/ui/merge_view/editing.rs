@@ -15,7 +15,7 @@ use super::subject::About;
 use super::update::{pick, tell};
 use super::{Focus, MergeTag, offers, open, open_mut, view_mut};
 
-fn edit(app: &mut App, out: &mut Vec<Effect>) {
+pub(super) fn edit(app: &mut App, out: &mut Vec<Effect>) {
     let Some(view) = open_mut(app) else { return };
     let Some(part) = view.subject.as_ref().and_then(|s| s.part(view.part)) else {
         return;

@@ -352,6 +352,15 @@ impl MergeView {
         self.words_for = None;
     }
 
+    /// What is shown may not be what the engine has.
+    pub(crate) fn refused(&mut self) {
+        self.stale = true;
+        self.missing = None;
+        self.subject = None;
+        self.doc_key = None;
+        self.asked = None;
+    }
+
     /// The conflict in full is here.
     pub(crate) fn have(&mut self, mut subject: Subject) {
         self.asked = None;

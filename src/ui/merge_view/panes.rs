@@ -155,11 +155,10 @@ fn side_lines(
             theme.style(Token::Dim),
         ))];
     }
-    let changed = view
-        .words
-        .as_ref()
-        .and_then(|(_, w)| w.as_ref())
-        .and_then(|w| w.0.get(side));
+    let known = view.words.as_ref().and_then(|(_, w)| w.as_ref());
+    let changed = known.and_then(|w| w.changed.get(side));
+    // What all lines begin with takes room and says nothing.
+    let indent = known.map_or(0, |w| w.indent);
     let (sign, token, kind) = if side == 1 {
         ("-", Token::Removed, Side::Removed)
     } else {
@@ -176,12 +175,17 @@ fn side_lines(
                 None => vec![Span::raw(" ")],
             };
             let kind = if words.is_some() { kind } else { Side::Both };
-            let none = Vec::new();
-            spans.extend(code::code(look, line, &[], words.unwrap_or(&none), kind));
-            let tint = if words.is_some() {
-                theme.line_tint(side != 1)
-            } else {
+            let line = line.get(indent..).unwrap_or_default();
+            let words: Vec<_> = words
+                .into_iter()
+                .flatten()
+                .map(|r| r.start.saturating_sub(indent)..r.end.saturating_sub(indent))
+                .collect();
+            spans.extend(code::code(look, line, &[], &words, kind));
+            let tint = if kind == Side::Both {
                 Style::new()
+            } else {
+                theme.line_tint(side != 1)
             };
             Line::from(spans).style(tint)
         })
@@ -252,24 +256,38 @@ fn entry_words(entry: &EntryInfo) -> String {
 }
 
 /// What a pick does to something that is taken as a whole.
-fn whole_words(subject: &Subject) -> Vec<(String, Token)> {
+fn whole_words(subject: &Subject) -> (String, Token) {
     let Some((pick, _)) = subject.picked(0) else {
         let take = "take a side; until then it is as ours has it".to_owned();
-        return vec![(take, Token::Warn)];
+        return (take, Token::Warn);
     };
-    let has = |side: usize| subject.entries.get(side).and_then(Option::as_ref);
-    let of = |side: usize, who: &str| match has(side) {
-        Some(entry) => format!("{who}: {}", entry_words(entry)),
-        None => format!("{who}: it is deleted"),
+    let of = |side: usize, who: &str| {
+        let entry = subject.entries.get(side).and_then(Option::as_ref);
+        let name = match side {
+            0 => subject.paths[0].as_ref(),
+            2 => subject.paths[1].as_ref(),
+            _ => None,
+        };
+        match (entry, name) {
+            (None, _) => format!("{who}: it is not there"),
+            (Some(entry), _) if subject.kind == Some(ConflictKind::Mode) => {
+                format!("{who}: permissions {:o}", entry.mode & 0o7777)
+            }
+            (Some(_), Some(name)) => format!("{who}: as {}", text::path(name)),
+            (Some(entry), None) => format!("{who}: {}", entry_words(entry)),
+        }
     };
     let words = match pick {
         Pick::Ours => of(0, "as ours has it"),
         Pick::Theirs => of(2, "as theirs has it"),
         Pick::Base => of(1, "as it was before"),
+        Pick::Both if subject.kind == Some(ConflictKind::RenamedTwice) => {
+            "both names stay".to_owned()
+        }
         Pick::Both => "both: what theirs has comes beside it, under a name of its own".to_owned(),
         Pick::Edited(text) => format!("written: {}", text::bytes(text.len() as u64)),
     };
-    vec![(words, Token::Good)]
+    (words, Token::Good)
 }
 
 /// How the part stands, for the edge of the result.
@@ -311,6 +329,11 @@ pub(crate) fn result(
     let theme = look.theme;
     let active = view.focus == Focus::Result || view.editor.is_some();
     let mut title = vec![Span::styled("RESULT", title_style(active))];
+    let parts = view.subject.as_ref().map_or(0, Subject::len);
+    if parts > 1 && view.part < parts {
+        let words = format!("  part {} of {parts}", view.part + 1);
+        title.push(Span::styled(words, theme.style(Token::Dim)));
+    }
     if view.subject.is_some() {
         let (words, token) = standing(view);
         title.push(Span::styled(format!("  ({words})"), theme.style(token)));
@@ -330,19 +353,8 @@ pub(crate) fn result(
         return edited(app, editor, buf, inner);
     }
     if subject.is_whole() {
-        for (y, (words, token)) in (inner.y..inner.bottom()).zip(whole_words(subject)) {
-            say(
-                app,
-                buf,
-                Rect {
-                    y,
-                    height: 1,
-                    ..inner
-                },
-                &words,
-                token,
-            );
-        }
+        let (words, token) = whole_words(subject);
+        say(app, buf, inner, &words, token);
         return None;
     }
     let digits = view.doc.rows.len().max(100).to_string().len();

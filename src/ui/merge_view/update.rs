@@ -91,6 +91,7 @@ pub(crate) fn enabled(app: &App, action: Action) -> Result<(), String> {
         Action::MergeEditor if subject.is_none_or(Subject::is_whole) => {
             no("it has no lines to be edited: take a side")
         }
+        Action::Ask | Action::Instruct => assist::place(view).map(|_| ()).map_err(str::to_owned),
         Action::NextConflict | Action::PrevConflict if view.len() == 0 => {
             no("there is no conflict")
         }

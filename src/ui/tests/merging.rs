@@ -531,6 +531,7 @@ impl World {
                     ..report(open)
                 }))
             }
+            Request::MergeProposal { .. } => Response::Done(String::new()),
             Request::MergeAbandon => {
                 merge.kept = false;
                 merge.acts.clear();

@@ -12,6 +12,7 @@ mod actions;
 mod flows;
 mod fuzz;
 mod machine;
+mod merge_assist;
 mod merge_flows;
 mod merge_screens;
 mod merging;

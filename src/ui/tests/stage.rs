@@ -164,6 +164,36 @@ impl Stage {
         self
     }
 
+    /// Asks this model from now on.
+    pub(super) fn model(&mut self, client: crate::llm::Client) {
+        let source = Arc::new(self.script.clone());
+        let assistant = crate::engine::assist::Assistant::with_client(source, Arc::new(client));
+        self.runner.ask_with(assistant);
+    }
+
+    /// Presses keys without waiting for what comes of them.
+    pub(super) fn press(&mut self, text: &str) {
+        for key in parse(text) {
+            self.take(Msg::Key(key));
+        }
+    }
+
+    /// Waits until the screen is so.
+    pub(super) async fn until(&mut self, is: impl Fn(&str) -> bool) {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        loop {
+            let screen = self.screen();
+            if is(&screen) {
+                return;
+            }
+            assert!(std::time::Instant::now() < deadline, "{screen}");
+            let wait = std::time::Duration::from_millis(20);
+            if let Ok(Some(msg)) = tokio::time::timeout(wait, self.messages.recv()).await {
+                self.take(msg);
+            }
+        }
+    }
+
     /// Lets the time of the last prefix pass.
     pub(super) async fn pause(&mut self) -> &mut Self {
         for timer in std::mem::take(&mut self.timers) {
