@@ -219,9 +219,34 @@ pub struct Fork {
     /// What their names begin with [default: try]
     #[arg(long, value_name = "P")]
     pub prefix: Option<String>,
+    /// What is to run in them.
+    #[command(flatten)]
+    pub race: Race,
     /// One JSON object a line, one for each fork
     #[arg(long)]
     pub json: bool,
+}
+
+/// `fork ... --run`
+#[derive(Debug, Default, Args)]
+pub struct Race {
+    /// Run CMD in each of them at once, by sh -c; it finds its number in BACKTRAIL_FORK and its branch in
+    /// BACKTRAIL_BRANCH
+    #[arg(long, value_name = "CMD")]
+    pub run: Option<String>,
+    /// Then score each by CMD in its own view: exit code 0 is better, then the number in its last line of output, the
+    /// higher the better
+    #[arg(long, value_name = "CMD", requires = "run")]
+    pub score: Option<String>,
+    /// Remove the branches of all but the K best (had back by `backtrail undo`)
+    #[arg(long, value_name = "K", requires = "run")]
+    pub keep: Option<usize>,
+    /// End each command after this time: 90s, 15m, 2h
+    #[arg(long, value_name = "TIME", requires = "run")]
+    pub timeout: Option<String>,
+    /// So many at a time [default: all]
+    #[arg(long, value_name = "J", requires = "run")]
+    pub jobs: Option<usize>,
 }
 
 /// `freeze`, `thaw`, `kill`

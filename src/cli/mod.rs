@@ -24,6 +24,7 @@ mod markers;
 mod merge;
 mod merge_out;
 pub mod out;
+mod race;
 mod run;
 mod session;
 mod state;
@@ -246,6 +247,7 @@ async fn answer(
         Verb::Label(args) => change::label(cx, &args, out).await,
         Verb::Branch(args) => branch::branch(cx, args.verb, out).await,
         Verb::Switch(args) => change::switch(cx, &args, out).await,
+        Verb::Fork(args) if args.race.run.is_some() => race::race(cx, &args, out).await,
         Verb::Fork(args) => fork::fork(cx, &args, out).await,
         Verb::Forks(args) => fork::forks(cx, args.json, out).await,
         Verb::Freeze(args) => session::freeze(cx, &args, true, out).await,

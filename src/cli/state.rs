@@ -174,6 +174,9 @@ fn print_status(s: &EngineStatus, now: Time, out: &mut Out) -> Result<(), Fail> 
         }
         row("session", text)?;
     }
+    for meeting in &s.overlaps {
+        row("overlap", meeting.words())?;
+    }
     for warning in &s.warnings {
         row("warning", safe(warning))?;
     }

@@ -24,6 +24,7 @@ use super::api::{
 use super::follow::Follower;
 use super::forks::Forks;
 use super::merging::Merges;
+use super::overlap::Overlaps;
 use super::project::Project;
 use super::sessions::Sessions;
 use super::shelf::Opening;
@@ -128,6 +129,8 @@ pub struct Core {
     pub(super) merges: Merges,
     me: Weak<Self>,
     pub(super) counter: OnceLock<Counter>,
+    /// Which branches at work meet.
+    pub(super) overlaps: OnceLock<Overlaps>,
     pub(super) follower: OnceLock<Follower>,
     /// A call has ended whose changes can be committed.
     pub(super) due: Notify,
@@ -159,6 +162,7 @@ impl Core {
             journal,
             merges: Merges::default(),
             counter: OnceLock::new(),
+            overlaps: OnceLock::new(),
             follower: OnceLock::new(),
             due: Notify::new(),
             recorder: OnceLock::new(),
@@ -328,6 +332,9 @@ impl Core {
 
     /// Tells how things stand.
     pub fn tell_status(&self) {
+        if let Some(overlaps) = self.overlaps.get() {
+            overlaps.look();
+        }
         if self.notices.receiver_count() > 0
             && let Ok(status) = self.status()
         {
@@ -500,6 +507,7 @@ impl Core {
             sessions: self.sessions.list(),
             merging,
             forks: self.forks.names(),
+            overlaps: self.overlaps.get().map(Overlaps::found).unwrap_or_default(),
             warnings,
         })
     }

@@ -19,6 +19,7 @@ mod intake;
 mod labels;
 mod lineage;
 mod merging;
+mod overlap;
 pub mod project;
 pub mod recorded;
 mod replay;

@@ -336,6 +336,21 @@ fn preview(app: &App, picker: &Picker, item: &Item, width: usize) -> Vec<Line<'s
             }
         }
     }
+    // What it meets, other than the branch that it would be merged into.
+    let met = app.status.iter().flat_map(|s| &s.overlaps);
+    for meeting in met.filter(|m| m.a == item.name || m.b == item.name) {
+        let other = if meeting.a == item.name {
+            &meeting.b
+        } else {
+            &meeting.a
+        };
+        if *other != picker.current {
+            let words = text::one_line(&meeting.words());
+            for line in text::wrap(&words, width) {
+                out.push(Line::from(Span::styled(line, theme.style(Token::Warn))));
+            }
+        }
+    }
     out
 }
 

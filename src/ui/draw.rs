@@ -6,6 +6,8 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
+use crate::engine::api::MergeTry;
+
 use super::action::{self, Action};
 use super::app::{App, Link, Overlay, Pane, Tone, View};
 use super::find::Query;
@@ -158,6 +160,9 @@ fn header(app: &App, buf: &mut Buffer, area: Rect) {
         let key = format!(" {}", key_of(app, Action::Merge));
         add(2, vec![span(words, Token::Warn), span(key, Token::Key)]);
     }
+    if let Some((words, token)) = meeting(app).filter(|_| app.view.is_none()) {
+        add(4, vec![span(words, token)]);
+    }
     if let Some(what) = app.busy {
         add(1, vec![span(format!("{what} is under way"), Token::Warn)]);
     }
@@ -187,6 +192,29 @@ fn header(app: &App, buf: &mut Buffer, area: Rect) {
         spans.extend(segment.spans);
     }
     paint::line(buf, area, &Line::from(spans), 0, app.look.glyphs.ellipsis);
+}
+
+/// Branches at work that meet: an early warning, before anybody merges them.
+fn meeting(app: &App) -> Option<(String, Token)> {
+    let met = &app.status.as_ref()?.overlaps;
+    let clash: Vec<_> = met.iter().filter(|m| m.merge != MergeTry::Clean).collect();
+    let key = key_of(app, Action::Merge);
+    match (clash.as_slice(), met.as_slice()) {
+        ([one], _) => {
+            let (a, b) = (text::one_line(&one.a), text::one_line(&one.b));
+            Some((format!("! {a} and {b} conflict {key}"), Token::Warn))
+        }
+        ([], []) => None,
+        ([], [one]) => {
+            let (a, b) = (text::one_line(&one.a), text::one_line(&one.b));
+            Some((format!("{a} and {b} meet"), Token::Dim))
+        }
+        ([], all) => Some((format!("{} pairs of branches meet", all.len()), Token::Dim)),
+        (several, _) => {
+            let words = format!("! {} pairs of branches conflict {key}", several.len());
+            Some((words, Token::Warn))
+        }
+    }
 }
 
 /// Live, with how far behind the focus is, or a recording.

@@ -9,6 +9,7 @@ mod branches;
 mod forks;
 mod graph;
 mod merging;
+mod overlaps;
 mod recordings;
 
 use std::collections::BTreeMap;
@@ -31,6 +32,7 @@ pub use merging::{
     ConflictDetail, ConflictInfo, MergeInfo, MergeReport, OpenConflict, PickOrigin, PieceInfo,
     ProposalRecord, Reason, Resolver, StateMergeInfo, UnfinishedInfo,
 };
+pub use overlaps::{Meeting, MergeTry};
 pub use recordings::{EffectInfo, Imported, RawRecord, RecordingInfo, RecordingSummary};
 
 /// Number of the protocol's meaning. Both sides must have the same.
@@ -684,6 +686,9 @@ pub struct EngineStatus {
     /// Branches whose forks are open now.
     #[serde(default)]
     pub forks: Vec<String>,
+    /// Which of the branches at work meet: the open forks and the workspace's branch, pair by pair.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overlaps: Vec<Meeting>,
     /// The unfinished merge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merging: Option<UnfinishedInfo>,

@@ -222,7 +222,7 @@ fn line(row: &Row) -> String {
     };
     let changed = row
         .effect
-        .map(|e| format!(" [{} files +{} -{}]", e.files, e.added, e.removed))
+        .map(|e| format!(" [{} changed, +{} -{}]", e.files, e.added, e.removed))
         .unwrap_or_default();
     format!(
         "step {} turn {} {kind}{failed}: {}{changed}\n",

@@ -442,6 +442,7 @@ impl Recorded {
             commits: store.commit_count().map_err(Failure::from)?,
             sessions: Vec::new(),
             forks: Vec::new(),
+            overlaps: Vec::new(),
             merging: None,
             warnings,
         })

@@ -23,8 +23,7 @@ mod llm_common;
 
 use llm_common::{FakeLlm, KEY, Say, Speaks, proposal};
 
-const BOTH: &str =
-    "        let exp = self.expires_at();\n        if exp <= now {\n            debug!(exp, now);\n";
+const BOTH: &str = "        let exp = self.expires_at();\n        if exp <= now {\n            debug!(exp, now);\n";
 const OURS_WITH: &str =
     "        let exp = self.exp * 1000;\n        if exp <= now {\n            debug!(exp, now);\n";
 
@@ -47,7 +46,15 @@ fn two() -> Say {
         "medium",
     );
     first["drops"] = json!(["exp == now was not expired before"]);
-    Say::proposals(&[first, proposal(OURS_WITH, "Ours, with the boundary of theirs.", &["9"], "low")])
+    Say::proposals(&[
+        first,
+        proposal(
+            OURS_WITH,
+            "Ours, with the boundary of theirs.",
+            &["9"],
+            "low",
+        ),
+    ])
 }
 
 /// The conflict of a text, with a model that says so.
@@ -76,11 +83,18 @@ async fn a_proposal_is_shown_and_then_accepted() {
     assert!(acts(&stage).is_empty());
     // What was sent has both reasons in it.
     let sent = llm.requests().remove(0).text;
-    assert!(sent.contains("expires_at() says what unit it is in"), "{sent}");
+    assert!(
+        sent.contains("expires_at() says what unit it is in"),
+        "{sent}"
+    );
     stage.keys("2").await;
     assert_screen("assist_second", &stage.screen());
     stage.keys("x").await;
-    assert!(!stage.screen().contains("expires_at();    "), "{}", stage.screen());
+    assert!(
+        !stage.screen().contains("expires_at();    "),
+        "{}",
+        stage.screen()
+    );
     stage.keys("1<enter>").await;
     let acts = acts(&stage);
     let Act::File(_, Some(0), Some(Pick::Edited(text)), origin) = &acts[0] else {
@@ -88,8 +102,18 @@ async fn a_proposal_is_shown_and_then_accepted() {
     };
     assert_eq!(text, BOTH.as_bytes());
     let model = "test-model".to_owned();
-    assert_eq!(*origin, PickOrigin::Llm { model, reviewed: true });
-    assert!(stage.screen().contains("(accepted proposal)"), "{}", stage.screen());
+    assert_eq!(
+        *origin,
+        PickOrigin::Llm {
+            model,
+            reviewed: true
+        }
+    );
+    assert!(
+        stage.screen().contains("(accepted proposal)"),
+        "{}",
+        stage.screen()
+    );
     // Both are in the record, and that one was taken.
     let kept = asked(&stage);
     let records = kept.iter().filter_map(|r| match r {
@@ -109,12 +133,20 @@ async fn a_cited_step_is_gone_to() {
     assert_eq!(stage.focus(), 28);
     // And everything is there when one comes back.
     stage.keys("M").await;
-    assert!(stage.screen().contains("proposal 1, not accepted"), "{}", stage.screen());
+    assert!(
+        stage.screen().contains("proposal 1, not accepted"),
+        "{}",
+        stage.screen()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cancelling_is_instant() {
-    let (mut stage, llm) = asking([Say::Never, Say::Stalls("{\"proposals\": [{\"explanation\": \"Both sides".to_owned())]).await;
+    let (mut stage, llm) = asking([
+        Say::Never,
+        Say::Stalls("{\"proposals\": [{\"explanation\": \"Both sides".to_owned()),
+    ])
+    .await;
     for shown in ["asking", "Both sides"] {
         stage.press("a");
         stage.until(|s| s.contains(shown)).await;
@@ -133,7 +165,11 @@ async fn cancelling_is_instant() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_goes_wrong_is_said() {
     let (mut stage, _llm) = asking([
-        Say::Status(429, vec![("retry-after", "17".to_owned())], "slow down".to_owned()),
+        Say::Status(
+            429,
+            vec![("retry-after", "17".to_owned())],
+            "slow down".to_owned(),
+        ),
         Say::Refuse("I would rather not\x1b[2J.".to_owned()),
         Say::Cut("{\"proposals\": [".to_owned()),
         Say::text("no JSON at all"),
@@ -142,7 +178,10 @@ async fn what_goes_wrong_is_said() {
     for words in ["17", "I would rather not", "", "cannot be used"] {
         stage.keys("a").await;
         let screen = stage.screen();
-        assert!(screen.contains(words) && screen.contains("a asks again"), "{words}: {screen}");
+        assert!(
+            screen.contains(words) && screen.contains("a asks again"),
+            "{words}: {screen}"
+        );
         assert!(!screen.contains('\x1b'), "{screen:?}");
     }
     assert!(acts(&stage).is_empty());
@@ -151,7 +190,12 @@ async fn what_goes_wrong_is_said() {
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_proposals_are_not_shown() {
     let (mut stage, _llm) = asking([Say::proposals(&[
-        proposal("<<<<<<< ours\nx\n=======\ny\n>>>>>>> theirs\n", "markers", &[], "high"),
+        proposal(
+            "<<<<<<< ours\nx\n=======\ny\n>>>>>>> theirs\n",
+            "markers",
+            &[],
+            "high",
+        ),
         proposal("\x1b]0;owned\x07", "escapes\x1b[2J", &[], "high"),
         proposal(BOTH, "good\u{202e}", &["9", "4711"], "high"),
     ])])
@@ -159,7 +203,10 @@ async fn hostile_proposals_are_not_shown() {
     stage.keys("a").await;
     let screen = stage.screen();
     assert!(screen.contains("is not shown"), "{screen}");
-    assert!(!screen.contains("owned") && !screen.contains("<<<<"), "{screen}");
+    assert!(
+        !screen.contains("owned") && !screen.contains("<<<<"),
+        "{screen}"
+    );
     stage.keys("2").await;
     assert!(stage.screen().contains("there is no proposal 2"));
 }
@@ -171,7 +218,9 @@ async fn without_a_model_the_pane_says_how() {
     // The question goes nowhere: what would come of it is told.
     stage.press("a");
     let stamp = stage.app.stamp;
-    let missing = crate::llm::config::load_from(None, None).config.unwrap_err();
+    let missing = crate::llm::config::load_from(None, None)
+        .config
+        .unwrap_err();
     stage.take(Msg::Assist(stamp, News::Failed(Error::Llm(missing))));
     let screen = stage.screen();
     assert!(screen.contains("no model is configured"), "{screen}");
@@ -186,7 +235,11 @@ async fn instructions_go_along() {
     stage.keys("aikeep the log line<enter>").await;
     let second = llm.requests().remove(1).text;
     assert!(second.contains("keep the log line"), "{second}");
-    assert!(stage.screen().contains("you: keep the log line"), "{}", stage.screen());
+    assert!(
+        stage.screen().contains("you: keep the log line"),
+        "{}",
+        stage.screen()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -201,14 +254,23 @@ async fn every_part_is_asked_about_and_none_is_taken() {
     assert_eq!(llm.requests().len(), 4);
     assert!(acts(&stage).is_empty());
     stage.keys("]h1").await;
-    assert!(stage.screen().contains("proposal 1, not accepted"), "{}", stage.screen());
+    assert!(
+        stage.screen().contains("proposal 1, not accepted"),
+        "{}",
+        stage.screen()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_question_elsewhere() {
     let llm = FakeLlm::scripted(
         Speaks::Anthropic,
-        [Say::text("The expiry compared seconds with milliseconds [step 9].\nSee also step 8.\x1b[2J"), Say::Never],
+        [
+            Say::text(
+                "The expiry compared seconds with milliseconds [step 9].\nSee also step 8.\x1b[2J",
+            ),
+            Say::Never,
+        ],
     );
     let mut stage = Stage::open(begun(), 100, 30).await;
     let config = Config {

@@ -42,11 +42,7 @@ async fn every_pick_is_told_in_order() {
     let file = "src/auth/token.rs Some(0)";
     let wanted = ["Some(Ours)", "Some(Theirs)", "Some(Both)", "Some(Base)"];
     assert_eq!(acts(&stage), wanted.map(|w| format!("{file} {w}")));
-    assert!(
-        stage.screen().contains("(base)"),
-        "{}",
-        stage.screen()
-    );
+    assert!(stage.screen().contains("(base)"), "{}", stage.screen());
     // And taken back one by one.
     for shown in ["(both)", "(theirs)", "(ours)", "(not settled"] {
         stage.keys("u").await;

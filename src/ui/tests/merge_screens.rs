@@ -1,5 +1,6 @@
 //! The conflict screen, as a person comes by it: keys pressed, compared with `snapshots/ui__merge_*`.
 
+use crate::engine::api::{Meeting, MergeTry};
 use crate::ui::theme::{ASCII, Backdrop, Depth};
 
 use super::merging::every_kind;
@@ -126,4 +127,36 @@ async fn a_fork() {
     let mut stage = Stage::open(world(), 100, 30).await;
     assert_screen("fork_name", &stage.keys("9Gt").await.screen());
     assert_screen("fork_made", &stage.keys("<enter>").await.screen());
+}
+
+#[tokio::test]
+async fn branches_that_meet_are_told_of_early() {
+    let mut w = world();
+    let meeting = |b: &str, merge| Meeting {
+        a: "try-1".to_owned(),
+        b: b.to_owned(),
+        count: 3,
+        paths: vec![super::script::path("src/lib.rs")],
+        merge,
+    };
+    let conflicts = MergeTry::Conflicts {
+        count: 1,
+        paths: vec![super::script::path("src/lib.rs")],
+    };
+    w.merge.met = vec![
+        meeting("main", MergeTry::Clean),
+        meeting("try-2", conflicts),
+    ];
+    let mut stage = Stage::open(w, 120, 30).await;
+    let screen = stage.screen();
+    assert!(screen.contains("! try-1 and try-2 conflict M"), "{screen}");
+    assert_screen("merge_early_warning", &stage.keys("Mj").await.screen());
+    stage.script.with(|w| {
+        w.merge.met.remove(1);
+        let status = crate::engine::api::Notice::Status(Box::new(w.status()));
+        w.tell(status);
+    });
+    stage.settle().await;
+    let screen = stage.keys("<esc>").await.screen();
+    assert!(screen.contains("try-1 and main meet"), "{screen}");
 }

@@ -2,8 +2,8 @@
 
 use crate::engine::api::{
     ApiError, BranchInfo, CommitInfo, Comparison, ConflictDetail, ConflictInfo, EntryInfo,
-    ErrorCode, MergeInfo, MergeReport, Overlap, PickOrigin, PieceInfo, Reason, Request, Resolved,
-    Response, StateMergeInfo, UnfinishedInfo,
+    ErrorCode, Meeting, MergeInfo, MergeReport, Overlap, PickOrigin, PieceInfo, Reason, Request,
+    Resolved, Response, StateMergeInfo, UnfinishedInfo,
 };
 use crate::merge::conflict::{ConflictKind, Hunk};
 use crate::merge::resolve::{Pick, picked_text};
@@ -31,6 +31,8 @@ pub(super) struct Merge {
     pub check: Option<String>,
     pub finished: Vec<bool>,
     pub id: u64,
+    /// Branches that meet.
+    pub met: Vec<Meeting>,
 }
 
 pub(super) fn at(n: u64) -> Ordinal {

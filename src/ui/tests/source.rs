@@ -109,6 +109,7 @@ impl World {
             },
             forks: Vec::new(),
             merging: self.merge.unfinished(),
+            overlaps: self.merge.met.clone(),
             warnings: Vec::new(),
         }
     }
