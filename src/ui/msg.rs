@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::diff::text::TextDiff;
 use crate::engine::api::{ApiError, EntryInfo, FileChange, Notice, Request, Response};
-use crate::engine::assist::{self, Ask};
+use crate::engine::assist::{self, Ask, Proposal};
 use crate::model::{BlobId, Ordinal, RepoPath, StepId, Time};
 
 use super::keys::Key;
@@ -192,6 +192,8 @@ pub(crate) enum Effect {
     Check(u64, String),
     /// Ask a model; the directory is the project's, whose settings may say which.
     Assist(u64, Ask, Option<PathBuf>),
+    /// Pick a model's proposal that a person has accepted, and note it in the record.
+    Accept(MergeTag, Box<(RepoPath, usize, Proposal)>),
     /// End what is under way in a slot.
     Cancel(Slot),
     /// Say so after a while.

@@ -21,7 +21,7 @@ use super::app::diff_key;
 use super::light;
 use super::merge_view::check;
 use super::merge_view::jobs::{self, Job};
-use super::msg::{Compared, DiffKey, Effect, LightKey, Msg, Slot};
+use super::msg::{Tag, Compared, DiffKey, Effect, LightKey, Msg, Slot};
 use super::raw_view::{self, RawLines};
 use super::text;
 
@@ -204,6 +204,17 @@ impl Runner {
                             return;
                         }
                     }
+                });
+            }
+            Effect::Accept(tag, what) => {
+                let assistant = self.assistant.clone()?;
+                self.task(None, async move {
+                    let (path, part, proposal) = *what;
+                    let result = assistant.accept(&path, part, &proposal, true).await;
+                    let result = result
+                        .map(|info| Response::Merging(Some(info)))
+                        .map_err(|e| ApiError::new(ErrorCode::Refused, e.to_string()));
+                    let _ = send.send(Msg::Answer(Tag::Merge(tag), result));
                 });
             }
             Effect::Cancel(slot) => {

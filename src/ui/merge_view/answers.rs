@@ -80,7 +80,6 @@ pub(crate) fn answer(
             let name = String::from_utf8_lossy(path.name()).into_owned();
             out.push(Effect::Edit(About::File(path), name, bytes.0));
         }
-        (MergeTag::Recorded, Ok(_)) => {}
         (MergeTag::Abandoned, Ok(_)) => {
             close(app, out);
             let words = "The merge is given up; nothing was written".to_owned();
@@ -97,7 +96,6 @@ pub(crate) fn answer(
                 MergeTag::Finished => "the merge was not written",
                 MergeTag::ReadBack(_) => "what the editor wrote cannot be read back",
                 MergeTag::Unpicked => "nothing was taken back",
-                MergeTag::Recorded => "the proposal was taken, but not noted in the record",
                 _ => "that was not taken",
             };
             if let Some(view) = view_mut(app) {

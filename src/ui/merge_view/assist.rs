@@ -7,7 +7,6 @@ use std::collections::{HashMap, VecDeque};
 
 use ratatui::text::{Line, Span};
 
-use crate::engine::api::Request;
 use crate::engine::assist::{Ask, HunkAsk, News, Proposal, Refused, Sent};
 use crate::llm::Usage;
 use crate::model::RepoPath;
@@ -23,8 +22,7 @@ use crate::ui::words;
 
 use super::right::Text;
 use super::subject::{About, Subject};
-use super::update::tell;
-use super::{MergeTag, MergeView, Right, offers, open_mut, view_mut};
+use super::{MergeView, Right, offers, open_mut, view_mut};
 
 /// Proposals asked for at a time.
 const WANT: usize = 3;
@@ -321,18 +319,6 @@ fn show_first(view: &mut MergeView) {
     if let Some(first) = first.filter(|_| view.shown.is_none()) {
         view.shown = Some(first);
         view.seek();
-    }
-}
-
-/// What a person accepted is noted in the record.
-pub(crate) fn accepted(view: &mut MergeView, proposal: &Proposal, out: &mut Vec<Effect>) {
-    if let Ok((path, hunk)) = place(view) {
-        let request = Request::MergeProposal {
-            path,
-            hunk,
-            record: proposal.record(true),
-        };
-        tell(view, MergeTag::Recorded, request, out);
     }
 }
 

@@ -26,6 +26,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::engine::api::{MergeInfo, Request};
+use crate::engine::assist::Proposal;
 use crate::merge::resolve::Pick;
 use crate::merge::state::StateConflict;
 use crate::model::{Ordinal, RepoPath};
@@ -85,8 +86,15 @@ pub(crate) enum MergeTag {
     Finished,
     /// It is given up.
     Abandoned,
-    /// A proposal that was accepted is in the record.
-    Recorded,
+}
+
+/// What is told to the engine.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Told {
+    /// This.
+    Ask(Request),
+    /// That a model's proposal was accepted for a part; it must still be the part that was asked about.
+    Accept(Box<(RepoPath, usize, Proposal)>),
 }
 
 /// A place in a text.
@@ -182,7 +190,7 @@ pub(crate) struct MergeView {
     pub talks: Talks,
     pub check: Option<Check>,
     /// What is to be told to the engine, one after the other.
-    queue: VecDeque<(MergeTag, Request)>,
+    queue: VecDeque<(MergeTag, Told)>,
     sending: bool,
 }
 

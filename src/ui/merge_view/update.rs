@@ -4,6 +4,7 @@
 //! When the engine refuses one, what is shown is asked for again.
 
 use crate::engine::api::{PickOrigin, Request, Resolver};
+use crate::engine::assist::Proposal;
 use crate::merge::resolve::Pick;
 use crate::ui::action::Action;
 use crate::ui::app::{App, Overlay, Tone, View};
@@ -14,7 +15,7 @@ use crate::ui::update::toast;
 use super::check::{self, Check};
 use super::questions::Question;
 use super::subject::{About, Subject};
-use super::{Focus, MergeTag, MergeView, Right, assist, editing, offers, open, open_mut};
+use super::{Focus, MergeTag, MergeView, Right, Told, assist, editing, offers, open, open_mut};
 
 /// Cells that a key scrolls sideways.
 const SIDEWAYS: usize = 8;
@@ -55,17 +56,25 @@ fn ask(tag: MergeTag, request: Request, out: &mut Vec<Effect>) {
 }
 
 /// Puts a request behind those that are to be told before it.
-pub(super) fn tell(view: &mut MergeView, tag: MergeTag, request: Request, out: &mut Vec<Effect>) {
-    view.queue.push_back((tag, request));
+pub(super) fn tell(
+    view: &mut MergeView,
+    tag: MergeTag,
+    request: Request,
+    out: &mut Vec<Effect>,
+) {
+    view.queue.push_back((tag, Told::Ask(request)));
     pump(view, out);
 }
 
 pub(super) fn pump(view: &mut MergeView, out: &mut Vec<Effect>) {
     if !view.sending
-        && let Some((tag, request)) = view.queue.pop_front()
+        && let Some((tag, told)) = view.queue.pop_front()
     {
         view.sending = true;
-        ask(tag, request, out);
+        match told {
+            Told::Ask(request) => ask(tag, request, out),
+            Told::Accept(what) => out.push(Effect::Accept(tag, what)),
+        }
     }
 }
 
@@ -312,27 +321,31 @@ fn accept(app: &mut App, out: &mut Vec<Effect>) {
         view.focus = Focus::Right;
         return;
     };
-    let before = view.subject.as_ref().map(|s| s.version);
-    let origin = match &offer.from {
+    let origin = match offer.from {
         offers::From::Within => PickOrigin::Person,
-        offers::From::Model(proposal) => PickOrigin::Llm {
-            model: proposal.by.model.clone(),
-            reviewed: true,
-        },
+        offers::From::Model(proposal) => return take(view, *proposal, out),
         offers::From::Record(record) => PickOrigin::Llm {
-            model: record.model.clone(),
+            model: record.model,
             reviewed: true,
         },
     };
-    pick(app, Pick::Edited(offer.text.clone()), origin, out);
-    if let Some(view) = open_mut(app)
-        && view.subject.as_ref().map(|s| s.version) != before
-    {
-        view.shown = None;
-        if let offers::From::Model(proposal) = &offer.from {
-            assist::accepted(view, proposal, out);
-        }
-    }
+    pick(app, Pick::Edited(offer.text), origin, out);
+}
+
+/// Takes a model's proposal that a person has seen.
+fn take(view: &mut MergeView, proposal: Proposal, out: &mut Vec<Effect>) {
+    let (Ok((path, part)), Some(subject)) = (assist::place(view), &mut view.subject) else {
+        return;
+    };
+    let origin = PickOrigin::Llm {
+        model: proposal.by.model.clone(),
+        reviewed: true,
+    };
+    subject.settle(part, Some(Pick::Edited(proposal.text.clone())), origin);
+    view.shown = None;
+    let told = Told::Accept(Box::new((path, part, proposal)));
+    view.queue.push_back((MergeTag::Picked, told));
+    pump(view, out);
 }
 
 /// Runs the configured check on the result, in a view of its own.

@@ -94,7 +94,7 @@ fn busy() -> World {
     w.bash("seq 20000", 0, &"12345\n".repeat(20_000), 0.1);
     w.merge = every_kind();
     w.merge.check = Some("true".to_owned());
-    let side = |word: &str| format!("{word} {}\n", "x".repeat(200)).repeat(90);
+    let side = |word: &str| format!("{word} {}\n", "0123456789abc".repeat(16)).repeat(90);
     let long = vec![hunk(&side("ours"), &side("base"), &side("theirs"))];
     w.merge
         .details
