@@ -581,6 +581,9 @@ pub enum ResolverArg {
     Ours,
     /// As the merged one has it.
     Theirs,
+    /// By the language model that is configured. Without a terminal what it resolved is marked unreviewed; with one it
+    /// is to be looked at before the merge is finished.
+    Llm,
 }
 
 /// `merge`
@@ -604,6 +607,9 @@ pub struct Merge {
         requires = "branch"
     )]
     pub resolver: ResolverArg,
+    /// Another model than the one configured
+    #[arg(long, value_name = "NAME", requires = "branch")]
+    pub model: Option<String>,
     /// A line for people, for the merge's commit
     #[arg(short = 'm', long, value_name = "MSG")]
     pub message: Option<String>,

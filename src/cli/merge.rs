@@ -8,12 +8,13 @@ use super::args::{self, ResolverArg};
 use super::diff::print_stat;
 use super::markers::Place;
 use super::merge_out;
-use super::out::{Out, count};
-use super::{Context, Ended, Fail};
+use super::out::{Out, count, one_line};
+use super::{Context, Ended, Fail, say};
 use crate::engine::api::{
     Bytes, ConflictDetail, ErrorCode, MergeInfo, MergeReport, OpenConflict, PickOrigin, Request,
     Resolver, Response,
 };
+use crate::engine::assist::{Assistant, Progress};
 use crate::merge::resolve::Pick;
 use crate::model::{RepoPath, neutral};
 
@@ -37,7 +38,7 @@ async fn unfinished(cx: &Context) -> Result<Box<MergeInfo>, Fail> {
 
 fn resolver(arg: ResolverArg) -> Resolver {
     match arg {
-        ResolverArg::Manual => Resolver::Manual,
+        ResolverArg::Manual | ResolverArg::Llm => Resolver::Manual,
         ResolverArg::Ours => Resolver::Ours,
         ResolverArg::Theirs => Resolver::Theirs,
     }
@@ -47,6 +48,18 @@ fn resolver(arg: ResolverArg) -> Resolver {
 pub async fn merge(cx: &Context, args: &args::Merge, out: &mut Out) -> Ended {
     let picks = !args.pick.is_empty() || args.read_markers.is_some();
     let mut shown = None;
+    let assistant = match args.resolver {
+        ResolverArg::Llm if !args.dry_run => {
+            let root = Some(cx.project.root.as_path());
+            let assistant = Assistant::with_model(cx.source.clone(), root, args.model.as_deref());
+            // Nobody to ask: said before anything is begun.
+            assistant
+                .setup()
+                .map_err(|e| Fail::Message(e.to_string()))?;
+            Some(assistant)
+        }
+        _ => None,
+    };
     if let Some(branch) = &args.branch {
         let request = Request::Merge {
             branch: branch.clone(),
@@ -55,7 +68,8 @@ pub async fn merge(cx: &Context, args: &args::Merge, out: &mut Out) -> Ended {
             dry_run: args.dry_run,
             finish: !args.dry_run && !picks && args.markers.is_none(),
             message: args.message.clone(),
-            keep_conflicts: args.keep_conflicts,
+            // What a model cannot settle is only known when it was asked.
+            keep_conflicts: args.keep_conflicts && assistant.is_none(),
         };
         match cx.ask(request).await? {
             Response::Merged(report) => return merged(&report, args.json, out),
@@ -112,7 +126,15 @@ pub async fn merge(cx: &Context, args: &args::Merge, out: &mut Out) -> Ended {
         }
         None => unfinished(cx).await?,
     };
-    let wants_end = args.go_on || (args.branch.is_some() && picks && now.left == 0);
+    let now = match &assistant {
+        Some(assistant) => by_model(assistant, now).await?,
+        None => now,
+    };
+    // A person at a terminal looks at what a model made before it is written.
+    let by_itself = assistant.is_some() && !out.is_terminal();
+    let wants_end = args.go_on
+        || (args.branch.is_some() && (picks || by_itself) && now.left == 0)
+        || (by_itself && args.keep_conflicts);
     if wants_end && (now.left == 0 || args.keep_conflicts) {
         let request = Request::MergeFinish {
             message: args.message.clone(),
@@ -128,6 +150,40 @@ pub async fn merge(cx: &Context, args: &args::Merge, out: &mut Out) -> Ended {
     Ok(u8::from(
         (args.go_on || args.branch.is_some()) && now.left > 0,
     ))
+}
+
+/// Lets a language model settle what is left.
+async fn by_model(assistant: &Assistant, now: Box<MergeInfo>) -> Result<Box<MergeInfo>, Fail> {
+    let mut tell = |progress: Progress| match progress {
+        Progress::Asking { path, hunk, left } => {
+            say(&format!(
+                "asking about {path}, hunk {} ({left} left)",
+                hunk + 1
+            ));
+        }
+        Progress::Waiting(time) => say(&format!(
+            "the provider wants us to wait {} s",
+            time.as_secs()
+        )),
+        Progress::Done(settled) => {
+            let hunk = settled
+                .hunk
+                .map_or_else(String::new, |n| format!(", hunk {}", n + 1));
+            let what = match &settled.what {
+                Ok(proposal) => format!("settled: {}", one_line(&proposal.explanation, 100)),
+                Err(why) => format!("left: {}", neutral(why.as_bytes())),
+            };
+            say(&format!("{}{hunk}: {what}", settled.path));
+        }
+    };
+    let outcome = assistant
+        .resolve_all(&mut tell)
+        .await
+        .map_err(|e| Fail::Message(e.to_string()))?;
+    for warning in &outcome.warnings {
+        say(warning);
+    }
+    Ok(outcome.merge.unwrap_or(now))
 }
 
 /// `land`

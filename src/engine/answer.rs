@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::debug::history::{History, Imported, Which};
+use crate::debug::history::{History, Home, Homes, Which};
 use crate::debug::rev;
 use crate::diff::{text, tree};
 use crate::model::{
-    BlobId, Cause, CommitId, Entry, Kind, Link, Ordinal, RefTarget, RepoPath, SessionId, Step,
-    StepId, StepKind, Time, TreeId, neutral,
+    BlobId, Cause, CommitId, Entry, Kind, Link, Ordinal, RefTarget, RepoPath, Step, StepId,
+    StepKind, Time, TreeId, neutral,
 };
 use crate::store::{self, CommitNode, Store};
 
@@ -118,14 +118,14 @@ impl Answers<'_> {
         let names = self.names()?;
         let limit = limit.min(ROWS);
         let mut steps = self.history.steps_after(after, limit)?;
-        let imported = Imported::of(self.store)?;
-        // Where the workspace was, and each run that was recorded elsewhere.
-        let mut lines: HashMap<Option<SessionId>, u32> = HashMap::new();
+        let homes = Homes::of(self.store)?;
+        // Where the workspace was, each fork, and each run that was recorded elsewhere.
+        let mut lines: HashMap<Home, u32> = HashMap::new();
         let mut rows = Vec::with_capacity(steps.len());
         // A page is full unless it is the last one.
         while let Some(last) = steps.last().map(|s| s.ordinal) {
             for step in steps {
-                let home = imported.home(step.session);
+                let home = homes.home_of(self.store, &step)?;
                 let line = match lines.get(&home) {
                     Some(line) => *line,
                     None => self.line_before(&step)?,

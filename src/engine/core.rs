@@ -197,6 +197,7 @@ impl Core {
         b: Option<&str>,
         paths: &[RepoPath],
         role: Role,
+        session: Option<SessionId>,
     ) -> Result<Changes, Failure> {
         // What is not yet committed is, as it would be in half a second anyway. An agent may not cut checkpoints, so it
         // sees the last one. First what was typed: a mistake must not make a commit.
@@ -205,7 +206,10 @@ impl Core {
             answers.resolve(a)?;
             self.cut(Cause::Safety, None, None)?;
         }
-        answers.diff(a, b.unwrap_or("@"), paths)
+        // To an agent on a fork the workspace is what it sees itself.
+        let place = session.and_then(|s| self.timeline.place_of(s));
+        let here = place.as_deref().unwrap_or("@");
+        answers.diff(a, b.unwrap_or(here), paths)
     }
 
     /// Much is different: subscribers are to ask again.
@@ -536,7 +540,7 @@ impl Core {
             Request::Resolve { rev } => Response::Resolved(self.answers().resolve(&rev)?),
             Request::Show { rev } => Response::Commit(Box::new(self.answers().show(&rev)?)),
             Request::Diff { a, b, paths } => {
-                Response::Changes(self.diff(&a, b.as_deref(), &paths, role)?)
+                Response::Changes(self.diff(&a, b.as_deref(), &paths, role, session)?)
             }
             Request::List { rev, path } => Response::Listing(self.answers().list(&rev, &path)?),
             Request::Entry { rev, path } => Response::Entry(self.answers().entry(&rev, &path)?),

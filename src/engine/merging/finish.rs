@@ -92,9 +92,14 @@ impl Core {
         plan: &Arc<Plan>,
         how: &How,
     ) -> Result<MergeReport, Failure> {
+        let on_workspace = rev::branch(&self.store)? == record.into;
+        if !on_workspace {
+            // Its view shows the commit that it stands on: nobody may be in it when the branch moves.
+            self.fork_release(&record.into)?;
+        }
         // Refused before anybody has to stand still.
         let first = self.ready(record, plan, how)?;
-        let (ready, rollback, operation) = if rev::branch(&self.store)? == record.into {
+        let (ready, rollback, operation) = if on_workspace {
             let made = RefCell::new(first);
             let make = |head: CommitId| -> Result<CommitId, Failure> {
                 let mut ready = made.borrow_mut();
@@ -162,6 +167,8 @@ impl Core {
         first: Ready,
         how: &How,
     ) -> Result<(Ready, Option<OpId>), Failure> {
+        // What its fork holds comes first; it cannot be moved under an agent.
+        self.fork_release(&record.into)?;
         let description = described(record);
         let mut ready = first;
         for _ in 0..TRIES {

@@ -304,11 +304,21 @@ impl Core {
         Ok(())
     }
 
-    /// What is in the workspace is committed, if its branch is a side.
+    /// What is in the workspace, or in the view of a fork, is committed where its branch is a side.
     fn cut_sides(&self, into: &str, branch: &str) -> Result<(), Failure> {
         let current = rev::branch(&self.store)?;
-        if current == into || current == branch {
-            self.cut(Cause::Safety, None, None)?;
+        for side in [into, branch] {
+            if side == current {
+                self.cut(Cause::Safety, None, None)?;
+            } else {
+                self.cut_fork(side, Cause::Safety)?;
+            }
+        }
+        // The same for what is in their forks.
+        for side in [into, branch] {
+            if side != current && self.branch_tip(side)?.is_some() {
+                self.fork_settle(side)?;
+            }
         }
         Ok(())
     }
@@ -336,6 +346,7 @@ impl Core {
             true => None,
             false => self.unfinished()?,
         };
+        let was_unfinished = unfinished.is_some();
         let (mut record, plan) = match unfinished {
             Some((record, plan)) if record.branch == asked.branch && record.into == into => {
                 (record, plan)
@@ -393,16 +404,21 @@ impl Core {
                 Ok(report) => return Ok(Response::Merged(Box::new(report))),
                 // Something is left, perhaps only since a moment ago.
                 Err(Failure::Api(e)) if e.code == ErrorCode::Refused => {
-                    let info = self.keep_merge(record, plan)?;
-                    return match self.unfinished()? {
-                        Some((record, plan)) if info.left == 0 => {
-                            let info = self.merge_info(&record, &plan, true)?;
-                            match info.left {
-                                0 => Err(e.into()),
-                                _ => Ok(Response::Merging(Some(Box::new(info)))),
+                    self.keep_merge(record, plan)?;
+                    let info = match self.unfinished()? {
+                        Some((record, plan)) => Some(self.merge_info(&record, &plan, true)?),
+                        None => None,
+                    };
+                    return match info.filter(|info| info.left > 0) {
+                        Some(info) => Ok(Response::Merging(Some(Box::new(info)))),
+                        // It was refused for something else.
+                        None => {
+                            if !was_unfinished {
+                                self.forget_merge()?;
+                                self.tell_status();
                             }
+                            Err(e.into())
                         }
-                        _ => Ok(Response::Merging(Some(info))),
                     };
                 }
                 Err(e) => return Err(e),
@@ -452,12 +468,16 @@ impl Core {
         Ok(Some(Act { picks }))
     }
 
-    /// The plan that a client saw last, as far as it is known.
+    /// The merge that a client saw last: of the commits that the record names.
     fn seen_plan(&self) -> Result<Option<Arc<Plan>>, Failure> {
-        Ok(match &*self.slot()? {
-            Slot::Kept { plan, .. } => plan.clone(),
-            _ => None,
-        })
+        let mut slot = self.slot()?;
+        let Slot::Kept { record, plan } = &mut *slot else {
+            return Ok(None);
+        };
+        if plan.is_none() {
+            *plan = Some(self.plan_of(record.resumed, record.ours, record.theirs)?);
+        }
+        Ok(plan.clone())
     }
 
     /// One act: these picks, which are taken back together.
@@ -502,9 +522,8 @@ impl Core {
         let conflict = show::with_hunks(&plan, path)?;
         let settling = Settling::of(&record.acts, &plan);
         let settlement = settling.files.get(path);
-        if let Some((Pick::Edited(written), _)) = settlement.and_then(|s| s.whole.as_ref())
-            && **text == **written
-        {
+        // Untouched it says nothing, also where hunks on one line could not be told apart again.
+        if *text == self.merge_markers(&record, &plan, path)? {
             return Ok(Response::Merging(Some(Box::new(
                 self.merge_info(&record, &plan, true)?,
             ))));
