@@ -21,7 +21,7 @@ use super::app::diff_key;
 use super::light;
 use super::merge_view::check;
 use super::merge_view::jobs::{self, Job};
-use super::msg::{Tag, Compared, DiffKey, Effect, LightKey, Msg, Slot};
+use super::msg::{Compared, DiffKey, Effect, LightKey, Msg, Slot, Tag};
 use super::raw_view::{self, RawLines};
 use super::text;
 

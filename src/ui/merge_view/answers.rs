@@ -58,7 +58,7 @@ pub(crate) fn answer(
     }
     match (tag, result) {
         (MergeTag::Begun(branch), Ok(Response::Merging(Some(info)))) => {
-            begun(app, &branch, *info, out)
+            begun(app, &branch, *info, out);
         }
         (MergeTag::Begun(_) | MergeTag::Finished, Ok(Response::Merged(report))) => {
             merged(app, &report, out);

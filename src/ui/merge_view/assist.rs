@@ -22,7 +22,7 @@ use crate::ui::words;
 
 use super::right::Text;
 use super::subject::{About, Subject};
-use super::{MergeView, Right, offers, open_mut, view_mut};
+use super::{Focus, MergeView, Right, offers, open_mut, view_mut};
 
 /// Proposals asked for at a time.
 const WANT: usize = 3;
@@ -85,10 +85,14 @@ pub(crate) fn talk(view: &MergeView) -> Option<&Talk> {
 
 /// `a`: asks about the part, or asks again.
 pub(crate) fn ask(app: &mut App, out: &mut Vec<Effect>) {
+    let stacked = super::draw::stacked(app);
     let Some(view) = open_mut(app) else { return };
     match place(view) {
         Ok(place) => {
             view.right = Right::Assist;
+            if stacked {
+                view.focus = Focus::Right;
+            }
             view.right_top = 0;
             view.target = 0;
             view.shown = None;

@@ -63,8 +63,10 @@ fn indent(sides: &[Vec<u8>; 3]) -> usize {
 /// Compares both sides with the base.
 pub(crate) fn words(sides: &[Vec<u8>; 3]) -> Words {
     let [ours, base, theirs] = sides;
-    let mut out = Words::default();
-    out.indent = indent(sides);
+    let mut out = Words {
+        indent: indent(sides),
+        ..Words::default()
+    };
     let [in_ours, in_base, in_theirs] = &mut out.changed;
     for (side, changed) in [(ours, in_ours), (theirs, in_theirs)] {
         let diff = hunks(base, side, 0);

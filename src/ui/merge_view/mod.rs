@@ -92,7 +92,7 @@ pub(crate) enum MergeTag {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Told {
     /// This.
-    Ask(Request),
+    Ask(Box<Request>),
     /// That a model's proposal was accepted for a part; it must still be the part that was asked about.
     Accept(Box<(RepoPath, usize, Proposal)>),
 }
@@ -324,10 +324,10 @@ impl MergeView {
             self.light = None;
         }
         match (part, &self.subject) {
-            (Some(part), _) => self.to_part(part),
-            (None, Some(_)) => self.to_left(),
+            (Some(part), _) => self.seek_part(part),
+            (None, Some(_)) => self.seek_left(),
             // Once it is here.
-            (None, None) => self.to_part(usize::MAX),
+            (None, None) => self.seek_part(usize::MAX),
         }
     }
 
@@ -337,16 +337,16 @@ impl MergeView {
     }
 
     /// To the first part that is left.
-    fn to_left(&mut self) {
+    fn seek_left(&mut self) {
         let left = self
             .subject
             .as_ref()
             .and_then(|s| s.parts().position(|p| p.pick.is_none()));
-        self.to_part(left.unwrap_or(0));
+        self.seek_part(left.unwrap_or(0));
     }
 
     /// To a part of this conflict.
-    pub(crate) fn to_part(&mut self, part: usize) {
+    pub(crate) fn seek_part(&mut self, part: usize) {
         self.part = part;
         self.sides = Scroll::default();
         self.right_top = 0;
@@ -380,9 +380,9 @@ impl MergeView {
         let len = subject.len();
         self.subject = Some(subject);
         if self.part == usize::MAX {
-            self.to_left();
+            self.seek_left();
         } else if self.part >= len.max(1) {
-            self.to_part(len.saturating_sub(1));
+            self.seek_part(len.saturating_sub(1));
         }
         if !again {
             self.doc_key = None;

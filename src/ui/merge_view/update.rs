@@ -15,7 +15,9 @@ use crate::ui::update::toast;
 use super::check::{self, Check};
 use super::questions::Question;
 use super::subject::{About, Subject};
-use super::{Focus, MergeTag, MergeView, Right, Told, assist, editing, offers, open, open_mut};
+use super::{
+    Focus, MergeTag, MergeView, Right, Told, assist, draw, editing, offers, open, open_mut,
+};
 
 /// Cells that a key scrolls sideways.
 const SIDEWAYS: usize = 8;
@@ -56,13 +58,8 @@ fn ask(tag: MergeTag, request: Request, out: &mut Vec<Effect>) {
 }
 
 /// Puts a request behind those that are to be told before it.
-pub(super) fn tell(
-    view: &mut MergeView,
-    tag: MergeTag,
-    request: Request,
-    out: &mut Vec<Effect>,
-) {
-    view.queue.push_back((tag, Told::Ask(request)));
+pub(super) fn tell(view: &mut MergeView, tag: MergeTag, request: Request, out: &mut Vec<Effect>) {
+    view.queue.push_back((tag, Told::Ask(Box::new(request))));
     pump(view, out);
 }
 
@@ -72,7 +69,7 @@ pub(super) fn pump(view: &mut MergeView, out: &mut Vec<Effect>) {
     {
         view.sending = true;
         match told {
-            Told::Ask(request) => ask(tag, request, out),
+            Told::Ask(request) => ask(tag, *request, out),
             Told::Accept(what) => out.push(Effect::Accept(tag, what)),
         }
     }
@@ -211,11 +208,11 @@ pub(crate) fn part(view: &mut MergeView, n: usize, forward: bool) {
     for _ in 0..n.min(100_000) {
         let len = view.subject.as_ref().map_or(0, Subject::len);
         if forward && view.part.saturating_add(1) < len {
-            view.to_part(view.part + 1);
+            view.seek_part(view.part + 1);
         } else if forward && view.at + 1 < view.len() {
             return view.go(view.at + 1, Some(0));
         } else if !forward && view.part > 0 && view.part != usize::MAX {
-            view.to_part(view.part - 1);
+            view.seek_part(view.part - 1);
         } else if !forward && view.at > 0 {
             // Once it is here, this is its last one.
             return view.go(view.at - 1, Some(usize::MAX - 1));
@@ -284,8 +281,12 @@ pub(crate) fn pane(app: &mut App, forward: bool) {
 
 /// Shows a proposal in the result.
 fn show(app: &mut App, n: usize, out: &mut Vec<Effect>) {
+    let stacked = draw::stacked(app);
     let Some(view) = open_mut(app) else { return };
     if n < offers::offers(view).len() {
+        if stacked {
+            view.focus = Focus::Result;
+        }
         view.shown = Some(n);
         view.right = Right::Assist;
         view.right_top = 0;
@@ -308,6 +309,8 @@ fn discard(app: &mut App, out: &mut Vec<Effect>) {
 
 /// Takes the proposal that is shown, or goes to the step that is selected.
 fn accept(app: &mut App, out: &mut Vec<Effect>) {
+    // What cannot be seen is not accepted: where panes lie one behind the other, the result comes to the front first.
+    let seen = open(app).is_some_and(|v| draw::areas(app, v).result.is_some());
     let Some(view) = open_mut(app) else { return };
     let shown = view.shown;
     if view.focus == Focus::Right
@@ -321,6 +324,10 @@ fn accept(app: &mut App, out: &mut Vec<Effect>) {
         view.focus = Focus::Right;
         return;
     };
+    if !seen {
+        view.focus = Focus::Result;
+        return;
+    }
     let origin = match offer.from {
         offers::From::Within => PickOrigin::Person,
         offers::From::Model(proposal) => return take(view, *proposal, out),

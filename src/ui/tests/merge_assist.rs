@@ -126,6 +126,23 @@ async fn a_proposal_is_shown_and_then_accepted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn on_a_small_screen_it_is_seen_first_too() {
+    let (mut stage, _llm) = asking([two()]).await;
+    stage.resize(60, 11).await;
+    stage.keys("a").await;
+    assert_screen("assist_60x11_asked", &stage.screen());
+    stage.keys("<tab><enter>").await;
+    assert!(acts(&stage).is_empty());
+    assert!(
+        stage.screen().contains("proposal 1, not accepted"),
+        "{}",
+        stage.screen()
+    );
+    stage.keys("<enter>").await;
+    assert_eq!(acts(&stage).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cited_step_is_gone_to() {
     let (mut stage, _llm) = asking([two()]).await;
     stage.keys("a<tab><tab>j<enter>").await;
@@ -147,9 +164,11 @@ async fn cancelling_is_instant() {
         Say::Stalls("{\"proposals\": [{\"explanation\": \"Both sides".to_owned()),
     ])
     .await;
-    for shown in ["asking", "Both sides"] {
+    for (n, shown) in ["asking", "Both sides"].into_iter().enumerate() {
         stage.press("a");
         stage.until(|s| s.contains(shown)).await;
+        // It is on its way only now.
+        llm.wait_for(n + 1);
         let start = Instant::now();
         stage.press("<esc>");
         let screen = stage.screen();
@@ -291,6 +310,7 @@ async fn a_question_elsewhere() {
         stage.take(Msg::Key(key));
     }
     stage.until(|s| s.contains("asking")).await;
+    llm.wait_for(2);
     stage.press("<esc>");
     assert!(stage.app.overlay.is_none());
     llm.wait_for_hang_up();
