@@ -170,6 +170,36 @@ fn a_similar_file_under_another_name_keeps_its_lines() {
 }
 
 #[test]
+fn a_merged_file_keeps_the_lines_of_both_sides() {
+    let place = Place::new();
+    let body = "one\ntwo\nthree\nfour\nfive\nsix\nseven\n";
+    place.write("f", body);
+    place.ok(&["init"]);
+    let first = ids(&place.json(&["log", "--json"]))[0].clone();
+    place.ok(&["switch", "-c", "side"]);
+    place.write("f", body.replace("two\n", "TWO\n"));
+    place.write("only", "theirs\n");
+    let theirs = checkpoint(&place);
+    place.ok(&["switch", "main"]);
+    place.write("f", body.replace("six\n", "SIX\n"));
+    let ours = checkpoint(&place);
+    place.ok(&["merge", "side"]);
+    let merged = ids(&place.json(&["log", "-n", "1", "--json"]))[0].clone();
+    assert!(![&first, &ours, &theirs].contains(&&merged));
+
+    let lines = blamed(&place, &["f"]);
+    let from: Vec<&String> = lines.iter().map(|(commit, _)| commit).collect();
+    assert_eq!(
+        from,
+        [&first, &theirs, &first, &first, &first, &ours, &first]
+    );
+    assert_eq!(blamed(&place, &["only"])[0].0, theirs);
+    let past = ids(&place.json(&["history", "f", "@", "--json"]));
+    assert_eq!(past, [&merged, &ours, &first].map(Clone::clone));
+    assert_eq!(ids(&place.json(&["leaves", "--json"])), [merged]);
+}
+
+#[test]
 fn the_reasoning_behind_a_commit_is_told() {
     if !fuse() {
         return;

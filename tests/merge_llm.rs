@@ -9,6 +9,7 @@
 mod common;
 mod llm_common;
 
+use std::process::Output;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -65,6 +66,21 @@ fn good(seen: &Seen) -> Say {
         &[],
         "high",
     )])
+}
+
+fn run(place: &Place, llm: &FakeLlm, args: &[&str]) -> Output {
+    let dir = place.path("home/.config/backtrail");
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::write(dir.join("config.toml"), llm.toml()).unwrap();
+    bare(place, args)
+}
+
+fn bare(place: &Place, args: &[&str]) -> Output {
+    place
+        .command(args)
+        .env_remove("XDG_CONFIG_HOME")
+        .output()
+        .unwrap()
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -152,4 +168,62 @@ async fn proposals_settle_an_unfinished_merge_and_stay_in_the_record() {
         panic!("asked without a merge");
     };
     assert!(matches!(e, Error::NoHunk { .. }), "{e}");
+}
+
+#[test]
+fn the_resolver_finishes_what_it_is_sure_of_and_lists_it() {
+    if !fuse() {
+        return;
+    }
+    let place = place();
+    let llm = FakeLlm::start(Speaks::OpenAi, good);
+    let out = run(&place, &llm, &["merge", "try-2", "--resolver", "llm"]);
+    let said = text(&out.stdout);
+    assert!(out.status.success(), "{said}\n{}", text(&out.stderr));
+    assert!(
+        said.contains("unreviewed") && said.contains("src/x.rs"),
+        "{said}"
+    );
+    assert_eq!(file(&place), settled());
+    assert_eq!(meta(&place, "unreviewed"), serde_json::json!(["src/x.rs"]));
+    assert_eq!(llm.requests().len(), 2);
+}
+
+#[test]
+fn what_it_is_not_sure_of_is_left_and_nothing_is_written() {
+    if !fuse() {
+        return;
+    }
+    let place = place();
+    let before = file(&place);
+    let llm = FakeLlm::start(Speaks::Ollama, |seen| {
+        if seen.number == 0 {
+            good(seen)
+        } else {
+            Say::proposals(&[proposal("    guess();\n", "A guess.", &[], "low")])
+        }
+    });
+    let out = run(&place, &llm, &["merge", "try-2", "--resolver", "llm"]);
+    assert_eq!(out.status.code(), Some(1), "{}", text(&out.stderr));
+    assert!(
+        text(&out.stderr).contains("not sure enough"),
+        "{}",
+        text(&out.stderr)
+    );
+    assert_eq!(file(&place), before);
+    let status = place.ok(&["merge", "--status"]);
+    assert!(status.contains("src/x.rs"), "{status}");
+}
+
+#[test]
+fn without_a_model_no_merge_is_begun() {
+    if !fuse() {
+        return;
+    }
+    let place = place();
+    let out = bare(&place, &["merge", "try-2", "--resolver", "llm"]);
+    assert_eq!(out.status.code(), Some(1));
+    assert!(text(&out.stderr).contains("no model is configured"));
+    let status = place.ok(&["merge", "--status"]);
+    assert!(status.contains("no merge is unfinished"), "{status}");
 }

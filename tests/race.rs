@@ -100,6 +100,8 @@ fn the_best_stays_and_the_others_can_be_had_back() {
           3) echo broken > points; echo "giving up"; exit 4 ;;
         esac
         echo worked
+        # What is left running goes before the fork does.
+        setsid sleep 1000 > /dev/null 2>&1 &
     "#;
     let out = race(
         &place,
@@ -287,11 +289,12 @@ fn an_interrupt_ends_all_of_them() {
         return;
     }
     let place = project();
+    // One that ends in its own way when it is asked to, and one that never does.
     let work = r#"
-        trap '' INT TERM HUP
+        if [ "$BACKTRAIL_FORK" = 1 ]; then trap 'echo kept > saved; exit 3' TERM; else trap '' INT TERM HUP; fi
         echo $$ > "$OUT/pid.$BACKTRAIL_FORK.new"
         mv "$OUT/pid.$BACKTRAIL_FORK.new" "$OUT/pid.$BACKTRAIL_FORK"
-        while :; do sleep 1000; done
+        while :; do sleep 1000 & wait; done
     "#;
     let child = race(
         &place,
@@ -323,6 +326,7 @@ fn an_interrupt_ends_all_of_them() {
         set(&["main", "try-1", "try-2"]),
         "nothing is pruned"
     );
+    assert_eq!(place.ok(&["cat", "try-1:saved"]), "kept\n");
     // The engine is well.
     place.ok(&["checkpoint"]);
     place.ok(&["forks"]);

@@ -2,7 +2,8 @@
 //! branches go (and can be had back by `undo`), and a table says how it went.
 //!
 //! Every runner is this program's own `run --branch` as a child with its output in a file, so that a race records what any
-//! run does. An interrupt or a time-out kills the fork's session as a whole, by its cgroup, and then the runner.
+//! run does. An interrupt or a time-out first asks the command to end, and then kills the fork's session as a whole, by its
+//! cgroup. What a command leaves running behind it goes too, before its fork is scored or pruned.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -26,8 +27,12 @@ use super::{Context, Ended, Fail, say};
 use crate::engine::api::{ForkInfo, Request, Response};
 use crate::model::{CommitId, neutral};
 
+/// How long a command may take to end once it was asked to, and what it left running.
+const ASKED: Duration = Duration::from_secs(2);
 /// How long a runner may take to end once its session was killed.
 const GRACE: Duration = Duration::from_secs(10);
+/// How often it is looked whether somebody has ended.
+const POLL: Duration = Duration::from_millis(50);
 /// How often the screen's lines are drawn anew.
 const TICK: Duration = Duration::from_millis(250);
 /// How much of an output's end is looked at.
@@ -302,12 +307,19 @@ impl Track<'_> {
                 None => std::future::pending().await,
             }
         };
-        let (status, timed_out) = tokio::select! {
-            status = child.wait() => (status.ok(), false),
-            () = over => (self.end(name, &mut child).await, true),
-            _ = stop.wait_for(|s| *s) => (self.end(name, &mut child).await, false),
+        let (outcome, patience) = tokio::select! {
+            status = child.wait() => (ended(status.ok().map(code), false), ASKED),
+            () = over => {
+                let status = self.end(name, &mut child).await;
+                (ended(status.map(code), true), Duration::ZERO)
+            }
+            _ = stop.wait_for(|s| *s) => {
+                let status = self.end(name, &mut child).await;
+                (ended(status.map(code), false), Duration::ZERO)
+            }
         };
-        ended(status.map(code), timed_out)
+        self.clear(name, patience).await;
+        outcome
     }
 
     fn start(
@@ -343,8 +355,16 @@ impl Track<'_> {
             .spawn()
     }
 
-    /// Kills the fork's sessions, and the runner when that does not end by it.
+    /// Asks the command to end; then kills the fork's sessions, and the runner when that does not end by it.
     async fn end(&self, name: &str, child: &mut Child) -> Option<std::process::ExitStatus> {
+        let pid = child.id().and_then(|id| i32::try_from(id).ok());
+        if let Some(group) = pid.and_then(rustix::process::Pid::from_raw) {
+            // The runner leads the group and passes it on to a command that is in another one.
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::TERM);
+        }
+        if let Ok(status) = tokio::time::timeout(ASKED, child.wait()).await {
+            return status.ok();
+        }
         let until = Instant::now() + GRACE;
         while Instant::now() < until {
             for session in self.sessions(name).await {
@@ -359,6 +379,24 @@ impl Track<'_> {
         }
         let _ = child.start_kill();
         child.wait().await.ok()
+    }
+
+    /// Waits until nobody is in the fork any more, and kills who is there still when patience is at its end.
+    async fn clear(&self, name: &str, patience: Duration) {
+        let begun = Instant::now();
+        while begun.elapsed() < patience + GRACE {
+            let left = self.sessions(name).await;
+            if left.is_empty() {
+                return;
+            }
+            if begun.elapsed() >= patience {
+                for session in left {
+                    // One that has just ended is what is wanted.
+                    let _ = self.cx.ask(Request::Kill { session }).await;
+                }
+            }
+            tokio::time::sleep(POLL).await;
+        }
     }
 
     async fn sessions(&self, name: &str) -> Vec<crate::model::SessionId> {
@@ -619,11 +657,23 @@ fn draw(state: &std::sync::Mutex<Vec<Lane>>, before: usize) -> usize {
             words(&lane.stage),
             last.unwrap_or_default()
         );
-        text.push_str(&format!("\r{}\x1b[K\n", one_line(&line, width - 1)));
+        text.push_str(&format!("\r{}\x1b[K\n", cut(&line, width - 1)));
     }
     // Nothing can be done when it is closed.
     let _ = stderr().write_all(text.as_bytes());
     lanes.len()
+}
+
+/// The line, harmless, in so many cells: one that wraps would be drawn over wrongly.
+fn cut(line: &str, width: usize) -> String {
+    let line = one_line(line, width);
+    let mut cells = 0;
+    line.chars()
+        .take_while(|c| {
+            cells += unicode_width::UnicodeWidthChar::width(*c).unwrap_or(0);
+            cells <= width
+        })
+        .collect()
 }
 
 fn print(runners: &[Runner], scored: bool, dir: &Path, out: &mut Out) -> Result<(), Fail> {
@@ -756,6 +806,7 @@ mod tests {
         }
         assert_eq!(agent_of("A=1 /usr/bin/claude -p x"), "claude");
         assert_eq!(agent_of("(cd x; y)"), "sh");
+        assert_eq!(cut("a 漢字\x1b", 5), "a 漢");
         assert_eq!(number("3.5"), Some(3.5));
         assert_eq!(number("NaN"), None);
         assert_eq!(number("12 passed"), None);

@@ -78,6 +78,13 @@ const PANES: &[Context] = &[
     Context::Detail,
     Context::Diff,
     Context::State,
+];
+/// The same, and what else has parts that keys go through.
+const PARTS: &[Context] = &[
+    Context::Timeline,
+    Context::Detail,
+    Context::Diff,
+    Context::State,
     Context::Merge,
     Context::Answer,
 ];
@@ -198,6 +205,10 @@ pub(crate) enum Action {
     PrevHunk,
     NextFile,
     PrevFile,
+    NextOfFile,
+    PrevOfFile,
+    Reason,
+    WalkBack,
     Open,
     Close,
     ViewTimeline,
@@ -312,6 +323,8 @@ actions! {
     PrevError "time.prev-error" Time VIEWS, ["[e"], "previous error", "Go to the previous step that failed.";
     NextTurn "time.next-turn" Time VIEWS, ["]t"], "next turn", "Go to the next prompt.";
     PrevTurn "time.prev-turn" Time VIEWS, ["[t"], "previous turn", "Go to the previous prompt.";
+    NextOfFile "time.next-of-file" Time &[Context::Timeline, Context::Detail, Context::Diff, Context::State], ["]f"], "file's next", "Go to the next step that changed the current file.";
+    PrevOfFile "time.prev-of-file" Time &[Context::Timeline, Context::Detail, Context::Diff, Context::State], ["[f"], "file's previous", "Go to the previous step that changed the current file.";
     NextLabel "time.next-label" Time VIEWS, ["]m"], "next label", "Go to the next step with a label.";
     PrevLabel "time.prev-label" Time VIEWS, ["[m"], "previous label", "Go to the previous step with a label.";
     ViewDiff "look.diff" Look HOME, ["d", "2"], "diff", "Show in full what the step changed.";
@@ -319,8 +332,10 @@ actions! {
     ViewTimeline "look.timeline" Look &[Context::Diff, Context::State, Context::Raw], ["1"], "timeline", "Return to the timeline.";
     Open "look.open" Look OPENING, ["<enter>"], "open", "Go into what is selected.";
     Close "look.close" Look &[Context::Timeline, Context::Detail, Context::Diff, Context::State, Context::Raw, Context::List, Context::Merge, Context::Branches, Context::Answer, Context::Conflicts, Context::MergeDialog, Context::Dialog, Context::Help], ["<esc>"], "back", "Close what is open, or cancel; a recording, back to the list that it was opened from. Never quits.";
-    NextPane "look.next-pane" Look PANES, ["<tab>"], "next pane", "Give the keys to the next pane.";
-    PrevPane "look.prev-pane" Look PANES, ["<s-tab>"], "previous pane", "Give the keys to the previous pane.";
+    Reason "look.reason" Look &[Context::Diff, Context::State], ["B"], "who wrote this", "In the diff, show the line in its file, with the step that each line is from; on a line of a file, go to the thought behind it.";
+    WalkBack "look.walk-back" Look PANES, ["H"], "walk back", "Go back along the way from a line to its reasons.";
+    NextPane "look.next-pane" Look PARTS, ["<tab>"], "next pane", "Give the keys to the next pane.";
+    PrevPane "look.prev-pane" Look PARTS, ["<s-tab>"], "previous pane", "Give the keys to the previous pane.";
     SideBySide "look.side-by-side" Look &[Context::Diff], ["zs"], "side by side", "Show the diff side by side, or unified again.";
     Fold "look.fold" Look HOME, ["za"], "fold", "Fold or unfold the subagent that the selected step started or is part of, or else its turn.";
     FoldAll "look.fold-all" Look HOME, ["zm"], "fold all", "Fold every turn and subagent.";
@@ -372,8 +387,8 @@ actions! {
     Right "move.right" Move WIDE, ["l", "<right>"], "right", "Scroll right, unfold, or open a directory.";
     NextHunk "move.next-hunk" Move &[Context::Detail, Context::Diff, Context::Merge], ["]h"], "next hunk", "To the next place that changed.";
     PrevHunk "move.prev-hunk" Move &[Context::Detail, Context::Diff, Context::Merge], ["[h"], "previous hunk", "To the previous place that changed.";
-    NextFile "move.next-file" Move &[Context::Detail, Context::Diff, Context::State], ["]f"], "next file", "To the next changed file.";
-    PrevFile "move.prev-file" Move &[Context::Detail, Context::Diff, Context::State], ["[f"], "previous file", "To the previous changed file.";
+    NextFile "move.next-file" Move &[Context::Detail, Context::Diff, Context::State], ["]p"], "next file", "To the next changed file.";
+    PrevFile "move.prev-file" Move &[Context::Detail, Context::Diff, Context::State], ["[p"], "previous file", "To the previous changed file.";
     Jump "move.jump" Move VIEWS, ["'{a}"], "go to label", "Go to the step with that label.";
     Search "more.search" More VIEWS, ["/"], "search", "Search titles, paths and the texts on the screen.";
     Filter "more.filter" More &[Context::List], ["/"], "filter", "Leave only the recordings in whose project, agent, model, prompt or path all these words are found.";

@@ -31,6 +31,7 @@ use super::raw_view::RawView;
 use super::rows::{self, Rows};
 use super::state_view::StateView;
 use super::theme::{Glyphs, Theme};
+use super::why::{self, Place};
 
 /// How a recording says what it is, where an engine says how it captures.
 const RECORDING: &str = "recording";
@@ -218,6 +219,8 @@ pub(crate) struct App {
     pub grows: bool,
     /// This was opened from a list, to which the person can go back.
     pub back: bool,
+    /// Places that were left for the reason of a line.
+    pub trail: Vec<Place>,
 }
 
 impl App {
@@ -264,6 +267,7 @@ impl App {
             changes: DocPane::default(),
             grows: false,
             back: false,
+            trail: Vec::new(),
         }
     }
 
@@ -483,6 +487,9 @@ impl App {
             Action::More if self.detail.doc.more.is_empty() => no("all of it is shown"),
             Action::Dead if self.folds.dead_rows() == 0 => {
                 no("no branch of the conversation was left")
+            }
+            Action::Reason | Action::WalkBack | Action::NextOfFile | Action::PrevOfFile => {
+                why::enabled(self, action)
             }
             Action::CopyPath if self.selected_path().is_none() => no("no path is selected"),
             Action::Ask if merge_view::open(self).is_some() => {

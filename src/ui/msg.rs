@@ -15,6 +15,7 @@ use super::merge_view::MergeTag;
 use super::merge_view::jobs::{Job, News};
 use super::merge_view::subject::About;
 use super::raw_view::RawLines;
+use super::why::BlameKey;
 
 /// Something happened.
 #[derive(Debug)]
@@ -100,6 +101,12 @@ pub(crate) enum Tag {
     Trial(String),
     /// Something of the conflict screen.
     Merge(MergeTag),
+    /// When the entries of a directory changed last.
+    Lasts(String, RepoPath),
+    /// Where the lines of a file are from.
+    Blame(Box<BlameKey>),
+    /// The versions of a file, to go so many forward or back.
+    OfFile(RepoPath, bool, usize),
 }
 
 /// A pair of contents; `None` is an absent side.
@@ -159,6 +166,12 @@ pub(crate) enum Slot {
     Read,
     /// The records shown as they are.
     Raw,
+    /// Where the lines of the shown file are from.
+    Blame,
+    /// The step that wrote the line under the cursor.
+    Why,
+    /// The versions of a file.
+    OfFile,
     /// A rollback's preview.
     Preview,
     /// The conflict that is looked at.

@@ -19,6 +19,7 @@ use super::state_view::Content;
 use super::sync::sync;
 use super::text;
 use super::whole;
+use super::why;
 use super::world;
 
 /// Rows in a page.
@@ -94,6 +95,7 @@ pub(crate) fn apply(app: &mut App, msg: Msg) -> Vec<Effect> {
                     Err(why) => Content::Failed(why),
                 };
                 state.content = Some((blob, content));
+                state.settle_line();
             }
         }
         Msg::Raw(what, lines) => {
@@ -380,6 +382,9 @@ fn answered(app: &mut App, tag: Tag, result: Result<Response, ApiError>, out: &m
             branches::answer(app, tag, result);
         }
         (Tag::Merge(tag), result) => merge_view::answers::answer(app, tag, result, out),
+        (tag @ (Tag::Lasts(..) | Tag::Blame(_) | Tag::OfFile(..)), result) => {
+            why::answer(app, tag, result, out);
+        }
         (tag, result) => world::answer(app, tag, result, out),
     }
 }

@@ -11,6 +11,7 @@
 mod actions;
 mod flows;
 mod fuzz;
+mod graph;
 mod machine;
 mod merge_assist;
 mod merge_flows;
@@ -25,4 +26,5 @@ mod stage;
 mod story;
 mod talk;
 mod through_a_terminal;
+mod why;
 mod world;
