@@ -131,6 +131,7 @@ fn session(agent: String, command: String) -> Session {
         end: None,
         exit_code: None,
         imported: false,
+        branch: None,
     }
 }
 

@@ -327,6 +327,7 @@ fn steps_links_sessions_newest_wins() {
         end: None,
         exit_code: None,
         imported: false,
+        branch: None,
     };
     store.put_session(&session).unwrap();
     let ended = Session {

@@ -2,6 +2,7 @@
 
 mod adopt;
 mod apply;
+pub mod beside;
 mod commit;
 mod cut;
 mod dirty;

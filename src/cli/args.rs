@@ -98,8 +98,20 @@ pub enum Verb {
     Branch(Branch),
     /// Take the workspace to another branch, as a rollback would (undone by `backtrail undo`)
     Switch(Switch),
+    /// Make a branch with a view of its own, where agents run beside the workspace (undone by `backtrail undo`)
+    Fork(Fork),
+    /// List the branches that have a view of their own, and who runs in them
+    Forks(JsonOnly),
+    /// Stop a running session's processes where they are
+    Freeze(OneSession),
+    /// Let a frozen session go on
+    Thaw(OneSession),
+    /// Kill a running session's processes
+    Kill(OneSession),
     /// Show how two branches stand to each other: commits and files of each, and files that both changed
     Compare(Compare),
+    /// Write what was recorded as a patch, or as a branch of the project's git repository
+    Export(Export),
     /// Make the project's store and its first commit
     Init(JsonOnly),
     /// Take a session's reasoning as NDJSON on standard input (see docs/emit.md)
@@ -110,6 +122,8 @@ pub enum Verb {
     Op(Op),
     /// List the recorded sessions, newest first
     Sessions(Sessions),
+    /// Ask a language model about steps (answers in words that cite steps; needs [llm] in the configuration)
+    Ask(Ask),
     /// Print every change of a file that is known, one a line
     Effects(JsonOnly),
     /// Take recordings into the project's store for good
@@ -151,6 +165,10 @@ pub struct Run {
     /// Name of the agent in lists [default: the command's name]
     #[arg(long, value_name = "NAME")]
     pub agent: Option<String>,
+    /// Run on the fork of branch NAME instead of in the workspace; without such a branch it is made of the workspace as it
+    /// is now
+    #[arg(long, value_name = "NAME")]
+    pub branch: Option<String>,
     /// The command with its arguments
     #[arg(
         value_name = "CMD",
@@ -159,6 +177,37 @@ pub struct Run {
         allow_hyphen_values = true
     )]
     pub command: Vec<OsString>,
+}
+
+/// `fork`
+#[derive(Debug, Args)]
+pub struct Fork {
+    /// The state to begin with
+    #[arg(value_name = "REV")]
+    pub rev: String,
+    /// The branch's name [default: try-1, try-2, ...]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["count", "prefix"])]
+    pub name: Option<String>,
+    /// Make N of them
+    #[arg(long, value_name = "N")]
+    pub count: Option<u32>,
+    /// What their names begin with [default: try]
+    #[arg(long, value_name = "P")]
+    pub prefix: Option<String>,
+    /// One JSON object a line, one for each fork
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `freeze`, `thaw`, `kill`
+#[derive(Debug, Args)]
+pub struct OneSession {
+    /// The session: the beginning of its id, its agent's name, the branch on whose fork it runs, or all
+    #[arg(value_name = "SESSION")]
+    pub session: String,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `open`
@@ -413,6 +462,63 @@ pub struct Compare {
     /// One JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+/// `ask`
+#[derive(Debug, Args)]
+pub struct Ask {
+    /// Steps or revisions that it is about [default: the latest steps], then the question, in quotes
+    #[arg(value_name = "STEP|REV... QUESTION", required = true)]
+    pub words: Vec<String>,
+    /// Print what would be sent, without the secrets that are taken out, and send nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Another model than the one configured
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+    /// One JSON object, when the answer is whole
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `export`
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("how").required(true).multiple(true).args(["patch", "git_branch"])))]
+pub struct Export {
+    /// A branch or another revision [default: the workspace as it is now]
+    #[arg(value_name = "REV")]
+    pub rev: Option<String>,
+    /// What it is held against [default: where it parted from the workspace's branch; the first state for that branch
+    /// itself]
+    #[arg(long, value_name = "REV")]
+    pub from: Option<String>,
+    /// Write a patch that `git apply` takes to FILE (- for standard output)
+    #[arg(long, value_name = "FILE")]
+    pub patch: Option<PathBuf>,
+    /// Make a branch in the project's git repository; HEAD, the index and the files stay as they are
+    #[arg(long, value_name = "NAME")]
+    pub git_branch: Option<String>,
+    /// What a commit of the branch stands for
+    #[arg(long, value_enum, default_value_t = ExportPer::Turn, requires = "git_branch")]
+    pub per: ExportPer,
+    /// Take files along that git ignores and does not track
+    #[arg(long)]
+    pub ignored: bool,
+    /// Move a branch of that name
+    #[arg(long, requires = "git_branch")]
+    pub force: bool,
+    /// One JSON object for each of the two
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What a commit of an exported branch stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ExportPer {
+    /// A step
+    Step,
+    /// From one prompt to the next
+    Turn,
 }
 
 /// `emit`

@@ -3,18 +3,14 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::args;
-use super::cat::part;
 use super::history::{effect_text, ref_names};
 use super::out::{Out, Tone, one_line};
 use super::{Context, Ended, Fail};
-use crate::diff::text::{self, MAX_BYTES, Outcome, Side};
-use crate::engine::api::{
-    ChangeOp, CommitDetail, EntryInfo, FileChange, Request, Response, rule_words,
-};
-use crate::model::{BlobId, RepoPath, Writer, neutral};
-
-/// Unchanged lines around a change.
-const CONTEXT: usize = 3;
+use crate::diff::text::Side;
+use crate::engine::api::{ChangeOp, CommitDetail, FileChange, Request, Response, rule_words};
+use crate::engine::export::Sides;
+use crate::engine::export::patch::{self, For, Piece, Printed};
+use crate::model::{RepoPath, Writer, neutral};
 
 /// `diff`
 pub async fn diff(cx: &Context, args: &args::Diff, out: &mut Out) -> Ended {
@@ -23,7 +19,7 @@ pub async fn diff(cx: &Context, args: &args::Diff, out: &mut Out) -> Ended {
         .iter()
         .map(|path| in_project(&cx.project.root, &cx.cwd, path))
         .collect::<Result<_, _>>()?;
-    let changes = match cx
+    let found = match cx
         .ask(Request::Diff {
             a: args.a.clone(),
             b: args.b.clone(),
@@ -31,9 +27,10 @@ pub async fn diff(cx: &Context, args: &args::Diff, out: &mut Out) -> Ended {
         })
         .await?
     {
-        Response::Changes(changes) => changes.changes,
+        Response::Changes(changes) => changes,
         other => return Err(Fail::unexpected(&other)),
     };
+    let changes = found.changes;
     if args.json {
         for change in &changes {
             out.json(change)?;
@@ -41,7 +38,11 @@ pub async fn diff(cx: &Context, args: &args::Diff, out: &mut Out) -> Ended {
     } else if args.stat {
         print_stat(&changes, out)?;
     } else {
-        print_patch(cx, &changes, out).await?;
+        let sides = Sides {
+            before: Some(found.a.commit),
+            after: Some(found.b.commit),
+        };
+        print_patch(cx, &changes, sides, out).await?;
     }
     Ok(0)
 }
@@ -65,7 +66,11 @@ pub async fn show(cx: &Context, args: &args::Show, out: &mut Out) -> Ended {
     if args.stat {
         print_stat(&detail.changes, out)?;
     } else {
-        print_patch(cx, &detail.changes, out).await?;
+        let sides = Sides {
+            before: detail.commit.parents.first().copied(),
+            after: Some(detail.commit.id),
+        };
+        print_patch(cx, &detail.changes, sides, out).await?;
     }
     Ok(0)
 }
@@ -192,235 +197,54 @@ pub fn print_stat(changes: &[FileChange], out: &mut Out) -> Result<(), Fail> {
     out.line(&format!("{sum} changed"))
 }
 
-/// All changes as a patch.
-async fn print_patch(cx: &Context, changes: &[FileChange], out: &mut Out) -> Result<(), Fail> {
+/// All changes as a patch for people.
+async fn print_patch(
+    cx: &Context,
+    changes: &[FileChange],
+    sides: Sides,
+    out: &mut Out,
+) -> Result<(), Fail> {
     for change in changes {
-        if [&change.before, &change.after]
-            .into_iter()
-            .flatten()
-            .any(|e| e.kind == "unknown")
-        {
-            // Neither gone nor empty: no lines can be shown.
-            let text = format!("# content not known: {}", change.path);
-            out.line(&out.paint(Tone::Dim, &text))?;
-        // A thing of another kind goes and comes.
-        } else if change.op == ChangeOp::Kind && change.before.is_some() && change.after.is_some() {
-            for (before, after) in [(change.before.clone(), None), (None, change.after.clone())] {
-                let half = FileChange {
-                    before,
-                    after,
-                    ..change.clone()
-                };
-                print_file(cx, &half, out).await?;
-            }
-        } else {
-            print_file(cx, change, out).await?;
-        }
-        out.flush()?;
+        print_change(cx, change, sides, For::People, out).await?;
     }
     Ok(())
 }
 
-/// One file's part of a patch.
-async fn print_file(cx: &Context, change: &FileChange, out: &mut Out) -> Result<(), Fail> {
-    let (before, after) = (change.before.as_ref(), change.after.as_ref());
-    let (old_mode, new_mode) = (before.and_then(git_mode), after.and_then(git_mode));
-    if old_mode.is_none() && new_mode.is_none() {
-        // git knows no empty directories, pipes, sockets. Patch tools skip what does not look like a patch.
-        let entry = after.or(before);
-        let word = match (before, after) {
-            (None, _) => "new",
-            (_, None) => "removed",
-            _ => "changed",
-        };
-        let kind = entry.map_or("thing", |e| e.kind.as_str());
-        let modes = match (before, after) {
-            (Some(b), Some(a)) if b.mode != a.mode => {
-                format!(" ({:04o} -> {:04o})", b.mode, a.mode)
-            }
-            _ => String::new(),
-        };
-        let text = format!(
-            "# {word} {}{modes}: {}",
-            neutral(kind.as_bytes()),
-            change.path
-        );
-        return out.line(&out.paint(Tone::Dim, &text));
-    }
-    let from = change.from.as_ref().unwrap_or(&change.path);
-    let (a, b) = (quoted("a/", from), quoted("b/", &change.path));
-    let mut head = vec![format!("diff --git {a} {b}")];
-    match (old_mode, new_mode) {
-        (None, Some(mode)) => head.push(format!("new file mode {mode}")),
-        (Some(mode), None) => head.push(format!("deleted file mode {mode}")),
-        (Some(old), Some(new)) if old != new => {
-            head.push(format!("old mode {old}"));
-            head.push(format!("new mode {new}"));
-        }
-        _ => {}
-    }
-    if let (Some(before), Some(after)) = (before, after)
-        && before.mode != after.mode
-        && old_mode == new_mode
-    {
-        // Finer than git's modes.
-        head.insert(
-            0,
-            format!(
-                "# mode {:04o} -> {:04o}: {}",
-                before.mode, after.mode, change.path
-            ),
-        );
-        if before.blob == after.blob && before.target == after.target && change.from.is_none() {
-            head.truncate(1);
-        }
-    }
-    if change.from.is_some() {
-        let same = before.map(|e| &e.blob) == after.map(|e| &e.blob);
-        if same {
-            head.push("similarity index 100%".to_owned());
-        }
-        head.push(format!("rename from {}", quoted("", from)));
-        head.push(format!("rename to {}", quoted("", &change.path)));
-    }
-    for line in head {
-        out.line(&out.paint(Tone::Bold, &line))?;
-    }
-    let same = match (before, after) {
-        (Some(b), Some(a)) => b.blob == a.blob && b.target == a.target,
-        _ => false,
-    };
-    if same {
-        return Ok(());
-    }
-    let old_name = if before.is_some() {
-        a
-    } else {
-        "/dev/null".into()
-    };
-    let new_name = if after.is_some() {
-        b
-    } else {
-        "/dev/null".into()
-    };
-    let (Some(old), Some(new)) = (content(cx, before).await?, content(cx, after).await?) else {
-        return out.line(&format!(
-            "Files {old_name} and {new_name} differ (too large to compare)"
-        ));
-    };
-    print_lines(&old, &new, &old_name, &new_name, out)
+/// One change as part of a patch.
+pub async fn print_change(
+    cx: &Context,
+    change: &FileChange,
+    sides: Sides,
+    whom: For,
+    out: &mut Out,
+) -> Result<Printed, Fail> {
+    let mut print = |piece: Piece<'_>| print_piece(piece, out);
+    let printed = patch::change(&*cx.source, change, sides, whom, &mut print).await?;
+    out.flush()?;
+    Ok(printed)
 }
 
-fn print_lines(old: &[u8], new: &[u8], a: &str, b: &str, out: &mut Out) -> Result<(), Fail> {
-    let diff = text::hunks(old, new, CONTEXT);
-    match diff.outcome {
-        Outcome::Text => {}
-        Outcome::Binary => return out.line(&format!("Binary files {a} and {b} differ")),
-        Outcome::TooLarge => {
-            return out.line(&format!("Files {a} and {b} differ (too large to compare)"));
+fn print_piece(piece: Piece<'_>, out: &mut Out) -> Result<(), Fail> {
+    let (tone, text) = match piece {
+        Piece::Note(text) => (Tone::Dim, text),
+        Piece::Head(text) => (Tone::Bold, text),
+        Piece::Said(text) => (Tone::Plain, text),
+        Piece::Place(place, heading) => {
+            let place = out.paint(Tone::Mark, place);
+            return out.line(format!("{place} {heading}").trim_end());
         }
-    }
-    if diff.hunks.is_empty() {
-        return Ok(());
-    }
-    // A name with a space is ended by a tab, or patch tools would take what follows for a time.
-    for (sign, name) in [("---", a), ("+++", b)] {
-        let tab = if name.contains(' ') { "\t" } else { "" };
-        out.line(&out.paint(Tone::Bold, &format!("{sign} {name}{tab}")))?;
-    }
-    for hunk in &diff.hunks {
-        let place = format!(
-            "@@ -{} +{} @@",
-            span(hunk.before.start, hunk.before.len()),
-            span(hunk.after.start, hunk.after.len())
-        );
-        let heading = neutral(hunk.heading.trim_ascii_start());
-        let place = out.paint(Tone::Mark, &place);
-        out.line(format!("{place} {heading}").trim_end())?;
-        for line in &hunk.lines {
-            let (sign, tone) = match line.side {
+        Piece::Line(side, bytes) => {
+            let (sign, tone) = match side {
                 Side::Both => (' ', Tone::Plain),
                 Side::Removed => ('-', Tone::Bad),
                 Side::Added => ('+', Tone::Good),
             };
-            out.content(tone, sign, &line.text)?;
-            if !line.newline {
-                out.line("\\ No newline at end of file")?;
-            }
+            return out.content(tone, sign, bytes);
         }
-    }
-    Ok(())
-}
-
-/// `start,len` as the unified format has it: an empty range names the line before it.
-fn span(start: usize, len: usize) -> String {
-    match len {
-        0 => format!("{start},0"),
-        1 => format!("{}", start + 1),
-        len => format!("{},{len}", start + 1),
-    }
-}
-
-/// git's mode of an entry; `None` for what git does not keep.
-fn git_mode(entry: &EntryInfo) -> Option<&'static str> {
-    match entry.kind.as_str() {
-        "file" if entry.mode & 0o100 != 0 => Some("100755"),
-        "file" => Some("100644"),
-        "link" => Some("120000"),
-        _ => None,
-    }
-}
-
-/// The whole content; a link's is its target. `None` when it is too large to be compared.
-async fn content(cx: &Context, entry: Option<&EntryInfo>) -> Result<Option<Vec<u8>>, Fail> {
-    let Some(entry) = entry else {
-        return Ok(Some(Vec::new()));
+        Piece::Whole(lines) => return out.raw(lines),
     };
-    if let Some(target) = &entry.target {
-        return Ok(Some(target.as_bytes().to_vec()));
-    }
-    match entry.blob {
-        Some(_) if entry.size > MAX_BYTES as u64 => Ok(None),
-        Some(blob) => whole(cx, blob, entry.size).await.map(Some),
-        None => Ok(Some(Vec::new())),
-    }
-}
-
-async fn whole(cx: &Context, blob: BlobId, size: u64) -> Result<Vec<u8>, Fail> {
-    let mut bytes = Vec::new();
-    while (bytes.len() as u64) < size {
-        let more = part(cx, blob, bytes.len() as u64, size - bytes.len() as u64).await?;
-        if more.bytes.is_empty() {
-            return Err(Fail::Message(format!(
-                "content {} is shorter than recorded; try backtrail verify",
-                blob.short()
-            )));
-        }
-        bytes.extend_from_slice(&more.bytes);
-    }
-    Ok(bytes)
-}
-
-/// A name in a patch as git writes it: in quotes with escapes where it holds anything that is not plain text.
-fn quoted(prefix: &str, path: &RepoPath) -> String {
-    let bytes = path.as_bytes();
-    let shown = neutral(bytes);
-    if shown.as_bytes() == bytes && !bytes.contains(&b'"') && !bytes.contains(&b'\\') {
-        return format!("{prefix}{shown}");
-    }
-    let mut out = format!("\"{prefix}");
-    for b in bytes {
-        match b {
-            b'"' => out.push_str("\\\""),
-            b'\\' => out.push_str("\\\\"),
-            b'\n' => out.push_str("\\n"),
-            b'\t' => out.push_str("\\t"),
-            0x20..=0x7e => out.push(char::from(*b)),
-            b => out.push_str(&format!("\\{b:03o}")),
-        }
-    }
-    out.push('"');
-    out
+    let text = out.paint(tone, text);
+    out.line(&text)
 }
 
 /// A path as typed, relative to `cwd`, as a path in the project. It need not exist.
@@ -452,7 +276,8 @@ mod tests {
     use super::super::out::testing::Captured;
     use super::super::testing::{Scripted, change, file, link, path, resolved, wait};
     use super::*;
-    use crate::engine::api::Changes;
+    use crate::diff::text::MAX_BYTES;
+    use crate::engine::api::{Changes, EntryInfo};
     use std::ffi::OsStr;
     use std::fs;
     use std::io::Write;

@@ -4,6 +4,7 @@
 //! understood; `run` has the code of its command. A reader that closes the pipe early is no failure.
 
 pub mod args;
+mod ask;
 mod branch;
 mod cat;
 mod change;
@@ -11,12 +12,15 @@ mod compare;
 mod demo;
 mod diff;
 mod emit;
+mod export;
 mod facts;
+mod fork;
 mod graph;
 mod history;
 mod link;
 pub mod out;
 mod run;
+mod session;
 mod state;
 #[cfg(test)]
 mod testing;
@@ -169,7 +173,7 @@ async fn ask(cwd: PathBuf, verb: Verb, trace: &args::Trace, out: &mut Out) -> En
     let (project, cwd) = locate(cwd)?;
     let want = match &verb {
         Verb::Stop(_) => Want::Running,
-        Verb::Emit(_) => Want::Engine,
+        Verb::Emit(_) | Verb::Fork(_) => Want::Engine,
         _ => Want::Any,
     };
     // Looking must not leave anything behind.
@@ -231,7 +235,14 @@ async fn answer(
         Verb::Label(args) => change::label(cx, &args, out).await,
         Verb::Branch(args) => branch::branch(cx, args.verb, out).await,
         Verb::Switch(args) => change::switch(cx, &args, out).await,
+        Verb::Fork(args) => fork::fork(cx, &args, out).await,
+        Verb::Forks(args) => fork::forks(cx, args.json, out).await,
+        Verb::Freeze(args) => session::freeze(cx, &args, true, out).await,
+        Verb::Thaw(args) => session::freeze(cx, &args, false, out).await,
+        Verb::Kill(args) => session::kill(cx, &args, out).await,
         Verb::Compare(args) => compare::compare(cx, &args, out).await,
+        Verb::Ask(args) => ask::ask(cx, &args, trace.trace.is_some(), out).await,
+        Verb::Export(args) => export::export(cx, &args, trace, out).await,
         Verb::Init(args) => change::init(cx, existed, args.json, out).await,
         Verb::Emit(args) => emit::emit(cx, &args).await,
         Verb::Run(_)

@@ -12,7 +12,7 @@ use super::{Ended, Fail, args, code_byte, locate, runtime, say, start_log};
 use crate::agent::{self, Io};
 use crate::engine::api::{Begun, Request, Response};
 use crate::engine::source::Source;
-use crate::model::{SessionId, neutral};
+use crate::model::neutral;
 
 /// `run`
 pub fn run(cwd: PathBuf, args: &args::Run) -> Ended {
@@ -23,6 +23,7 @@ pub fn run(cwd: PathBuf, args: &args::Run) -> Ended {
     };
     let command = command_line(&args.command);
     let home = home(std::env::vars_os(), &args.command);
+    let branch = args.branch.clone();
     let runtime = runtime(true)?;
     // On a helper thread, so that an interrupt meanwhile reaches this one and ends us, as anybody expects.
     let begin = runtime.spawn(async move {
@@ -33,7 +34,7 @@ pub fn run(cwd: PathBuf, args: &args::Run) -> Ended {
                 agent,
                 command,
                 home,
-                branch: None,
+                branch,
             })
             .await?
         {
@@ -49,13 +50,14 @@ pub fn run(cwd: PathBuf, args: &args::Run) -> Ended {
     warn_of_root(&begun);
     let ended = agent::run(&begun, &cwd, &args.command, Io::Auto);
     let exit_code = ended.as_ref().map_or(agent::NO_PLACE, |end| end.exit_code);
-    runtime.block_on(finish(&source, begun.session.id, exit_code, before));
+    runtime.block_on(finish(&source, &begun, exit_code, before));
     runtime.shutdown_background();
     Ok(code_byte(ended?.exit_code))
 }
 
 /// Tells the engine, waits until the last changes are durable, and says what was recorded.
-async fn finish(source: &Arc<dyn Source>, session: SessionId, exit_code: i32, before: Totals) {
+async fn finish(source: &Arc<dyn Source>, begun: &Begun, exit_code: i32, before: Totals) {
+    let session = begun.session.id;
     if let Err(e) = source.ask(Request::End { session, exit_code }).await {
         say(&format!(
             "the command has ended, but its last changes may not be recorded: {e}"
@@ -65,8 +67,12 @@ async fn finish(source: &Arc<dyn Source>, session: SessionId, exit_code: i32, be
     if stderr().is_terminal() {
         let after = totals(source).await;
         let new = |a: u64, b: u64| usize::try_from(a.saturating_sub(b)).unwrap_or(usize::MAX);
+        let place = match &begun.session.branch {
+            Some(branch) => format!(" on {branch}"),
+            None => String::new(),
+        };
         say(&format!(
-            "session {}: {}, {}. Look at it: backtrail",
+            "session {}{place}: {}, {}. Look at it: backtrail",
             session.short(),
             count(new(after.commits, before.commits), "commit"),
             count(new(after.steps, before.steps), "step"),

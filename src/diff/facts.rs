@@ -95,10 +95,10 @@ fn lists(path: &str, a: &[Value], b: &[Value], out: &mut Vec<Fact>) {
     // As often as an element stands on both sides it is the same.
     let mut there: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (i, value) in b.iter().enumerate().rev() {
-        there.entry(value.to_string()).or_default().push(i);
+        there.entry(form(value)).or_default().push(i);
     }
     for (i, value) in a.iter().enumerate() {
-        let same = there.get_mut(&value.to_string()).and_then(Vec::pop);
+        let same = there.get_mut(&form(value)).and_then(Vec::pop);
         if same.is_none() {
             out.push(fact(format!("{path}/{i}"), Some(value), None));
         }
@@ -108,6 +108,13 @@ fn lists(path: &str, a: &[Value], b: &[Value], out: &mut Vec<Fact>) {
     for i in new {
         out.push(fact(format!("{path}/{i}"), None, b.get(i)));
     }
+}
+
+/// A value as text, whatever the order of its keys.
+fn form(value: &Value) -> String {
+    let mut value = value.clone();
+    value.sort_all_objects();
+    value.to_string()
 }
 
 /// The elements by the value of `key`; `None` unless each is an object with a value of its own there.
@@ -180,6 +187,14 @@ mod tests {
         assert_eq!(said(None, Some(json!([1, 2]))), ["+/0", "+/1"]);
         assert_eq!(said(Some(json!(1)), None), ["-"]);
         assert!(said(None, None).is_empty());
+    }
+
+    #[test]
+    fn the_order_of_keys_makes_no_fact() {
+        let read = |text: &str| serde_json::from_str(text).ok();
+        let a = read(r#"["x", {"a": 1, "b": {"c": 2, "d": 3}}]"#);
+        let b = read(r#"["y", {"b": {"d": 3, "c": 2}, "a": 1}]"#);
+        assert_eq!(said(a, b), ["-/0", "+/0"]);
     }
 
     #[test]

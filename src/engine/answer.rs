@@ -467,6 +467,18 @@ impl Answers<'_> {
         Ok(self.find(root, path)?.map(|e| entry_info(path, &e)))
     }
 
+    /// A link's target as bytes: entries show it with what is not text escaped.
+    pub fn target(&self, text: &str, path: &RepoPath) -> Result<Option<BlobPart>, Failure> {
+        let root = self.resolve(text)?.tree;
+        Ok(self.find(root, path)?.and_then(|e| match e.kind {
+            Kind::Symlink(bytes) => Some(BlobPart {
+                len: bytes.len() as u64,
+                bytes,
+            }),
+            _ => None,
+        }))
+    }
+
     fn find(&self, root: TreeId, path: &RepoPath) -> Result<Option<Entry>, Failure> {
         let mut dir = Some(root);
         let mut found = None;

@@ -10,6 +10,7 @@ use super::answer::Answers;
 use super::api::{ApiError, BranchChange, BranchInfo, BranchReport, ErrorCode};
 use super::branch_name::{check, clash};
 use super::core::{Core, Failure};
+use super::forks::Released;
 
 const PREFIX: &str = "branch/";
 
@@ -66,7 +67,11 @@ pub(super) fn moves(name: &str, before: Option<CommitId>, after: Option<CommitId
     }
 }
 
-fn change(name: &str, before: Option<CommitId>, after: Option<CommitId>) -> BranchChange {
+pub(super) fn change(
+    name: &str,
+    before: Option<CommitId>,
+    after: Option<CommitId>,
+) -> BranchChange {
     BranchChange {
         name: name.to_owned(),
         before,
@@ -97,6 +102,8 @@ impl Core {
         // What was left half-way names the branch as it is now.
         self.recover()?;
         self.free_name(to, Some(from))?;
+        self.answers().tip(from)?;
+        self.fork_release(from)?;
         let rename = || {
             let tip = self.answers().tip(from)?;
             let mut others = Vec::new();
@@ -114,6 +121,7 @@ impl Core {
             )
         };
         let report = self.with_refs_still(rename)?;
+        self.fork_renamed(from, to);
         self.tell_status();
         Ok(report)
     }
@@ -121,7 +129,7 @@ impl Core {
     pub(super) fn branch_delete(&self, name: &str) -> Result<BranchReport, Failure> {
         let _one = self.world();
         self.recover()?;
-        let tip = self.answers().tip(name)?;
+        self.answers().tip(name)?;
         if rev::branch(&self.store)? == name {
             return Err(ApiError::new(
                 ErrorCode::Refused,
@@ -129,17 +137,25 @@ impl Core {
             )
             .into());
         }
-        self.branched(
+        // What its fork holds becomes a commit first.
+        let fork = self.fork_release(name)?;
+        let tip = self.answers().tip(name)?;
+        let mut report = self.branched(
             format!("removed the branch {name} (it was at {})", tip.short()),
             vec![change(name, Some(tip), None)],
             Vec::new(),
-        )
+        )?;
+        if let Some(kept) = self.fork_drop(name, fork) {
+            report.description = format!("{}; {kept}", report.description);
+        }
+        Ok(report)
     }
 
     pub(super) fn branch_prune(&self, dry_run: bool) -> Result<BranchReport, Failure> {
         let _one = self.world();
         self.recover()?;
         let current = rev::branch(&self.store)?;
+        let (forks, used) = self.forks_to_prune(&current, dry_run)?;
         let (names, tips): (Vec<String>, Vec<CommitId>) =
             self.answers().tips()?.into_iter().unzip();
         let holders = ancestry::held_by(&self.store, &tips)?;
@@ -153,7 +169,8 @@ impl Core {
                 .flatten()
                 .find(|j| stays.get(**j).copied().unwrap_or(false))
                 .and_then(|j| names.get(*j));
-            if let (Some(holder), true) = (holder, *name != current) {
+            let free = *name != current && !used.contains(name);
+            if let (Some(holder), true) = (holder, free) {
                 if let Some(stay) = stays.get_mut(i) {
                     *stay = false;
                 }
@@ -164,11 +181,17 @@ impl Core {
             }
         }
         changes.reverse();
-        let description = match changes.as_slice() {
+        let mut description = match changes.as_slice() {
             [] => "no branch can be pruned: each has commits of its own".to_owned(),
             [one] => format!("pruned the branch {}", one.name),
             several => format!("pruned {} branches", several.len()),
         };
+        if !used.is_empty() {
+            description = format!(
+                "{description}; an agent runs on the fork of {}, so that stays",
+                used.join(", ")
+            );
+        }
         if dry_run || changes.is_empty() {
             return Ok(BranchReport {
                 dry_run,
@@ -177,7 +200,36 @@ impl Core {
                 operation: None,
             });
         }
-        self.branched(description, changes, Vec::new())
+        let mut report = self.branched(description, changes, Vec::new())?;
+        for change in &report.changes {
+            let was = forks.get(&change.name).copied().unwrap_or_default();
+            if let Some(kept) = self.fork_drop(&change.name, was) {
+                report.description = format!("{}; {}: {kept}", report.description, change.name);
+            }
+        }
+        Ok(report)
+    }
+
+    /// Before branches are pruned: what their forks hold becomes commits. Those that are in use are named.
+    fn forks_to_prune(
+        &self,
+        current: &str,
+        dry_run: bool,
+    ) -> Result<(BTreeMap<String, Released>, Vec<String>), Failure> {
+        let mut released = BTreeMap::new();
+        let mut used = Vec::new();
+        for name in self.answers().tips()?.into_keys() {
+            if name == current {
+                continue;
+            }
+            if self.refuse_used(&name).is_err() {
+                used.push(name);
+            } else if !dry_run {
+                let was = self.fork_release(&name)?;
+                released.insert(name, was);
+            }
+        }
+        Ok((released, used))
     }
 
     /// Refuses a name that no new branch can have; `instead` is the branch whose place it takes.
@@ -199,7 +251,7 @@ impl Core {
     }
 
     /// Publishes what became of branches; `others` are refs that move with them.
-    fn branched(
+    pub(super) fn branched(
         &self,
         description: String,
         changes: Vec<BranchChange>,

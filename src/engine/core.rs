@@ -2,7 +2,7 @@
 //! answers in the engine, in a command that opened the store for a moment, and in tests.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::{Notify, broadcast};
@@ -21,6 +21,7 @@ use super::api::{
     ApiError, Changes, EngineStatus, ErrorCode, Notice, OpInfo, Request, Response, Role, ScanStatus,
 };
 use super::follow::Follower;
+use super::forks::Forks;
 use super::project::Project;
 use super::sessions::Sessions;
 use super::shelf::Opening;
@@ -114,7 +115,10 @@ pub struct Core {
     pub timeline: Arc<Timeline>,
     /// Sessions begun by `run`.
     pub(super) sessions: Sessions,
+    /// Branches with a view of their own.
+    pub(super) forks: Forks,
     pub(super) journal: Journal,
+    me: Weak<Self>,
     pub(super) counter: OnceLock<Counter>,
     pub(super) follower: OnceLock<Follower>,
     /// A call has ended whose changes can be committed.
@@ -136,7 +140,9 @@ impl Core {
         let journal = Journal::open(&project.store_dir.join("journal")).map_err(Failure::from)?;
         let timeline = Arc::new(Timeline::open(&store).map_err(Failure::from)?);
         let (notices, _) = broadcast::channel(BACKLOG);
-        Ok(Arc::new(Self {
+        Ok(Arc::new_cyclic(|me| Self {
+            me: Weak::clone(me),
+            forks: Forks::default(),
             project,
             store: Arc::new(store),
             gate: Gate::new(),
@@ -156,6 +162,11 @@ impl Core {
             since: Time::now(),
             warnings: Mutex::new(Vec::new()),
         }))
+    }
+
+    /// Itself, for threads that must not keep it.
+    pub(super) fn me(&self) -> Weak<Self> {
+        Weak::clone(&self.me)
     }
 
     /// Answers from the store.
@@ -477,7 +488,7 @@ impl Core {
             last: self.store.last_ordinal().map_err(Failure::from)?,
             commits: self.store.commit_count().map_err(Failure::from)?,
             sessions: self.sessions.list(),
-            forks: Vec::new(),
+            forks: self.forks.names(),
             merging: None,
             warnings,
         })
@@ -511,6 +522,7 @@ impl Core {
             }
             Request::List { rev, path } => Response::Listing(self.answers().list(&rev, &path)?),
             Request::Entry { rev, path } => Response::Entry(self.answers().entry(&rev, &path)?),
+            Request::Target { rev, path } => Response::Target(self.answers().target(&rev, &path)?),
             Request::Blob { id, offset, len } => {
                 Response::Blob(self.answers().blob(id, offset, len)?)
             }
@@ -588,15 +600,12 @@ impl Core {
                 ))
             }
             Request::Kill { session } => Response::Done(self.kill(session)?),
-            Request::Fork { .. }
-            | Request::Forks
-            | Request::ForkScratch { .. }
-            | Request::ForkDiscard { .. } => {
-                return Err(ApiError::new(
-                    ErrorCode::Unsupported,
-                    "this engine has no forks yet",
-                ));
+            Request::Fork { rev, name } => {
+                Response::Forked(Box::new(self.fork(&rev, name.as_deref())?))
             }
+            Request::Forks => Response::Forks(self.fork_list()?),
+            Request::ForkScratch { rev, tree } => self.scratch(rev.as_deref(), tree)?,
+            Request::ForkDiscard { name } => self.discard(&name)?,
             request @ (Request::Merge { .. }
             | Request::Merging
             | Request::MergeConflict { .. }
@@ -662,10 +671,12 @@ fn for_agents(request: &Request) -> bool {
             | Request::Diff { .. }
             | Request::List { .. }
             | Request::Entry { .. }
+            | Request::Target { .. }
             | Request::Blob { .. }
             | Request::Refs
             | Request::Branches
             | Request::Compare { .. }
+            | Request::Forks
             | Request::Operations { .. }
             | Request::Sessions
             | Request::Emit { .. }

@@ -23,6 +23,7 @@ use crate::trace::tail::{Chunk, Tail, Waker};
 use super::api::Notice;
 use super::core::{Core, Failure};
 use super::heard::{Heard, Home, News, whose};
+use super::ties::Ties;
 
 /// How much of a recording's beginning is read to know whose it is.
 const HEAD: usize = 256 << 10;
@@ -190,7 +191,9 @@ impl Following {
     }
 
     fn begin(&mut self, core: &Core, run: Run) {
-        core.timeline.ties.log.watch(Some(run.session.start));
+        for ties in core.timeline.ties_of(Some(run.session.id)) {
+            ties.log.watch(Some(run.session.start));
+        }
         let since = SystemTime::UNIX_EPOCH
             + Duration::from_micros(u64::try_from(run.session.start.0).unwrap_or(0));
         for (place, _) in &run.places {
@@ -208,7 +211,9 @@ impl Following {
             self.heard.clear();
             self.of.clear();
             self.waiting.clear();
-            core.timeline.ties.log.watch(None);
+            for (_, ties) in core.timeline.all_ties() {
+                ties.log.watch(None);
+            }
         }
     }
 
@@ -269,6 +274,7 @@ impl Following {
                 core.warn(format!("changes could not be tied to their calls: {e}"));
             }
             core.due.notify_one();
+            core.forks.hurry();
         }
     }
 
@@ -359,10 +365,14 @@ impl Following {
             .min()
             .unwrap_or_default();
         let agent = whose.get("agent").map_or("", String::as_str);
-        let home = home(&runs, path, &[agent, format.name()]);
+        let home = home(&runs, path, &[agent, format.name()], &|run| {
+            core.sessions.processes(run)
+        });
+        for ties in core.timeline.ties_of(home.session) {
+            ties.log.finely();
+        }
         let heard = Heard::new(format, path, since, home);
         self.heard.push(heard);
-        core.timeline.ties.log.finely();
         let n = self.heard.len() - 1;
         self.take_up(core, n, path, news);
         // Files of its subagents may have been there first.
@@ -415,22 +425,21 @@ impl Following {
         if self.heard.iter().all(|h| h.home.session.is_some()) {
             return;
         }
-        let homes: Vec<String> = self
+        let runs: Vec<(SessionId, String)> = self
             .runs
             .iter()
-            .map(|r| r.session.cgroup.clone())
-            .filter(|c| !c.is_empty())
+            .map(|r| (r.session.id, r.session.cgroup.clone()))
             .collect();
-        let found = core.timeline.ties.homes(&homes);
+        let found = core.timeline.homes(&runs);
         for heard in self.heard.iter_mut().filter(|h| h.home.session.is_none()) {
             let sessions = heard.sessions();
             let told = found.iter().find(|(s, _)| sessions.contains(s));
             let run = match told {
-                Some((_, cgroup)) => self.runs.iter().find(|r| r.session.cgroup == *cgroup),
+                Some((_, run)) => self.runs.iter().find(|r| r.session.id == *run),
                 None => self
                     .runs
                     .iter()
-                    .find(|r| holds_open(&r.session.cgroup, heard.main())),
+                    .find(|r| holds_open(&core.sessions.processes(r.session.id), heard.main())),
             };
             let Some(run) = run else { continue };
             heard.home = Home {
@@ -496,7 +505,12 @@ fn surest(named: &[&'static dyn Format], path: &Path, bytes: &[u8]) -> Option<&'
 }
 
 /// The `run` that a recording belongs to, as far as that can be told from outside.
-fn home(runs: &[&Run], path: &Path, names: &[&str]) -> Home {
+fn home(
+    runs: &[&Run],
+    path: &Path,
+    names: &[&str],
+    processes: &dyn Fn(SessionId) -> Vec<u32>,
+) -> Home {
     let of = |run: &Run| Home {
         session: Some(run.session.id),
         cgroup: run.session.cgroup.clone(),
@@ -505,7 +519,10 @@ fn home(runs: &[&Run], path: &Path, names: &[&str]) -> Home {
     if let [one] = runs {
         return of(one);
     }
-    if let Some(run) = runs.iter().find(|r| holds_open(&r.session.cgroup, path)) {
+    if let Some(run) = runs
+        .iter()
+        .find(|r| holds_open(&processes(r.session.id), path))
+    {
         return of(run);
     }
     let mut called = runs.iter().filter(|r| {
@@ -521,16 +538,9 @@ fn home(runs: &[&Run], path: &Path, names: &[&str]) -> Home {
     }
 }
 
-/// Whether a process of the cgroup has the file open.
-fn holds_open(cgroup: &str, path: &Path) -> bool {
-    if cgroup.is_empty() {
-        return false;
-    }
-    let list = format!("/sys/fs/cgroup{cgroup}/cgroup.procs");
-    let Ok(pids) = std::fs::read_to_string(list) else {
-        return false;
-    };
-    pids.lines().take(256).any(|pid| {
+/// Whether one of the processes has the file open.
+fn holds_open(processes: &[u32], path: &Path) -> bool {
+    processes.iter().take(256).any(|pid| {
         std::fs::read_dir(format!("/proc/{pid}/fd"))
             .into_iter()
             .flatten()
@@ -563,13 +573,16 @@ impl Core {
             end: None,
             exit_code: None,
             imported: false,
+            branch: None,
         });
         session.end = None;
         self.store.put_session(&session)?;
         if heard.home.session.is_some() {
             self.session_home(id, &heard.home)
         } else {
-            self.timeline.ties.homeless(id);
+            for (_, ties) in self.timeline.all_ties() {
+                ties.homeless(id);
+            }
             Ok(())
         }
     }
@@ -581,8 +594,15 @@ impl Core {
         };
         home.cgroup.clone_into(&mut session.cgroup);
         home.command.clone_into(&mut session.command);
+        session.branch = home.session.and_then(|run| self.timeline.place_of(run));
         self.store.put_session(&session)?;
-        self.timeline.ties.settle(id, &home.cgroup);
+        for (branch, ties) in self.timeline.all_ties() {
+            if branch == session.branch {
+                ties.settle(id, &home.cgroup);
+            } else {
+                ties.disown(id);
+            }
+        }
         self.timeline.begin(Running {
             session: id,
             agent: session.agent,
@@ -612,7 +632,8 @@ impl Core {
 
     /// Ties commits anew where more is known now.
     pub(super) fn tie_better(&self) -> Result<(), Failure> {
-        for better in self.timeline.ties.better() {
+        let all = self.timeline.all_ties();
+        for better in all.iter().flat_map(|(_, ties)| ties.better()) {
             let link: &Link = &better.link;
             self.store.put_link(link)?;
             if let Some(step) = self.store.step(link.step)? {
@@ -637,27 +658,35 @@ impl Core {
     }
 
     /// Whether what was changed since the last checkpoint by agents whose transcripts are followed is explained by the
-    /// calls that these tell (with `ended`: by those that have ended). `None` while nothing is followed.
-    fn explained(&self, ended: bool) -> Option<bool> {
-        let running = self.timeline.running();
+    /// calls that these tell (with `ended`: by those that have ended), in the workspace or in the fork `place`. `None` while
+    /// nothing is followed there.
+    fn explained(&self, place: Option<&str>, ties: &Ties, ended: bool) -> Option<bool> {
+        let mut running = self.timeline.running();
+        running.retain(|r| self.timeline.place_of(r.session).as_deref() == place);
         let told: Vec<&Running> = running.iter().filter(|r| r.host.is_some()).collect();
         if told.is_empty() {
             return None;
         }
-        Some(self.timeline.ties.explain_all(ended, &|cgroup| {
+        Some(ties.explain_all(ended, &|cgroup| {
             told.iter()
                 .any(|r| r.cgroup.is_empty() || crate::trace::calls::within(cgroup, &r.cgroup))
         }))
     }
 
     /// Whether all calls that made what was changed since the last checkpoint have ended.
-    pub(super) fn work_is_over(&self, last: Instant) -> bool {
-        last.elapsed() >= STILL && self.explained(true) == Some(true)
+    pub(super) fn work_is_over(&self, place: Option<&str>, ties: &Ties, last: Instant) -> bool {
+        last.elapsed() >= STILL && self.explained(place, ties, true) == Some(true)
     }
 
     /// Whether changes, the last of which came at `last`, should wait for a transcript that lags behind.
-    pub(super) fn may_wait(&self, last: Instant, longest: Duration) -> bool {
-        last.elapsed() < longest && self.explained(false) == Some(false)
+    pub(super) fn may_wait(
+        &self,
+        place: Option<&str>,
+        ties: &Ties,
+        last: Instant,
+        longest: Duration,
+    ) -> bool {
+        last.elapsed() < longest && self.explained(place, ties, false) == Some(false)
     }
 }
 
@@ -679,6 +708,7 @@ mod tests {
                 end: None,
                 exit_code: None,
                 imported: false,
+                branch: None,
             },
             places: Vec::new(),
         }
@@ -689,7 +719,7 @@ mod tests {
         let (a, b) = (run("a", "claude -p x"), run("b", "codex exec"));
         let c = run("c", "claude");
         let path = Path::new("/nowhere/x.jsonl");
-        let of = |runs: &[&Run], name: &str| home(runs, path, &[name]).session;
+        let of = |runs: &[&Run], name: &str| home(runs, path, &[name], &|_| Vec::new()).session;
         assert_eq!(of(&[&a], "other"), Some(a.session.id));
         assert_eq!(of(&[&a, &b], "claude-code"), Some(a.session.id));
         assert_eq!(of(&[&a, &b], "codex_cli"), Some(b.session.id));

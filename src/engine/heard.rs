@@ -453,7 +453,7 @@ impl Heard {
 
     fn tell_call(&self, core: &Core, at: u32, step: &Step) {
         let Some(session) = step.session else { return };
-        core.timeline.ties.put(Deed {
+        let deed = Deed {
             step: step.id,
             session,
             host: self.home.cgroup.clone(),
@@ -470,7 +470,10 @@ impl Heard {
             contents: Vec::new(),
             start: step.time,
             end: step.end,
-        });
+        };
+        for ties in core.timeline.ties_of(self.home.session) {
+            ties.put(deed.clone());
+        }
     }
 
     /// Tells the ties which contents a call declares.
@@ -489,7 +492,9 @@ impl Heard {
                 let cwd = effect.cwd.clone().unwrap_or_else(|| self.cwd(at));
                 let path = relative(&effect.path, &cwd, &core.project.root);
                 let blob = BlobId::of(content.as_bytes());
-                core.timeline.ties.declare(kept.id, &path, blob);
+                for ties in core.timeline.ties_of(self.home.session) {
+                    ties.declare(kept.id, &path, blob);
+                }
             }
         }
     }

@@ -100,6 +100,7 @@ impl Core {
         }
         let session = Session {
             imported: true,
+            branch: None,
             ..session.clone()
         };
         self.store.put_session(&session).map_err(Failure::from)?;

@@ -86,6 +86,7 @@ impl Core {
             end: None,
             exit_code: None,
             imported: false,
+            branch: host.and_then(|h| self.timeline.place_of(h.session)),
         });
         self.store.put_session(&session).map_err(Failure::from)?;
         self.timeline.begin(Running {
@@ -132,7 +133,7 @@ impl Core {
                 input,
                 title,
             } => {
-                let stored = self.cut(Cause::PreTool, None, Some(session));
+                let stored = self.cut_for(Cause::PreTool, Some(session));
                 if let Some(open) = self.timeline.call(session, &id) {
                     // The same id twice: the first call can no longer be told apart.
                     self.finish(&open, time, Status::Aborted, None, None)?;
@@ -178,7 +179,7 @@ impl Core {
                 is_error,
                 exit_code,
             } => {
-                let stored = self.cut(Cause::PostTool, None, Some(session));
+                let stored = self.cut_for(Cause::PostTool, Some(session));
                 let failed = is_error || exit_code.is_some_and(|c| c != 0);
                 let status = if failed { Status::Error } else { Status::Ok };
                 match self.timeline.call(session, &id) {

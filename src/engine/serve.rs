@@ -27,7 +27,7 @@ pub const QUIET: Duration = Duration::from_millis(500);
 /// A longer burst is cut at this age.
 pub const LONGEST_BURST: Duration = Duration::from_secs(2);
 /// How often changes that wait for their transcript are looked at again.
-const LAG: Duration = Duration::from_millis(100);
+pub(super) const LAG: Duration = Duration::from_millis(100);
 /// An engine without sessions and clients ends after this long; `BACKTRAIL_IDLE` gives other seconds.
 const IDLE: Duration = Duration::from_secs(10);
 
@@ -131,6 +131,7 @@ async fn live(core: &Arc<Core>) -> Result<(), ApiError> {
     // What a crash left half done is finished before anyone can look at it.
     let here = Arc::clone(core);
     blocking(move || {
+        here.clean_forks();
         here.close_old_sessions()?;
         here.recover().map_err(ApiError::from)
     })
@@ -156,6 +157,7 @@ async fn live(core: &Arc<Core>) -> Result<(), ApiError> {
     core.sessions.thaw_all();
     let here = Arc::clone(core);
     let last = blocking(move || {
+        here.close_forks();
         here.cut(Cause::Quiet, None, None).map_err(ApiError::from)?;
         Ok(())
     })
@@ -285,13 +287,13 @@ async fn bursts(core: Arc<Core>, recorder: Arc<Recorder>) {
                 } else {
                     Cause::Timer
                 }
-            } else if core.work_is_over(last) {
+            } else if core.work_is_over(None, &core.timeline.ties, last) {
                 Cause::PostTool
             } else if now < quiet {
                 // A result ends a burst at once.
                 let _ = tokio::time::timeout_at(quiet.min(limit).into(), core.due.notified()).await;
                 continue;
-            } else if core.may_wait(last, LONGEST_BURST) {
+            } else if core.may_wait(None, &core.timeline.ties, last, LONGEST_BURST) {
                 // The transcript lags behind.
                 let later = now + LAG;
                 let _ = tokio::time::timeout_at(later.min(limit).into(), core.due.notified()).await;
@@ -346,6 +348,8 @@ async fn until_over(
         if let Err(e) = blocking(move || here.reap()).await {
             core.warn(format!("the end of a session could not be recorded: {e}"));
         }
+        let here = Arc::clone(core);
+        let _ = tokio::task::spawn_blocking(move || here.tend_forks(idle)).await;
         if mounted.is_some_and(|m| !m.is_alive()) {
             return Err(ApiError::new(
                 ErrorCode::Failed,

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::agent::Cgroup;
 use crate::model::{Cause, Session, SessionId, Status, StepKind, Time};
 use crate::trace::calls::Running;
@@ -20,6 +22,12 @@ struct Held {
     frozen: bool,
     /// Its first process has ended; others may live on in its cgroup.
     over: bool,
+}
+
+impl Held {
+    fn is_in(&self, branch: Option<&str>) -> bool {
+        self.session.branch.as_deref() == branch
+    }
 }
 
 /// All running sessions.
@@ -41,9 +49,41 @@ impl Sessions {
                 session: h.session.clone(),
                 frozen: h.frozen,
                 contained: h.cgroup.is_some(),
-                branch: None,
+                branch: h.session.branch.clone(),
             })
             .collect()
+    }
+
+    /// Those that run on the fork of `branch`.
+    pub fn in_fork(&self, branch: &str) -> Vec<Session> {
+        self.lock()
+            .iter()
+            .filter(|h| h.is_in(Some(branch)))
+            .map(|h| h.session.clone())
+            .collect()
+    }
+
+    /// Those that run in the workspace itself.
+    pub fn in_workspace(&self) -> Vec<SessionId> {
+        self.lock()
+            .iter()
+            .filter(|h| h.is_in(None))
+            .map(|h| h.session.id)
+            .collect()
+    }
+
+    /// The processes of a session: those in its cgroup, or where it has none those that have its id in their environment.
+    pub fn processes(&self, id: SessionId) -> Vec<u32> {
+        let group = {
+            let held = self.lock();
+            held.iter()
+                .find(|h| h.session.id == id)
+                .and_then(|h| h.cgroup.clone())
+        };
+        match group {
+            Some(group) => group.processes(),
+            None => with_variable(&format!("BACKTRAIL_SESSION={}", id.to_hex())),
+        }
     }
 
     /// Whether any is running.
@@ -129,7 +169,7 @@ impl Sessions {
     }
 
     /// Kills all processes of one session, and waits until they are gone.
-    fn kill(&self, id: SessionId) -> Result<String, ApiError> {
+    pub fn kill(&self, id: SessionId) -> Result<String, ApiError> {
         let (name, group) = {
             let mut all = self.lock();
             let held = all.iter_mut().find(|h| h.session.id == id).ok_or_else(|| {
@@ -143,12 +183,14 @@ impl Sessions {
         };
         // Not under the lock: what is killed may wait for a request that a rollback is to answer, which needs it.
         let Some(group) = group else {
-            return Err(ApiError::new(
-                ErrorCode::Refused,
-                format!(
-                    "{name} has no cgroup of its own, by which it could be killed as a whole; end it by hand"
-                ),
-            ));
+            return if kill_each(id) {
+                Ok(name)
+            } else {
+                Err(ApiError::new(
+                    ErrorCode::Failed,
+                    format!("{name} has processes that did not end; end them by hand"),
+                ))
+            };
         };
         group
             .kill(Duration::from_secs(5))
@@ -212,6 +254,40 @@ impl Sessions {
     }
 }
 
+/// Kills the processes that have a session's id in their environment, until there are none. For sessions without a cgroup;
+/// who has cleared its environment is not found.
+fn kill_each(id: SessionId) -> bool {
+    let wanted = format!("BACKTRAIL_SESSION={}", id.to_hex());
+    let patience = Instant::now();
+    while patience.elapsed() < Duration::from_secs(5) {
+        let left = with_variable(&wanted);
+        if left.is_empty() {
+            return true;
+        }
+        for pid in left {
+            if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    false
+}
+
+/// The processes that have this in their environment.
+fn with_variable(wanted: &str) -> Vec<u32> {
+    std::fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|pid: &u32| {
+            std::fs::read(format!("/proc/{pid}/environ"))
+                .is_ok_and(|text| text.split(|b| *b == 0).any(|v| v == wanted.as_bytes()))
+        })
+        .collect()
+}
+
 impl Core {
     /// Begins a session.
     pub(super) fn begin(
@@ -221,18 +297,16 @@ impl Core {
         home: BTreeMap<String, String>,
         branch: Option<&str>,
     ) -> Result<Begun, ApiError> {
-        if branch.is_some() {
-            return Err(ApiError::new(
-                ErrorCode::Unsupported,
-                "this engine has no forks yet",
-            ));
-        }
         let live = self.live().ok_or_else(|| {
             ApiError::new(
                 ErrorCode::Refused,
                 "nothing is mounted here, so that no agent can be run; `backtrail run` starts an engine that mounts",
             )
         })?;
+        let view = match branch {
+            Some(branch) => self.place_in_fork(branch)?,
+            None => live.at.clone(),
+        };
         let start = Time::now();
         let native = format!("run-{}-{:x}", start.0, std::process::id());
         let id = SessionId::of(&native);
@@ -264,21 +338,32 @@ impl Core {
             end: None,
             exit_code: None,
             imported: false,
+            branch: branch.map(str::to_owned),
         };
         self.store.put_session(&session).map_err(Failure::from)?;
+        if let Some(branch) = branch {
+            self.timeline.settle_in(id, branch);
+        }
         self.timeline.begin(Running {
             session: id,
             agent: session.agent.clone(),
             cgroup: session.cgroup.clone(),
             host: None,
         });
-        let step = self.timeline.step(Draft {
+        let mut step = self.timeline.step(Draft {
             session: Some(id),
             kind: StepKind::Marker,
             native: "begin".to_owned(),
-            title: format!("run {}", session.command),
+            title: match branch {
+                Some(branch) => format!("run on {branch}: {}", session.command),
+                None => format!("run {}", session.command),
+            },
             time: start,
         });
+        if let Some(branch) = branch {
+            // What it finds is not what is in the workspace.
+            step.state = Some(self.answers().tip(branch)?);
+        }
         self.store.put_step(&step).map_err(Failure::from)?;
         // A session that is cut off in its first second has still been there.
         self.store.sync().map_err(Failure::from)?;
@@ -286,7 +371,7 @@ impl Core {
         let dir = self.project.agent_dir(&id.short());
         super::project::private_dir(&dir)?;
         let begun = Begun {
-            view: live.at.clone(),
+            view,
             project: self.project.root.to_string_lossy().into_owned(),
             cgroup_dir: cgroup
                 .as_ref()
@@ -337,7 +422,7 @@ impl Core {
     pub(super) fn end(&self, id: SessionId, exit_code: i32) -> Result<(), ApiError> {
         self.hear_out();
         // The session ends also when its last changes cannot be stored now (a full disk); the error is told after.
-        let stored = self.cut(Cause::SessionEnd, None, Some(id));
+        let stored = self.cut_for(Cause::SessionEnd, Some(id));
         if !self.sessions.over(id, Some(exit_code)) {
             return Err(ApiError::new(
                 ErrorCode::NotFound,
@@ -374,7 +459,7 @@ impl Core {
 
     fn conclude(&self, id: SessionId, exit_code: Option<i32>) -> Result<(), ApiError> {
         self.hear_out();
-        let stored = self.cut(Cause::SessionEnd, None, Some(id));
+        let stored = self.cut_for(Cause::SessionEnd, Some(id));
         let _ = std::fs::remove_dir_all(self.project.agent_dir(&id.short()));
         if let Some(follower) = self.follower.get() {
             follower.end(id);
@@ -390,7 +475,9 @@ impl Core {
                 || (!session.cgroup.is_empty() && r.cgroup == session.cgroup)
         });
         for each in named {
-            self.timeline.ties.end(each.session, now);
+            for ties in self.timeline.ties_of(None) {
+                ties.end(each.session, now);
+            }
             for open in self.timeline.end(each.session) {
                 self.finish(&open, now, Status::Aborted, None, None)?;
             }
@@ -401,6 +488,7 @@ impl Core {
                 self.store.put_session(&other).map_err(Failure::from)?;
             }
         }
+        self.timeline.leave(id);
         session.end = Some(now);
         session.exit_code = exit_code;
         self.store.put_session(&session).map_err(Failure::from)?;

@@ -31,6 +31,10 @@ impl Core {
             self.free_name(name, None)?;
             None
         } else {
+            self.answers().tip(name)?;
+            if from != name {
+                self.let_go_for_workspace(name, dry_run)?;
+            }
             let tip = self.answers().tip(name)?;
             self.refuse_imported(tip)?;
             Some(tip)
@@ -67,6 +71,16 @@ impl Core {
         Ok(Response::Rollback(Box::new(report)))
     }
 
+    /// The workspace is to go to a branch: its fork may not be in use, and what it holds is committed.
+    fn let_go_for_workspace(&self, branch: &str, dry_run: bool) -> Result<(), Failure> {
+        if dry_run {
+            self.refuse_used(branch)?;
+        } else {
+            self.fork_release(branch)?;
+        }
+        Ok(())
+    }
+
     /// The way back over a switch that `op` made, and the commit to go to: the tip of the branch that it left, which may
     /// have grown since. `None` where it did not leave its branch.
     pub(super) fn way_back(&self, op: &Operation) -> Result<Option<(Switch, CommitId)>, Failure> {
@@ -97,7 +111,11 @@ impl Core {
                 self.free_name(to, Some(left))?;
                 (true, *tip)
             }
-            _ => (false, self.answers().tip(to)?),
+            _ => {
+                self.answers().tip(to)?;
+                self.let_go_for_workspace(to, false)?;
+                (false, self.answers().tip(to)?)
+            }
         };
         let switch = Switch {
             to: to.clone(),

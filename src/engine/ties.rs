@@ -150,13 +150,28 @@ impl Ties {
         }
     }
 
-    /// For sessions without a known home: the cgroup (of `homes`) that most speaks for.
+    /// That session goes on elsewhere: its calls have made nothing here.
+    pub fn disown(&self, session: SessionId) {
+        let mut held = self.lock();
+        held.homeless.remove(&session);
+        held.deeds.retain(|d| d.session != session);
+    }
+
+    /// For sessions without a known home: what speaks for which of `runs` (each with its cgroup, which may be empty if it
+    /// is the only one here).
     #[must_use]
-    pub fn homes(&self, homes: &[String]) -> Vec<(SessionId, String)> {
+    pub fn votes(&self, runs: &[(SessionId, String)]) -> Vec<(SessionId, SessionId, u32)> {
         let held = self.lock();
-        if held.homeless.is_empty() {
+        if held.homeless.is_empty() || runs.is_empty() {
             return Vec::new();
         }
+        let of = |cgroup: &str| match runs {
+            [(one, own)] if own.is_empty() => Some(*one),
+            _ => runs
+                .iter()
+                .find(|(_, own)| within(cgroup, own))
+                .map(|(run, _)| *run),
+        };
         let (present, _) = self.log.present(LOOKED);
         let recent = held.loose.iter().flat_map(|l| &l.changes);
         let seen: Vec<(String, Vec<Act>)> = present
@@ -170,11 +185,11 @@ impl Ties {
             .collect();
         let mut found = Vec::new();
         for session in &held.homeless {
-            let mut votes: BTreeMap<&str, u32> = BTreeMap::new();
+            let mut votes: BTreeMap<SessionId, u32> = BTreeMap::new();
             for deed in held.deeds.iter().filter(|d| d.session == *session) {
                 for (path, acts) in &seen {
                     for act in acts {
-                        if let Some(home) = homes.iter().find(|h| within(&act.cgroup, h)) {
+                        if let Some(home) = of(&act.cgroup) {
                             let vote = vouches(deed, path, act);
                             if vote > 0 {
                                 *votes.entry(home).or_default() += vote;
@@ -183,13 +198,7 @@ impl Ties {
                     }
                 }
             }
-            let mut order: Vec<(u32, &str)> = votes.into_iter().map(|(h, n)| (n, h)).collect();
-            order.sort_unstable();
-            if let Some((most, home)) = order.pop()
-                && order.last().is_none_or(|(second, _)| *second < most)
-            {
-                found.push((*session, home.to_owned()));
-            }
+            found.extend(votes.into_iter().map(|(run, n)| (*session, run, n)));
         }
         found
     }
@@ -465,18 +474,23 @@ mod tests {
     fn homes_are_found_by_what_was_done() {
         let ties = Ties::default();
         let now = Time::now();
-        let homes = ["/a".to_owned(), "/b".to_owned()];
+        let (a, b) = (SessionId::of("a"), SessionId::of("b"));
+        let homes = [(a, "/a".to_owned()), (b, "/b".to_owned())];
         let call = deed("c", "f", Time(now.0 - 1000));
         ties.put(call.clone());
         ties.homeless(call.session);
-        assert!(ties.homes(&homes).is_empty());
+        assert!(ties.votes(&homes).is_empty());
         let acts = vec![act(now, "/b/below"), act(now, "/other")];
         ties.lock()
             .loose
             .push_back(loose("f", StepId([9; 32]), acts));
-        assert_eq!(ties.homes(&homes), [(call.session, "/b".to_owned())]);
+        let votes = ties.votes(&homes);
+        assert!(
+            matches!(votes.as_slice(), [(s, run, 1..)] if (*s, *run) == (call.session, b)),
+            "{votes:?}"
+        );
         ties.settle(call.session, "/b");
-        assert!(ties.homes(&homes).is_empty());
+        assert!(ties.votes(&homes).is_empty());
         assert_eq!(ties.lock().deeds[0].host, "/b");
     }
 

@@ -4,7 +4,7 @@
 //! nowhere else, so that no two steps get the same.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::capture::recorder::{Attribution, Group};
 use crate::model::{
@@ -25,13 +25,28 @@ struct Present {
     minors: HashMap<u64, u32>,
     calls: Vec<OpenCall>,
     running: Vec<Running>,
+    /// Branches on whose forks sessions of `run` go on; those in the workspace are not here.
+    places: HashMap<SessionId, String>,
+    /// What is known of calls and changes in each open fork.
+    spaces: Vec<(String, Arc<Ties>)>,
+}
+
+impl Present {
+    /// The branch on whose fork a session goes on; `None` in the workspace.
+    fn place(&self, session: SessionId) -> Option<&str> {
+        if let Some(branch) = self.places.get(&session) {
+            return Some(branch);
+        }
+        let own = self.running.iter().find(|r| r.session == session)?;
+        self.places.get(&own.host?).map(String::as_str)
+    }
 }
 
 /// Numbers, sessions and open calls.
 pub struct Timeline {
     present: Mutex<Present>,
-    /// Calls that transcripts tell, and who touched what.
-    pub(super) ties: Ties,
+    /// Calls that transcripts tell, and who touched what in the workspace.
+    pub(super) ties: Arc<Ties>,
 }
 
 /// What a step is made of, besides its number.
@@ -57,7 +72,7 @@ impl Timeline {
                 next,
                 ..Present::default()
             }),
-            ties: Ties::default(),
+            ties: Arc::default(),
         })
     }
 
@@ -144,6 +159,88 @@ impl Timeline {
         now.running.push(running);
     }
 
+    /// A session of `run` goes on in the fork of that branch.
+    pub fn settle_in(&self, session: SessionId, branch: &str) {
+        self.lock().places.insert(session, branch.to_owned());
+    }
+
+    /// A session of `run` is over.
+    pub fn leave(&self, session: SessionId) {
+        self.lock().places.remove(&session);
+    }
+
+    /// The branch on whose fork a session goes on; `None` in the workspace.
+    pub fn place_of(&self, session: SessionId) -> Option<String> {
+        self.lock().place(session).map(str::to_owned)
+    }
+
+    /// A fork is opened: what is known of changes in it.
+    pub(super) fn open_space(&self, branch: &str) -> Arc<Ties> {
+        let ties: Arc<Ties> = Arc::default();
+        let mut now = self.lock();
+        now.spaces.retain(|(b, _)| b != branch);
+        now.spaces.push((branch.to_owned(), Arc::clone(&ties)));
+        ties
+    }
+
+    /// A fork is closed.
+    pub(super) fn close_space(&self, branch: &str) {
+        self.lock().spaces.retain(|(b, _)| b != branch);
+    }
+
+    /// What is known of changes, in the workspace and in each open fork (by its branch).
+    pub(super) fn all_ties(&self) -> Vec<(Option<String>, Arc<Ties>)> {
+        let now = self.lock();
+        let forks = now
+            .spaces
+            .iter()
+            .map(|(b, t)| (Some(b.clone()), Arc::clone(t)));
+        std::iter::once((None, Arc::clone(&self.ties)))
+            .chain(forks)
+            .collect()
+    }
+
+    /// What the calls of a session are to be held against: the changes where it goes on, or all while that is not known.
+    pub(super) fn ties_of(&self, home: Option<SessionId>) -> Vec<Arc<Ties>> {
+        let all = self.all_ties();
+        let Some(home) = home else {
+            return all.into_iter().map(|(_, ties)| ties).collect();
+        };
+        let place = self.place_of(home);
+        all.into_iter()
+            .filter(|(branch, _)| *branch == place)
+            .map(|(_, ties)| ties)
+            .collect()
+    }
+
+    /// In which `run` (by its id and cgroup) each session goes on of which that is not known, as far as what was done tells.
+    pub(super) fn homes(&self, runs: &[(SessionId, String)]) -> Vec<(SessionId, SessionId)> {
+        let mut votes: HashMap<(SessionId, SessionId), u32> = HashMap::new();
+        for (branch, ties) in self.all_ties() {
+            let here: Vec<(SessionId, String)> = runs
+                .iter()
+                .filter(|(run, _)| self.place_of(*run) == branch)
+                .cloned()
+                .collect();
+            for (session, run, n) in ties.votes(&here) {
+                *votes.entry((session, run)).or_default() += n;
+            }
+        }
+        let mut found: HashMap<SessionId, (u32, Option<SessionId>)> = HashMap::new();
+        for ((session, run), n) in votes {
+            let best = found.entry(session).or_default();
+            if n > best.0 {
+                *best = (n, Some(run));
+            } else if n == best.0 {
+                best.1 = None;
+            }
+        }
+        found
+            .into_iter()
+            .filter_map(|(session, (_, run))| Some((session, run?)))
+            .collect()
+    }
+
     /// A session has ended: its open calls, which will never get a result, are given back.
     pub fn end(&self, session: SessionId) -> Vec<OpenCall> {
         let mut now = self.lock();
@@ -180,8 +277,47 @@ impl Timeline {
     }
 }
 
-impl Attribution for Timeline {
+/// The timeline as it looks from the fork of a branch.
+pub(super) struct Aside<'a> {
+    /// Numbers, sessions and calls.
+    pub timeline: &'a Timeline,
+    /// What is known of changes there.
+    pub ties: &'a Ties,
+    /// Which branch.
+    pub branch: &'a str,
+}
+
+impl Attribution for Aside<'_> {
     fn group(&self, path: &RepoPath, after: Option<&Entry>, writers: &[Writer]) -> Group {
+        self.timeline
+            .group_in(self.ties, Some(self.branch), path, after, writers)
+    }
+
+    fn made(&self, commit: CommitId, new: &NewCommit) {
+        self.ties.made(commit, &new.paths);
+    }
+
+    fn step_for(
+        &self,
+        group: &Group,
+        commit: CommitId,
+        new: &NewCommit,
+        cause: Cause,
+    ) -> Option<(Step, LinkRule, u8)> {
+        self.timeline.step_for(group, commit, new, cause)
+    }
+}
+
+impl Timeline {
+    /// Whose a change is that was made in the workspace, or in the fork of `branch`.
+    fn group_in(
+        &self,
+        ties: &Ties,
+        branch: Option<&str>,
+        path: &RepoPath,
+        after: Option<&Entry>,
+        writers: &[Writer],
+    ) -> Group {
         let inside = writers.iter().rev().find(|w| w.origin == Origin::Inside);
         let Some(writer) = inside else {
             return Group {
@@ -194,28 +330,40 @@ impl Attribution for Timeline {
             };
         };
         let now = self.lock();
-        let mut found = claim(path, writer, &now.running, &now.calls);
+        let (some_running, some_calls);
+        let (running, calls) = if now.places.is_empty() && branch.is_none() {
+            (&now.running, &now.calls)
+        } else {
+            // Those elsewhere cannot reach it.
+            let here = |s: SessionId| now.place(s) == branch;
+            let running = now.running.iter().filter(|r| here(r.session));
+            some_running = running.cloned().collect::<Vec<_>>();
+            let calls = now.calls.iter().filter(|c| here(c.session));
+            some_calls = calls.cloned().collect::<Vec<_>>();
+            (&some_running, &some_calls)
+        };
+        let mut found = claim(path, writer, running, calls);
         let (mut order, mut part) = (0, 0);
         // What was told at that moment is better than what a transcript tells afterwards.
         if found.step.is_none()
             && let Some(session) = found.session
         {
             let blob = after.and_then(|e| e.kind.blob());
-            match self.ties.judge(path, blob) {
+            match ties.judge(path, blob) {
                 Some((verdict, begun)) => {
                     found.session = Some(verdict.session);
                     found.step = Some((verdict.step, verdict.rule, verdict.sure));
                     order = begun.0;
                     if verdict.is_shaky() {
-                        part = self.ties.apart(path).1;
+                        part = ties.apart(path).1;
                     }
                 }
                 // The agent's own session, where it has one, rather than the `run` around it.
                 None => {
-                    let own = now.running.iter().rev().find(|r| r.host == Some(session));
+                    let own = running.iter().rev().find(|r| r.host == Some(session));
                     found.session = own.map(|r| r.session).or(found.session);
-                    if self.ties.log.is_fine() {
-                        (order, part) = self.ties.apart(path);
+                    if ties.log.is_fine() {
+                        (order, part) = ties.apart(path);
                     }
                 }
             }
@@ -238,6 +386,12 @@ impl Attribution for Timeline {
             order,
             part,
         }
+    }
+}
+
+impl Attribution for Timeline {
+    fn group(&self, path: &RepoPath, after: Option<&Entry>, writers: &[Writer]) -> Group {
+        self.group_in(&self.ties, None, path, after, writers)
     }
 
     fn made(&self, commit: CommitId, new: &NewCommit) {

@@ -467,7 +467,8 @@ fn born(ticks: u64) -> Time {
 
 /// Writes the log, and passes everything on to the recorder.
 pub struct Touches {
-    recorder: Arc<Recorder>,
+    next: Arc<dyn Observer>,
+    out: Box<dyn Fn(&RepoPath) -> bool + Send + Sync>,
     log: Arc<Log>,
 }
 
@@ -475,7 +476,18 @@ impl Touches {
     /// Before `recorder`.
     #[must_use]
     pub fn new(recorder: Arc<Recorder>, log: Arc<Log>) -> Self {
-        Self { recorder, log }
+        let of = Arc::clone(&recorder);
+        Self::before(recorder, Box::new(move |path| of.out(path)), log)
+    }
+
+    /// Before anybody else who takes note of changes, but for those where `out` holds.
+    #[must_use]
+    pub fn before(
+        next: Arc<dyn Observer>,
+        out: Box<dyn Fn(&RepoPath) -> bool + Send + Sync>,
+        log: Arc<Log>,
+    ) -> Self {
+        Self { next, out, log }
     }
 }
 
@@ -484,30 +496,30 @@ impl Observer for Touches {
         if touch != Touch::Meta {
             self.log.between(path, touch);
         }
-        self.recorder.before(path, touch);
+        self.next.before(path, touch);
     }
 
     // The log first: a checkpoint that comes between finds the act, if too early, never a change without one.
     fn changed(&self, path: &RepoPath, touch: Touch, who: &Writer) {
-        if self.log.is_on() && !self.recorder.out(path) {
+        if self.log.is_on() && !(self.out)(path) {
             self.log.touched(path, who);
         }
-        self.recorder.changed(path, touch, who);
+        self.next.changed(path, touch, who);
     }
 
     fn renamed(&self, from: &RepoPath, to: &RepoPath, exchange: bool, who: &Writer) {
         self.log.renamed(from, to, exchange, who);
-        self.recorder.renamed(from, to, exchange, who);
+        self.next.renamed(from, to, exchange, who);
     }
 
     fn opened_for_write(&self, path: &RepoPath, who: &Writer) {
         self.log.opened(path, who);
-        self.recorder.opened_for_write(path, who);
+        self.next.opened_for_write(path, who);
     }
 
     fn closed_for_write(&self, path: &RepoPath) {
         self.log.closed(path);
-        self.recorder.closed_for_write(path);
+        self.next.closed_for_write(path);
     }
 }
 

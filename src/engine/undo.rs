@@ -85,6 +85,14 @@ impl Core {
     fn reversed(&self, op: &Operation) -> Result<Vec<RefChange>, Failure> {
         let renamed = Renamed::of(op);
         let mut refs = Vec::new();
+        // What forks hold becomes commits before their branches move.
+        for change in &op.refs {
+            if let Some(branch) = change.name.strip_prefix("branch/")
+                && self.store.get_ref(&change.name)?.is_some()
+            {
+                self.fork_release(branch)?;
+            }
+        }
         for change in op.refs.iter().rev() {
             let now = self.store.get_ref(&change.name)?;
             let mut after = change.before.clone();

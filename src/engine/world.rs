@@ -60,7 +60,8 @@ impl<'a> Frozen<'a> {
     fn ask(sessions: &'a Sessions) -> Self {
         Self {
             sessions,
-            which: sessions.ask_freeze(None),
+            // Those on forks are not concerned.
+            which: sessions.ask_freeze(Some(&sessions.in_workspace())),
             stay: false,
         }
     }

@@ -173,6 +173,30 @@ impl Mounted {
         Ok(())
     }
 
+    /// Takes the mount away unless somebody uses it, and returns whether its session is over. One that is bound elsewhere
+    /// goes on without its place until the last who uses it is gone: ask again later.
+    pub fn try_unmount(&mut self) -> Result<bool, Error> {
+        if let Some(point) = &self.point {
+            if !self.is_alive() {
+                self.take_away()?;
+                return Ok(true);
+            }
+            if !point.unmount_idle()? {
+                return Ok(false);
+            }
+            self.point = None;
+            // Disconnected when the session ends; nothing is ever sent.
+            let _ = self.ended.recv_timeout(PATIENCE);
+        }
+        Ok(!self.is_alive())
+    }
+
+    /// Whether it has a place where it can be found.
+    #[must_use]
+    pub fn has_place(&self) -> bool {
+        self.point.is_some()
+    }
+
     fn take_away(&mut self) -> Result<(), Error> {
         let Some(point) = self.point.take() else {
             return Ok(());

@@ -194,6 +194,35 @@ impl Point {
     }
 }
 
+impl Point {
+    /// Takes the mount away unless somebody uses it. Returns whether it is gone.
+    pub fn unmount_idle(&self) -> Result<bool, Error> {
+        let top = on_top(&self.at);
+        if self.dev.is_some() && top.map(|m| m.dev) != self.dev {
+            return Ok(true);
+        }
+        match umount2(&self.at, MntFlags::UMOUNT_NOFOLLOW) {
+            Ok(()) | Err(nix::errno::Errno::EINVAL | nix::errno::Errno::ENOENT) => {
+                return Ok(true);
+            }
+            Err(nix::errno::Errno::EBUSY) => return Ok(false),
+            Err(_) => {}
+        }
+        let helped = Command::new("fusermount3")
+            .args(["-u", "--"])
+            .arg(&self.at)
+            .stdin(Stdio::null())
+            .output();
+        match helped {
+            Ok(output) => Ok(output.status.success()),
+            Err(e) => Err(Error::Unmount {
+                at: self.at.clone(),
+                reason: format!("fusermount3 did not start: {e}"),
+            }),
+        }
+    }
+}
+
 /// Detaches what is mounted at `at`, in use or not.
 pub(crate) fn detach(at: &Path) -> Result<(), Error> {
     let failed = |reason: String| Error::Unmount {

@@ -1,6 +1,7 @@
 //! Asking one model: the connection, the time-outs, the caps. The wire formats are the client crate's.
 //!
-//! Everything that comes is bounded: silence by time, length by what was asked for. Redirects are not followed (a question
+//! Everything that comes is bounded: silence by time, length by what was asked for (a line that never ends makes no news,
+//! so it is silence). Redirects are not followed (a question
 //! and its key go where the configuration says, nowhere else) and nothing is unpacked. Dropping the future of
 //! [`Client::stream`] closes the connection.
 
@@ -12,7 +13,7 @@ use futures_util::StreamExt as _;
 use genai::adapter::AdapterKind;
 use genai::chat::{
     ChatFrameSink, ChatMessage, ChatOptions, ChatRequest, ChatStreamEvent, FrameCtx, RawFrameRef,
-    StopReason, StreamEnd,
+    ReasoningEffort, StopReason, StreamEnd,
 };
 use genai::resolver::{AuthData, Endpoint};
 use genai::{Headers, ModelIden, ServiceTarget};
@@ -110,18 +111,22 @@ impl Client {
                 what,
                 after,
             };
+            let whole = self.config.timeout * WHOLE;
+            // A time-out of nothing would still take what is ready, for ever.
             if left.is_zero() {
-                return Err(silent(
-                    self.config.timeout * WHOLE,
-                    "the answer did not end",
-                ));
+                return Err(silent(whole, "the answer did not end"));
             }
-            let wait = self.config.timeout.min(left);
-            let event = match tokio::time::timeout(wait, stream.next()).await {
-                Ok(event) => event,
-                Err(_) if sink.seen() == 0 => return Err(silent(wait, "no answer came")),
-                Err(_) => return Err(silent(wait, "nothing more came")),
-            };
+            let event =
+                match tokio::time::timeout(self.config.timeout.min(left), stream.next()).await {
+                    Ok(event) => event,
+                    Err(_) if left <= self.config.timeout => {
+                        return Err(silent(whole, "the answer did not end"));
+                    }
+                    Err(_) if sink.seen() == 0 => {
+                        return Err(silent(self.config.timeout, "no answer came"));
+                    }
+                    Err(_) => return Err(silent(self.config.timeout, "nothing more came")),
+                };
             match event {
                 Some(Ok(ChatStreamEvent::Chunk(chunk))) => {
                     text.push_str(&chunk.content);
@@ -237,8 +242,20 @@ impl Client {
             endpoint: Endpoint::from_owned(self.config.url()),
             // The header is always sent; a server that wants no key does not look.
             auth: AuthData::from_single(key.map_or_else(|| "none".to_owned(), |k| k.0)),
-            model: ModelIden::new(kind, self.config.model.clone()),
+            model: ModelIden::new(
+                kind,
+                self.named().unwrap_or_else(|| self.config.model.clone()),
+            ),
         }
+    }
+
+    /// The name that the client crate is given in place of one in which it would read more than a name: `-high` at its end, a
+    /// namespace before `::`. The right one is then put into what is sent.
+    fn named(&self) -> Option<String> {
+        let name = &self.config.model;
+        let read = ReasoningEffort::from_model_name(name).0.is_some() || name.contains("::");
+        (read && self.config.provider != Provider::Ollama)
+            .then(|| format!("{}-", name.replace("::", "-")))
     }
 
     fn options(&self, key: Option<&Key>, output: u64, sink: Arc<Sink>) -> ChatOptions {
@@ -246,6 +263,9 @@ impl Client {
             .with_max_tokens(u32::try_from(output).unwrap_or(u32::MAX))
             .with_capture_usage(true)
             .with_raw_frame_sink_arc(sink);
+        if self.named().is_some() {
+            options = options.with_extra_body(serde_json::json!({"model": self.config.model}));
+        }
         if let (Provider::Ollama, Some(key)) = (self.config.provider, key) {
             options = options.with_extra_headers(Headers::from((
                 "Authorization".to_owned(),

@@ -26,7 +26,7 @@ struct Rule {
 type Shape = (&'static str, String, fn(&str) -> bool);
 
 /// Words that names of secrets have in them.
-const NAMES: &str = r"(?:passw(?:or)?d|passwd|pwd|secret|api[_-]?key|apikey|access[_-]?key|auth[_-]?token|access[_-]?token|refresh[_-]?token|private[_-]?key|client[_-]?secret|credentials?|encryption[_-]?key|signing[_-]?key|bearer)";
+const NAMES: &str = r"(?:passw(?:or)?d|passwd|pwd|secret|api[_ -]?key|apikey|access[_ -]?key|auth[_ -]?token|access[_ -]?token|refresh[_ -]?token|private[_ -]?key|client[_ -]?secret|credentials?|encryption[_ -]?key|signing[_ -]?key|bearer)";
 
 fn rules() -> Option<Vec<Rule>> {
     let always: fn(&str) -> bool = |_| true;
@@ -80,16 +80,16 @@ fn rules() -> Option<Vec<Rule>> {
             format!(r"(?i)[\w.-]*{names}[\w-]*[\x22']?\]?[^\S\n]*(?::=|=>|[:=])[^\S\n]*'(?P<s>[^'\n]{{4,}})'"),
             is_value,
         ),
-        // NAME=value alone on its line
+        // NAME=value
         (
             "password",
-            format!(r#"(?im)^[^\S\n]*(?:export[^\S\n]+|set[^\S\n]+|[-+>][^\S\n]?)?[\w.-]*{names}[\w-]*=(?P<s>[^\s"'(){{}}<>;,$]{{4,}})[^\S\n]*\r?$"#),
+            format!(r#"(?im)(?:^|[\s;&|"'`+-])[\w.-]*{names}[\w-]*=(?P<s>[^\s"'(){{}}<>;,$&|`]{{4,}})(?:[\s;&|"'`]|$)"#),
             is_value,
         ),
         // name: value, name = value, where the value is no identifier
         (
             "password",
-            format!(r#"(?im)^[^\S\n]*(?:[-+>][^\S\n]?)?[\w.-]*{names}[\w-]*[^\S\n]*[:=][^\S\n]+(?P<s>[^\s"'(){{}}<>;,$\[\]]{{6,}})[^\S\n]*\r?$"#),
+            format!(r#"(?im)(?:^|[\s;,+-])[\w.-]*{names}[\w-]*[^\S\n]*[:=][^\S\n]+(?P<s>[^\s"'(){{}}<>;,$\[\]]{{6,}})(?:[\s;,]|$)"#),
             |s| is_value(s) && (has_digit(s) || s.bytes().any(|b| b"!@#%^&*+/=".contains(&b))),
         ),
         // --password value, -p value
@@ -268,6 +268,8 @@ mod tests {
                 "9f8a7b6c5d4e3f2a1b0c9d8e7f6a5b4c",
             ),
             ("mysql --password hunter22 db", "hunter22"),
+            ("run DB_PASSWORD=swordfish ./serve", "swordfish"),
+            ("he said: the api key: abc123! works", "abc123!"),
         ] {
             let got = kinds(text);
             assert_eq!(got.len(), 1, "{text}: {got:?}");
@@ -283,6 +285,8 @@ mod tests {
             "fn check(password: &str) -> bool {",
             "PASSWORD=$OTHER\n",
             "api_key = config.api_key\n",
+            "connect(host, password=secret_of(user))",
+            "connect(host, password=word, port=1)",
             "PATH=/usr/local/bin:/usr/bin:/bin:/opt/x86_64/bin\n",
             "let token = tokens.next();",
             "secret: Option<String>,",

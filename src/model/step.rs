@@ -303,6 +303,9 @@ pub struct Session {
     /// It was recorded elsewhere and taken in: its states are not those of the workspace.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub imported: bool,
+    /// The branch on whose fork it ran; `None` in the workspace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
 }
 
 #[cfg(test)]

@@ -290,7 +290,8 @@ fn object(rev: &str, prefix: &str, path: &RepoPath) -> Option<Vec<u8>> {
     Some(name)
 }
 
-fn git(dir: &Path) -> Command {
+/// `git`, about to run in `dir`: it asks nobody, and what the environment says of repositories does not reach it.
+pub(crate) fn git(dir: &Path) -> Command {
     let mut git = Command::new("git");
     git.arg("--no-replace-objects")
         .args(["-c", "core.fsmonitor=false", "-C"])

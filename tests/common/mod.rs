@@ -161,12 +161,18 @@ impl Drop for Place {
     fn drop(&mut self) {
         let _ = self.bt(&["stop", "--force"]);
         // A mount that a killed engine left would keep the directory from being removed.
-        let live = self.runtime().join("live");
-        let _ = Command::new("umount")
-            .arg("-l")
-            .arg(live)
-            .stderr(Stdio::null())
-            .status();
+        let mut mounts = vec![self.runtime().join("live")];
+        for dir in ["branch", "scratch"] {
+            let entries = std::fs::read_dir(self.runtime().join(dir));
+            mounts.extend(entries.into_iter().flatten().flatten().map(|e| e.path()));
+        }
+        for at in mounts {
+            let _ = Command::new("umount")
+                .arg("-l")
+                .arg(at)
+                .stderr(Stdio::null())
+                .status();
+        }
     }
 }
 

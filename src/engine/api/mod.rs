@@ -199,6 +199,13 @@ pub enum Request {
         /// Which path.
         path: RepoPath,
     },
+    /// The target of a link in a past state, byte for byte. -> `Target`
+    Target {
+        /// A revision.
+        rev: String,
+        /// Which path.
+        path: RepoPath,
+    },
     /// Part of a blob. -> `Blob`
     Blob {
         /// Which.
@@ -541,6 +548,8 @@ pub enum Response {
     Listing(Vec<EntryInfo>),
     /// See [`Request::Entry`]; `None` where the state has no such path.
     Entry(Option<EntryInfo>),
+    /// See [`Request::Target`]; `None` where the state has no link of that path.
+    Target(Option<BlobPart>),
     /// See [`Request::Blob`].
     Blob(BlobPart),
     /// The commits made, oldest first; empty when nothing had changed.

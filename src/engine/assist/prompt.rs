@@ -64,6 +64,12 @@ pub(super) fn of_hunk(hunk: &HunkEvidence, ask: &HunkAsk) -> Result<Made, Error>
         .map(|p| String::from_utf8_lossy(&p.text).into_owned())
         .collect();
     let instructions: Vec<&String> = ask.instructions.iter().collect();
+    // Each by itself too: what begins a text here does not begin a line there.
+    for reason in hunk.reasons.iter().flatten() {
+        for (_, text) in reason.thought.iter().chain(&reason.prompt) {
+            redactor.learn(&[text]);
+        }
+    }
     for text in reasons
         .iter()
         .chain(&earlier)

@@ -488,6 +488,7 @@ impl Recorded {
                         end: Some(told.map_or(start, |(_, last)| last)),
                         exit_code: None,
                         imported: false,
+                        branch: None,
                     }
                 })
                 .collect()
@@ -559,6 +560,7 @@ impl Recorded {
             }
             Request::List { rev, path } => Response::Listing(answers.list(&rev, &path)?),
             Request::Entry { rev, path } => Response::Entry(answers.entry(&rev, &path)?),
+            Request::Target { rev, path } => Response::Target(answers.target(&rev, &path)?),
             Request::Blob { id, offset, len } => Response::Blob(answers.blob(id, offset, len)?),
             Request::Refs => Response::Refs(store.refs().map_err(Failure::from)?),
             Request::Branches => Response::Branches(answers.branches()?),

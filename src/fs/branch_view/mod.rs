@@ -30,6 +30,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod times;
+mod upkeep;
 mod view;
 mod write;
 

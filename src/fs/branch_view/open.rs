@@ -97,7 +97,7 @@ pub struct Base {
 
 /// What is kept of a branch besides its table.
 #[derive(Debug, Serialize, Deserialize)]
-struct Description {
+pub(super) struct Description {
     version: u32,
     tree: String,
     commit: Option<String>,
@@ -105,8 +105,32 @@ struct Description {
     created_ns: i64,
 }
 
+impl Description {
+    /// Of a branch that is made now.
+    pub fn of(base: &Base) -> Self {
+        let text = |id: &[u8; 32]| blake3::Hash::from_bytes(*id).to_hex().to_string();
+        Self {
+            version: 1,
+            tree: text(&base.tree.0),
+            commit: base.commit.map(|c| text(&c.0)),
+            present: base.present.map(|t| text(&t.0)),
+            created_ns: Time::now().0.saturating_mul(1000),
+        }
+    }
+
+    /// Puts it in the branch's directory as a whole.
+    pub fn write(&self, dir: &Path) -> Result<(), BranchError> {
+        let file = dir.join("branch.json");
+        let json = serde_json::to_vec_pretty(self)
+            .map_err(|e| BranchError::Bad(file.clone(), e.to_string()))?;
+        let beside = dir.join("branch.json.new");
+        std::fs::write(&beside, json).map_err(io("write", &beside))?;
+        std::fs::rename(&beside, &file).map_err(io("write", &file))
+    }
+}
+
 /// A name that is one part of a path and hides nothing.
-fn check_name(name: &str) -> Result<(), BranchError> {
+pub(super) fn check_name(name: &str) -> Result<(), BranchError> {
     let fine = !name.is_empty()
         && !name.starts_with('.')
         && name.len() <= 200
@@ -157,23 +181,11 @@ impl BranchView {
         }
         let names = dir.join("names");
         let table = Table::create(&names).map_err(io("make", &names))?;
-        let text = |id: &[u8; 32]| blake3::Hash::from_bytes(*id).to_hex().to_string();
-        let description = Description {
-            version: 1,
-            tree: text(&base.tree.0),
-            commit: base.commit.map(|c| text(&c.0)),
-            present: base.present.map(|t| text(&t.0)),
-            created_ns: Time::now().0.saturating_mul(1000),
-        };
+        let description = Description::of(&base);
         let view = Self::build(ground, &dir, &description, table, observer, gate)?;
         git::transplant(&view, &ground.project, &dir.join("kept"))?;
         // Last: from here on the branch is there.
-        let file = dir.join("branch.json");
-        let json = serde_json::to_vec_pretty(&description)
-            .map_err(|e| BranchError::Bad(file.clone(), e.to_string()))?;
-        let beside = dir.join("branch.json.new");
-        std::fs::write(&beside, json).map_err(io("write", &beside))?;
-        std::fs::rename(&beside, &file).map_err(io("write", &file))?;
+        description.write(&dir)?;
         Ok(view)
     }
 

@@ -70,6 +70,7 @@ impl World {
             end: None,
             exit_code: None,
             imported: false,
+            branch: None,
         };
         EngineStatus {
             project: format!("/home/ada/{}", self.name),
