@@ -196,7 +196,7 @@ async fn each_format_streams_words_and_ends_with_checked_proposals() {
             "step 142 (Edit)",
             "add a log line",
             "fix the expiry",
-            "`try-2` is merged into `main`",
+            "ours is the branch: main\ntheirs is the branch: try-2\n",
         ] {
             assert!(
                 seen.text.contains(part),

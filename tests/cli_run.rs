@@ -153,6 +153,7 @@ fn status(project: &str) -> EngineStatus {
         commits: 0,
         sessions: Vec::new(),
         forks: Vec::new(),
+        overlaps: Vec::new(),
         merging: None,
         warnings: Vec::new(),
     }

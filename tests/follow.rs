@@ -65,6 +65,7 @@ fn plan(place: &Place, agent: &str, n: u64) -> Plan {
         longest: 800,
         bare: n.is_multiple_of(2),
         lag: 300,
+        branch: None,
     }
 }
 
@@ -78,8 +79,13 @@ fn start(place: &Place, plan: &Plan) -> Child {
     if !name.exists() {
         std::os::unix::fs::symlink(std::env::current_exe().unwrap(), &name).unwrap();
     }
+    let mut line = vec!["run"];
+    if let Some(branch) = &plan.branch {
+        line.extend(["--branch", branch]);
+    }
+    line.push("--");
     place
-        .command(["run", "--"])
+        .command(line)
         .arg(name)
         .args(["agent", "--exact", "--nocapture", "--test-threads=1"])
         .env(standin::PLAN, file)
@@ -340,6 +346,27 @@ fn one_call_after_the_other() {
             .filter(|r| r.session == own && r.kind == StepKind::Call);
         assert!(calls.count() >= plan.answers);
     }
+}
+
+/// The same files at the same time, each on a fork of its own.
+#[test]
+fn two_of_the_same_agent_on_two_forks() {
+    if !fuse() {
+        return;
+    }
+    let place = Place::new();
+    place.write("README", "x\n");
+    let plans: Vec<Plan> = [("a", SEED + 4), ("b", SEED + 5)]
+        .map(|(branch, n)| Plan {
+            answers: 24,
+            dir: "work".into(),
+            branch: Some(branch.into()),
+            ..plan(&place, "claude", n)
+        })
+        .into();
+    let (score, delays, _) = measure("forks", &place, &plans);
+    check(&score, 0.95, &delays);
+    assert!(!place.project.join("work").exists());
 }
 
 #[test]

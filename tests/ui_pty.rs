@@ -101,6 +101,7 @@ impl Recording {
                 commits: 0,
                 sessions: Vec::new(),
                 forks: Vec::new(),
+                overlaps: Vec::new(),
                 merging: None,
                 warnings: Vec::new(),
             })),

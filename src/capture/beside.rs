@@ -17,13 +17,10 @@ use super::observe::Observer;
 use super::settings;
 use crate::diff;
 use crate::model::{
-    Attr, Cause, Commit, CommitId, Link, OpKind, RefChange, RefTarget, RepoPath, SessionId, Time,
-    Touch, TreeId, Writer,
+    Attr, Cause, Commit, CommitId, FORK, Link, OpKind, RefChange, RefTarget, RepoPath, SessionId,
+    Time, Touch, TreeId, Writer,
 };
 use crate::store::{self, NewCommit, NewOperation, Publication, Store};
-
-/// The key of a commit's metadata that says on which fork it was made.
-pub const FORK: &str = "fork";
 
 /// What was noted of a branch's view between two checkpoints.
 #[derive(Debug, Default)]

@@ -69,6 +69,29 @@ struct Capture {
     ignored_file_limit: Option<u64>,
 }
 
+/// The table that says how merges are made.
+const MERGE: &str = "merge";
+/// In it: the command that checks a result.
+const CHECK: &str = "check";
+/// Longest command that is taken.
+const LONGEST_CHECK: usize = 4 << 10;
+
+/// The command by which the project checks the result of a merge, if its `backtrail.toml` names one. An unreadable file
+/// names none: the recorder says what is wrong with it.
+#[must_use]
+pub fn merge_check(root: &Path) -> Option<String> {
+    let path = root.join(FILE);
+    // Nobody may keep us waiting with something that is no file.
+    std::fs::metadata(&path)
+        .ok()
+        .filter(|m| m.is_file() && m.len() <= 1 << 20)?;
+    let bytes = std::fs::read(path).ok()?;
+    let table: toml::Table = toml::from_str(std::str::from_utf8(&bytes).ok()?).ok()?;
+    let check = table.get(MERGE)?.get(CHECK)?.as_str()?.trim();
+    (!check.is_empty() && check.len() <= LONGEST_CHECK && !check.contains('\0'))
+        .then(|| check.to_owned())
+}
+
 const KNOWN: [&str; 4] = ["all", "include", "exclude", "ignored-file-limit"];
 
 impl Settings {
@@ -97,6 +120,12 @@ impl Settings {
                         .map(|k| format!("capture.{k}")),
                 ),
                 _ if key == "capture" => {}
+                Some(inner) if key == MERGE => unknown.extend(
+                    inner
+                        .keys()
+                        .filter(|k| *k != CHECK)
+                        .map(|k| format!("{MERGE}.{k}")),
+                ),
                 // Read by the client that asks a language model.
                 _ if key == "llm" => {}
                 _ => unknown.push(key.clone()),

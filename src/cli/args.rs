@@ -1,11 +1,14 @@
 //! What was typed: the command line as clap reads it. What it means is worked out by each verb.
 
+mod graph;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::agent::Place;
+pub use graph::{Blame, Children, History, Leaves, Lineage, TraceOf};
 
 /// A time-travel debugger for AI coding agents.
 ///
@@ -41,8 +44,8 @@ pub struct Cli {
 /// Reading a recording without a project.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Trace {
-    /// Read the recording FILE (- for standard input) instead of a project: for steps, log, show, diff, cat, effects,
-    /// sessions, status
+    /// Read the recording FILE (- for standard input) instead of a project: for steps, log, show, diff, cat, history,
+    /// blame, lineage, trace, effects, sessions, status
     #[arg(long, value_name = "FILE", global = true, conflicts_with = "project")]
     pub trace: Option<PathBuf>,
     /// The recording's format, by a name of `backtrail formats` [default: recognised from the content]
@@ -112,6 +115,16 @@ pub enum Verb {
     Compare(Compare),
     /// Write what was recorded as a patch, or as a branch of the project's git repository
     Export(Export),
+    /// Merge a branch into another one (undone by `backtrail undo`)
+    ///
+    /// Nothing is written before all conflicts are settled. Until then the merge is kept and survives restarts.
+    Merge(Box<Merge>),
+    /// Merge a fork into the project's directory; git is left alone and the fork stays
+    Land(Land),
+    /// List the conflicts that commits left open
+    Conflicts(Conflicts),
+    /// Take the conflicts of a commit up again
+    Resolve(Resolve),
     /// Make the project's store and its first commit
     Init(JsonOnly),
     /// Take a session's reasoning as NDJSON on standard input (see docs/emit.md)
@@ -120,6 +133,18 @@ pub enum Verb {
     Steps(Steps),
     /// The operation log: every change to branches, labels or workspace
     Op(Op),
+    /// List the commits that nothing follows: the tips of branches, and what was left by rollbacks
+    Leaves(Leaves),
+    /// List a commit and what it continues, newest first
+    Lineage(Lineage),
+    /// List the commits that follow one directly
+    Children(Children),
+    /// List every version of a file, newest first
+    History(History),
+    /// Show the reasoning that led to a commit: prompt, thought, call, result, effect
+    Trace(TraceOf),
+    /// Show which step each line of a file is from
+    Blame(Blame),
     /// List the recorded sessions, newest first
     Sessions(Sessions),
     /// Ask a language model about steps (answers in words that cite steps; needs [llm] in the configuration)
@@ -194,9 +219,34 @@ pub struct Fork {
     /// What their names begin with [default: try]
     #[arg(long, value_name = "P")]
     pub prefix: Option<String>,
+    /// What is to run in them.
+    #[command(flatten)]
+    pub race: Race,
     /// One JSON object a line, one for each fork
     #[arg(long)]
     pub json: bool,
+}
+
+/// `fork ... --run`
+#[derive(Debug, Default, Args)]
+pub struct Race {
+    /// Run CMD in each of them at once, by sh -c; it finds its number in BACKTRAIL_FORK and its branch in
+    /// BACKTRAIL_BRANCH
+    #[arg(long, value_name = "CMD")]
+    pub run: Option<String>,
+    /// Then score each by CMD in its own view: exit code 0 is better, then the number in its last line of output, the
+    /// higher the better
+    #[arg(long, value_name = "CMD", requires = "run")]
+    pub score: Option<String>,
+    /// Remove the branches of all but the K best (had back by `backtrail undo`)
+    #[arg(long, value_name = "K", requires = "run")]
+    pub keep: Option<usize>,
+    /// End each command after this time: 90s, 15m, 2h
+    #[arg(long, value_name = "TIME", requires = "run")]
+    pub timeout: Option<String>,
+    /// So many at a time [default: all]
+    #[arg(long, value_name = "J", requires = "run")]
+    pub jobs: Option<usize>,
 }
 
 /// `freeze`, `thaw`, `kill`
@@ -519,6 +569,123 @@ pub enum ExportPer {
     Step,
     /// From one prompt to the next
     Turn,
+}
+
+/// How conflicts are settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum ResolverArg {
+    /// By a person.
+    #[default]
+    Manual,
+    /// As the branch that is merged into has it.
+    Ours,
+    /// As the merged one has it.
+    Theirs,
+    /// By the language model that is configured. Without a terminal what it resolved is marked unreviewed; with one it
+    /// is to be looked at before the merge is finished.
+    Llm,
+}
+
+/// `merge`
+#[derive(Debug, Default, Args)]
+pub struct Merge {
+    /// What to merge: a branch or another revision [default: go on with the unfinished merge]
+    #[arg(value_name = "BRANCH", required_unless_present_any = ["status", "go_on", "abort", "pick", "unpick", "markers", "read_markers", "show"], conflicts_with_all = ["status", "go_on", "abort", "unpick", "show"])]
+    pub branch: Option<String>,
+    /// The branch to merge into [default: the one that the workspace is on]
+    #[arg(long, value_name = "B", requires = "branch")]
+    pub into: Option<String>,
+    /// Only look
+    #[arg(long, requires = "branch", conflicts_with_all = ["pick", "markers", "read_markers", "keep_conflicts"])]
+    pub dry_run: bool,
+    /// Who settles conflicts
+    #[arg(
+        long,
+        value_name = "WHO",
+        value_enum,
+        default_value_t,
+        requires = "branch"
+    )]
+    pub resolver: ResolverArg,
+    /// Another model than the one configured
+    #[arg(long, value_name = "NAME", requires = "branch")]
+    pub model: Option<String>,
+    /// A line for people, for the merge's commit
+    #[arg(short = 'm', long, value_name = "MSG")]
+    pub message: Option<String>,
+    /// Finish it also with conflicts: the commit keeps them, the files have ours there; see `conflicts` and `resolve`
+    #[arg(long)]
+    pub keep_conflicts: bool,
+    /// Show the unfinished merge
+    #[arg(long)]
+    pub status: bool,
+    /// Finish the unfinished merge
+    #[arg(long = "continue", conflicts_with_all = ["status", "abort"])]
+    pub go_on: bool,
+    /// Forget the unfinished merge
+    #[arg(long, conflicts_with_all = ["status", "pick", "markers", "read_markers", "show", "unpick"])]
+    pub abort: bool,
+    /// Settle a conflict, or a hunk of it (numbered from 1): PATH=ours, PATH#2=FILE, @state#1=theirs for the agent's
+    /// state; with nothing behind the = it is unsettled again
+    #[arg(long, value_name = "PATH[#HUNK]=ours|theirs|both|base|FILE")]
+    pub pick: Vec<OsString>,
+    /// Take the last pick back
+    #[arg(long, conflicts_with = "pick")]
+    pub unpick: bool,
+    /// Show one conflict: both sides, what was there before, and why each side is as it is
+    #[arg(long, value_name = "PATH")]
+    pub show: Option<OsString>,
+    /// Write the files in conflict with git's markers below DIR, for other tools
+    #[arg(long, value_name = "DIR")]
+    pub markers: Option<PathBuf>,
+    /// Read back what other tools made of those files
+    #[arg(long, value_name = "DIR")]
+    pub read_markers: Option<PathBuf>,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `land`
+#[derive(Debug, Args)]
+pub struct Land {
+    /// The fork's branch
+    #[arg(value_name = "BRANCH")]
+    pub branch: String,
+    /// Only look
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Who settles conflicts
+    #[arg(long, value_name = "WHO", value_enum, default_value_t)]
+    pub resolver: ResolverArg,
+    /// A line for people, for the merge's commit
+    #[arg(short = 'm', long, value_name = "MSG")]
+    pub message: Option<String>,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `conflicts`
+#[derive(Debug, Args)]
+pub struct Conflicts {
+    /// As of this revision
+    #[arg(value_name = "REV")]
+    pub rev: Option<String>,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `resolve`
+#[derive(Debug, Args)]
+pub struct Resolve {
+    /// The commit that left conflicts open, or a branch [default: the nearest one of the workspace's branch]
+    #[arg(value_name = "REV")]
+    pub rev: Option<String>,
+    /// One JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `emit`

@@ -248,7 +248,7 @@ fn print_piece(piece: Piece<'_>, out: &mut Out) -> Result<(), Fail> {
 }
 
 /// A path as typed, relative to `cwd`, as a path in the project. It need not exist.
-fn in_project(root: &Path, cwd: &Path, typed: &Path) -> Result<RepoPath, Fail> {
+pub(super) fn in_project(root: &Path, cwd: &Path, typed: &Path) -> Result<RepoPath, Fail> {
     let mut full = PathBuf::new();
     for part in cwd.join(typed).components() {
         match part {

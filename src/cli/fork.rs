@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::args;
 use super::out::{Out, Tone, count};
 use super::{Context, Ended, Fail};
-use crate::engine::api::{ForkInfo, Request, Response};
+use crate::engine::api::{ForkInfo, MergeTry, Request, Response};
 use crate::model::{RepoPath, neutral};
 
 /// Most forks that are made at once.
@@ -96,7 +96,26 @@ pub async fn forks(cx: &Context, json: bool, out: &mut Out) -> Ended {
     if forks.is_empty() && !json {
         out.line("no forks yet: backtrail fork REV, or backtrail run --branch NAME -- CMD")?;
     }
+    if !json && !forks.is_empty() {
+        print_meetings(cx, out).await?;
+    }
     Ok(0)
+}
+
+/// Which of those that are open meet, as far as the engine has looked.
+async fn print_meetings(cx: &Context, out: &mut Out) -> Result<(), Fail> {
+    let Response::Status(status) = cx.ask(Request::Status).await? else {
+        return Ok(());
+    };
+    for meeting in &status.overlaps {
+        let tone = match meeting.merge {
+            MergeTry::Clean => Tone::Dim,
+            MergeTry::Conflicts { .. } | MergeTry::NotTried { .. } => Tone::Bad,
+        };
+        let text = out.paint(tone, &meeting.words());
+        out.line(&text)?;
+    }
+    Ok(())
 }
 
 fn print(fork: &ForkInfo, out: &mut Out) -> Result<(), Fail> {
@@ -180,6 +199,7 @@ mod tests {
             name: None,
             count: None,
             prefix: None,
+            race: args::Race::default(),
             json: false,
         }
     }

@@ -298,8 +298,12 @@ fn session_line(session: &Session, out: &Out) -> String {
         "" => state,
         state => format!("  ({state})"),
     };
+    let place = match &session.branch {
+        Some(branch) => format!("  on {}", out.paint(Tone::Name, &one_line(branch, 40))),
+        None => String::new(),
+    };
     format!(
-        "{}  {}  {:<10}  {}{state}",
+        "{}  {}  {:<10}  {}{place}{state}",
         out.paint(Tone::Id, &session.id.short()),
         out.paint(Tone::Dim, &date(session.start)),
         one_line(&session.agent, 24),

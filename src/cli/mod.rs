@@ -5,6 +5,7 @@
 
 pub mod args;
 mod ask;
+mod blame;
 mod branch;
 mod cat;
 mod change;
@@ -17,8 +18,13 @@ mod facts;
 mod fork;
 mod graph;
 mod history;
+mod lineage;
 mod link;
+mod markers;
+mod merge;
+mod merge_out;
 pub mod out;
+mod race;
 mod run;
 mod session;
 mod state;
@@ -220,6 +226,12 @@ async fn answer(
         Verb::Op(args) => match args.verb {
             OpVerb::Log { json, limit } => history::operations(cx, json, limit, out).await,
         },
+        Verb::Leaves(args) => lineage::leaves(cx, &args, out).await,
+        Verb::Lineage(args) => lineage::lineage(cx, &args, out).await,
+        Verb::Children(args) => lineage::children(cx, &args, out).await,
+        Verb::History(args) => lineage::history(cx, &args, out).await,
+        Verb::Trace(args) => lineage::trace(cx, &args, out).await,
+        Verb::Blame(args) => blame::blame(cx, &args, out).await,
         Verb::Show(args) if args.raw => trace::raw(cx, &args.rev, args.json, out).await,
         Verb::Show(args) => diff::show(cx, &args, out).await,
         Verb::Import(args) => trace::import(cx, &args, trace, out).await,
@@ -235,12 +247,17 @@ async fn answer(
         Verb::Label(args) => change::label(cx, &args, out).await,
         Verb::Branch(args) => branch::branch(cx, args.verb, out).await,
         Verb::Switch(args) => change::switch(cx, &args, out).await,
+        Verb::Fork(args) if args.race.run.is_some() => race::race(cx, &args, out).await,
         Verb::Fork(args) => fork::fork(cx, &args, out).await,
         Verb::Forks(args) => fork::forks(cx, args.json, out).await,
         Verb::Freeze(args) => session::freeze(cx, &args, true, out).await,
         Verb::Thaw(args) => session::freeze(cx, &args, false, out).await,
         Verb::Kill(args) => session::kill(cx, &args, out).await,
         Verb::Compare(args) => compare::compare(cx, &args, out).await,
+        Verb::Merge(args) => merge::merge(cx, &args, out).await,
+        Verb::Land(args) => merge::land(cx, &args, out).await,
+        Verb::Conflicts(args) => merge::conflicts(cx, &args, out).await,
+        Verb::Resolve(args) => merge::resolve(cx, &args, out).await,
         Verb::Ask(args) => ask::ask(cx, &args, trace.trace.is_some(), out).await,
         Verb::Export(args) => export::export(cx, &args, trace, out).await,
         Verb::Init(args) => change::init(cx, existed, args.json, out).await,

@@ -124,6 +124,16 @@ impl Out {
         Ok(self.to.write_all(b"\n")?)
     }
 
+    /// A line of a file's content behind a prefix that is harmless already: as it is in a pipe, harmless on a terminal.
+    pub fn behind(&mut self, prefix: &str, bytes: &[u8]) -> Result<(), Fail> {
+        if self.terminal {
+            return self.line(&format!("{prefix}{}", harmless(bytes)));
+        }
+        self.to.write_all(prefix.as_bytes())?;
+        self.to.write_all(bytes)?;
+        Ok(self.to.write_all(b"\n")?)
+    }
+
     /// Everything out.
     pub fn flush(&mut self) -> Result<(), Fail> {
         Ok(self.to.flush()?)

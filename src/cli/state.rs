@@ -166,6 +166,9 @@ fn print_status(s: &EngineStatus, now: Time, out: &mut Out) -> Result<(), Fail> 
     for live in &s.sessions {
         let mut text = format!("{} {}", safe(&live.session.agent), live.session.id.short());
         text.push_str(&format!(", since {}", live.session.start.clock()));
+        if let Some(branch) = &live.branch {
+            text.push_str(&format!(", on the fork of {}", safe(branch)));
+        }
         if live.frozen {
             text.push_str(", frozen");
         }
@@ -173,6 +176,9 @@ fn print_status(s: &EngineStatus, now: Time, out: &mut Out) -> Result<(), Fail> 
             text.push_str(", without a cgroup");
         }
         row("session", text)?;
+    }
+    for meeting in &s.overlaps {
+        row("overlap", meeting.words())?;
     }
     for warning in &s.warnings {
         row("warning", safe(warning))?;

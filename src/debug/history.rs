@@ -3,9 +3,9 @@
 //! Commits, trees and links are always in a store; only steps and their texts differ. Whatever asks about a run asks
 //! this, so that a recorded run is looked at with the same code as a live one.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use crate::model::{BlobId, CommitId, Ordinal, SessionId, Step, StepId};
+use crate::model::{BlobId, CommitId, FORK, Ordinal, SessionId, Step, StepId};
 use crate::store::{self, Store};
 
 /// Which text of a step.
@@ -52,18 +52,20 @@ pub trait History: Send + Sync {
     fn last_ordinal(&self) -> store::Result<Option<Ordinal>>;
 
     /// The state before the step of that number: that of the nearest step before it that has one. `of` is the step's
-    /// session: the states of a run that was recorded elsewhere are those of its own steps only.
+    /// session: the states of a run that was recorded elsewhere are those of its own steps only, and what happens on a
+    /// fork is not what happens in the workspace.
     fn state_before(
         &self,
         store: &Store,
         mut before: Ordinal,
         of: Option<SessionId>,
     ) -> store::Result<Option<CommitId>> {
-        let imported = Imported::of(store)?;
+        let homes = Homes::of(store)?;
+        let home = homes.home(of);
         loop {
             let page = self.steps_before(Some(before), 256)?;
             for earlier in &page {
-                if imported.home(earlier.session) == imported.home(of)
+                if homes.home_of(store, earlier)? == home
                     && let Some(state) = own_state(store, earlier)?
                 {
                     return Ok(Some(state));
@@ -83,26 +85,62 @@ pub trait History: Send + Sync {
     fn part(&self, id: BlobId, offset: u64, len: usize) -> store::Result<(u64, Vec<u8>)>;
 }
 
-/// The sessions that were recorded elsewhere.
-pub struct Imported(HashSet<SessionId>);
+/// Whose states a step has.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Home {
+    /// Those of the workspace.
+    Workspace,
+    /// Those of a run that was recorded elsewhere.
+    Elsewhere(SessionId),
+    /// Those of a fork, by its branch.
+    Fork(String),
+}
 
-impl Imported {
+/// Where sessions went on that did not in the workspace.
+pub struct Homes {
+    imported: HashSet<SessionId>,
+    forks: HashMap<SessionId, String>,
+}
+
+impl Homes {
     /// Of a store.
     pub fn of(store: &Store) -> store::Result<Self> {
-        Ok(Self(
-            store
-                .sessions()?
-                .into_iter()
-                .filter(|s| s.imported)
-                .map(|s| s.id)
-                .collect(),
-        ))
+        let mut homes = Self {
+            imported: HashSet::new(),
+            forks: HashMap::new(),
+        };
+        for session in store.sessions()? {
+            if session.imported {
+                homes.imported.insert(session.id);
+            } else if let Some(branch) = session.branch {
+                homes.forks.insert(session.id, branch);
+            }
+        }
+        Ok(homes)
     }
 
-    /// Whose states a step of that session has: the workspace's (`None`), or those of a run recorded elsewhere.
+    /// Whose states the steps of a session have.
     #[must_use]
-    pub fn home(&self, session: Option<SessionId>) -> Option<SessionId> {
-        session.filter(|s| self.0.contains(s))
+    pub fn home(&self, session: Option<SessionId>) -> Home {
+        match session {
+            Some(s) if self.imported.contains(&s) => Home::Elsewhere(s),
+            Some(s) => match self.forks.get(&s) {
+                Some(branch) => Home::Fork(branch.clone()),
+                None => Home::Workspace,
+            },
+            None => Home::Workspace,
+        }
+    }
+
+    /// Whose states a step has: one that is of no session may have been made on a fork all the same.
+    pub fn home_of(&self, store: &Store, step: &Step) -> store::Result<Home> {
+        if step.session.is_none()
+            && let Some(link) = store.links_of_step(step.id)?.last()
+            && let Some(branch) = store.commit(link.commit)?.meta.get(FORK)
+        {
+            return Ok(Home::Fork(branch.clone()));
+        }
+        Ok(self.home(step.session))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Questions over store and trace.
 
 pub mod ancestry;
+pub mod blame;
 pub mod history;
 pub mod rev;

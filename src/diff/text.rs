@@ -139,6 +139,22 @@ pub fn hunks(before: &[u8], after: &[u8], context: usize) -> TextDiff {
     diff
 }
 
+/// The runs of lines that both have, in order: where each begins in the old and in the new, and how many lines it has.
+#[must_use]
+pub fn equal_runs(old: &[&[u8]], new: &[&[u8]]) -> Vec<(usize, usize, usize)> {
+    ops::of_lines(old, new)
+        .iter()
+        .filter(|op| op.tag() == DiffTag::Equal)
+        .map(|op| {
+            (
+                op.old_range().start,
+                op.new_range().start,
+                op.new_range().len(),
+            )
+        })
+        .collect()
+}
+
 /// Lines added and removed; `None` where the contents are not compared by lines.
 #[must_use]
 pub fn count(before: &[u8], after: &[u8]) -> Option<(u32, u32)> {

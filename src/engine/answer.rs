@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::debug::history::{History, Imported, Which};
+use crate::debug::history::{History, Home, Homes, Which};
 use crate::debug::rev;
 use crate::diff::{text, tree};
 use crate::model::{
-    BlobId, Cause, CommitId, Entry, Kind, Link, Ordinal, RefTarget, RepoPath, SessionId, Step,
-    StepId, StepKind, Time, TreeId, neutral,
+    BlobId, Cause, CommitId, Entry, Kind, Link, Ordinal, RefTarget, RepoPath, Step, StepId,
+    StepKind, Time, TreeId, neutral,
 };
 use crate::store::{self, CommitNode, Store};
 
@@ -28,7 +28,7 @@ const COUNTED: usize = 64;
 const COUNTED_SIZE: u64 = 512 << 10;
 
 /// Who points where, once for a whole answer.
-struct Names {
+pub(super) struct Names {
     of_commit: HashMap<CommitId, Vec<String>>,
     of_step: HashMap<StepId, Vec<String>>,
     branch: String,
@@ -44,7 +44,7 @@ pub struct Answers<'a> {
 }
 
 impl Answers<'_> {
-    fn names(&self) -> Result<Names, store::Error> {
+    pub(super) fn names(&self) -> Result<Names, store::Error> {
         let mut of_commit: HashMap<CommitId, Vec<String>> = HashMap::new();
         let mut of_step: HashMap<StepId, Vec<String>> = HashMap::new();
         for (name, target) in self.store.refs()? {
@@ -83,7 +83,7 @@ impl Answers<'_> {
             .collect()
     }
 
-    fn info(&self, node: CommitNode, names: &Names) -> Result<CommitInfo, Failure> {
+    pub(super) fn info(&self, node: CommitNode, names: &Names) -> Result<CommitInfo, Failure> {
         let commit = &node.commit;
         let step = match self.store.link_of_commit(node.id)? {
             Some(link) => self.history.step(link.step)?.map(|s| s.ordinal),
@@ -118,14 +118,14 @@ impl Answers<'_> {
         let names = self.names()?;
         let limit = limit.min(ROWS);
         let mut steps = self.history.steps_after(after, limit)?;
-        let imported = Imported::of(self.store)?;
-        // Where the workspace was, and each run that was recorded elsewhere.
-        let mut lines: HashMap<Option<SessionId>, u32> = HashMap::new();
+        let homes = Homes::of(self.store)?;
+        // Where the workspace was, each fork, and each run that was recorded elsewhere.
+        let mut lines: HashMap<Home, u32> = HashMap::new();
         let mut rows = Vec::with_capacity(steps.len());
         // A page is full unless it is the last one.
         while let Some(last) = steps.last().map(|s| s.ordinal) {
             for step in steps {
-                let home = imported.home(step.session);
+                let home = homes.home_of(self.store, &step)?;
                 let line = match lines.get(&home) {
                     Some(line) => *line,
                     None => self.line_before(&step)?,
@@ -164,7 +164,7 @@ impl Answers<'_> {
     }
 
     /// A row by itself: what comes before it has to be looked up.
-    fn lone_row(&self, step: &Step, names: &Names) -> Result<Row, Failure> {
+    pub(super) fn lone_row(&self, step: &Step, names: &Names) -> Result<Row, Failure> {
         self.row(step, self.line_before(step)?, names)
     }
 
@@ -269,7 +269,7 @@ impl Answers<'_> {
     }
 
     /// The nearest thought before `step` in its turn, and its turn's prompt.
-    fn reasons(&self, step: &Step) -> Result<(Option<Reason>, Option<Reason>), Failure> {
+    pub(super) fn reasons(&self, step: &Step) -> Result<(Option<Reason>, Option<Reason>), Failure> {
         let (mut thought, mut prompt) = (None, None);
         if step.session.is_none() {
             return Ok((thought, prompt));
@@ -298,7 +298,7 @@ impl Answers<'_> {
         Ok((thought, prompt))
     }
 
-    fn reason(&self, step: &Step) -> Result<Reason, Failure> {
+    pub(super) fn reason(&self, step: &Step) -> Result<Reason, Failure> {
         let text = match self.text_part(step, Which::Body)? {
             Some(part) => part.text,
             None => step.title.clone(),
@@ -306,7 +306,7 @@ impl Answers<'_> {
         Ok((step.ordinal, text))
     }
 
-    fn text_part(&self, step: &Step, which: Which) -> Result<Option<TextPart>, Failure> {
+    pub(super) fn text_part(&self, step: &Step, which: Which) -> Result<Option<TextPart>, Failure> {
         let text = self.history.text(step, which, TEXT)?;
         Ok(text.map(|text| TextPart {
             blob: text.blob,
@@ -377,68 +377,13 @@ impl Answers<'_> {
         b: TreeId,
         within: &[RepoPath],
     ) -> Result<Vec<FileChange>, Failure> {
-        let mut out = Vec::new();
         let raw = tree::trees(self.store, a, b, within)?;
-        // A directory that comes or goes is said by the files in it, if there are any.
-        let parents: BTreeSet<RepoPath> = raw.iter().filter_map(|c| c.path.parent()).collect();
-        for change in raw {
-            let only_dir = [&change.before, &change.after]
-                .into_iter()
-                .flatten()
-                .all(|e| matches!(e.kind, Kind::Dir(_)));
-            let comes_or_goes = change.before.is_none() || change.after.is_none();
-            if only_dir && comes_or_goes && parents.contains(&change.path) {
-                continue;
-            }
-            let op = match (&change.before, &change.after) {
-                (None, Some(_)) => ChangeOp::Create,
-                (Some(_), None) => ChangeOp::Delete,
-                (Some(x), Some(y)) if x.kind.word() != y.kind.word() => ChangeOp::Kind,
-                (Some(x), Some(y)) if only_dir || x.kind == y.kind => ChangeOp::Mode,
-                _ => ChangeOp::Modify,
-            };
-            out.push(FileChange {
-                before: change.before.as_ref().map(|e| entry_info(&change.path, e)),
-                after: change.after.as_ref().map(|e| entry_info(&change.path, e)),
-                path: change.path,
-                op,
-                from: None,
-                lines: None,
-            });
-        }
-        let mut out = find_renames(out);
-        out.sort_by(|x, y| x.path.cmp(&y.path));
-        let mut counted = 0;
-        for change in &mut out {
-            let size = |e: &Option<EntryInfo>| e.as_ref().map_or(0, |e| e.size);
-            let small = size(&change.before).max(size(&change.after)) <= COUNTED_SIZE;
-            if counted < COUNTED
-                && small
-                && matches!(
-                    change.op,
-                    ChangeOp::Create | ChangeOp::Delete | ChangeOp::Modify
-                )
-            {
-                counted += 1;
-                change.lines = self.lines(change)?;
-            }
-        }
-        Ok(out)
+        file_changes(raw, &|blob| self.store.blob(blob))
     }
 
-    fn lines(&self, change: &FileChange) -> Result<Option<(u32, u32)>, Failure> {
-        let sides = [&change.before, &change.after];
-        if sides.into_iter().flatten().any(|e| e.kind == "unknown") {
-            return Ok(None);
-        }
-        let content = |e: &Option<EntryInfo>| match e.as_ref().and_then(|e| e.blob) {
-            Some(blob) => self.store.blob(blob),
-            None => Ok(Vec::new()),
-        };
-        Ok(text::count(
-            &content(&change.before)?,
-            &content(&change.after)?,
-        ))
+    /// The same without looking into the files.
+    pub(super) fn uncounted(&self, a: TreeId, b: TreeId) -> Result<Vec<FileChange>, Failure> {
+        Ok(uncounted(tree::trees(self.store, a, b, &[])?))
     }
 
     pub fn list(&self, text: &str, path: &RepoPath) -> Result<Vec<EntryInfo>, Failure> {
@@ -479,7 +424,7 @@ impl Answers<'_> {
         }))
     }
 
-    fn find(&self, root: TreeId, path: &RepoPath) -> Result<Option<Entry>, Failure> {
+    pub(super) fn find(&self, root: TreeId, path: &RepoPath) -> Result<Option<Entry>, Failure> {
         let mut dir = Some(root);
         let mut found = None;
         for part in path.parts() {
@@ -515,10 +460,85 @@ impl Answers<'_> {
     }
 }
 
-type Reason = (Ordinal, String);
+/// What differs between two trees as it crosses the socket: renames of equal content found, lines counted where that is
+/// quick.
+pub(super) fn file_changes(
+    raw: Vec<tree::PathChange>,
+    content: &dyn Fn(BlobId) -> Result<Vec<u8>, store::Error>,
+) -> Result<Vec<FileChange>, Failure> {
+    let mut out = uncounted(raw);
+    let mut counted = 0;
+    for change in &mut out {
+        let size = |e: &Option<EntryInfo>| e.as_ref().map_or(0, |e| e.size);
+        let small = size(&change.before).max(size(&change.after)) <= COUNTED_SIZE;
+        if counted < COUNTED
+            && small
+            && matches!(
+                change.op,
+                ChangeOp::Create | ChangeOp::Delete | ChangeOp::Modify
+            )
+        {
+            counted += 1;
+            change.lines = lines(change, content)?;
+        }
+    }
+    Ok(out)
+}
+
+/// The same, with no lines counted.
+fn uncounted(raw: Vec<tree::PathChange>) -> Vec<FileChange> {
+    let mut out = Vec::new();
+    // A directory that comes or goes is said by the files in it, if there are any.
+    let parents: BTreeSet<RepoPath> = raw.iter().filter_map(|c| c.path.parent()).collect();
+    for change in raw {
+        let only_dir = [&change.before, &change.after]
+            .into_iter()
+            .flatten()
+            .all(|e| matches!(e.kind, Kind::Dir(_)));
+        let comes_or_goes = change.before.is_none() || change.after.is_none();
+        if only_dir && comes_or_goes && parents.contains(&change.path) {
+            continue;
+        }
+        let op = match (&change.before, &change.after) {
+            (None, Some(_)) => ChangeOp::Create,
+            (Some(_), None) => ChangeOp::Delete,
+            (Some(x), Some(y)) if x.kind.word() != y.kind.word() => ChangeOp::Kind,
+            (Some(x), Some(y)) if only_dir || x.kind == y.kind => ChangeOp::Mode,
+            _ => ChangeOp::Modify,
+        };
+        out.push(FileChange {
+            before: change.before.as_ref().map(|e| entry_info(&change.path, e)),
+            after: change.after.as_ref().map(|e| entry_info(&change.path, e)),
+            path: change.path,
+            op,
+            from: None,
+            lines: None,
+        });
+    }
+    let mut out = find_renames(out);
+    out.sort_by(|x, y| x.path.cmp(&y.path));
+    out
+}
+
+fn lines(
+    change: &FileChange,
+    content: &dyn Fn(BlobId) -> Result<Vec<u8>, store::Error>,
+) -> Result<Option<(u32, u32)>, Failure> {
+    let sides = [&change.before, &change.after];
+    if sides.into_iter().flatten().any(|e| e.kind == "unknown") {
+        return Ok(None);
+    }
+    let whole = |e: &Option<EntryInfo>| match e.as_ref().and_then(|e| e.blob) {
+        Some(blob) => content(blob),
+        None => Ok(Vec::new()),
+    };
+    Ok(text::count(&whole(&change.before)?, &whole(&change.after)?))
+}
+
+pub(super) type Reason = (Ordinal, String);
 
 /// An entry as it crosses the socket.
-fn entry_info(path: &RepoPath, entry: &Entry) -> EntryInfo {
+pub(super) fn entry_info(path: &RepoPath, entry: &Entry) -> EntryInfo {
     EntryInfo {
         path: path.clone(),
         kind: entry.kind.word().to_owned(),

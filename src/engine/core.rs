@@ -13,6 +13,7 @@ use crate::capture::watch::Watch;
 use crate::capture::{self};
 use crate::debug::rev;
 use crate::fs::{Gate, Invalidate, LiveView};
+use crate::merge;
 use crate::model::{BlobId, Cause, OpId, RepoPath, SessionId, Step, Time};
 use crate::store::{self, Store};
 
@@ -22,6 +23,8 @@ use super::api::{
 };
 use super::follow::Follower;
 use super::forks::Forks;
+use super::merging::Merges;
+use super::overlap::Overlaps;
 use super::project::Project;
 use super::sessions::Sessions;
 use super::shelf::Opening;
@@ -55,6 +58,9 @@ pub enum Failure {
     /// Trees could not be compared.
     #[error(transparent)]
     Diff(#[from] crate::diff::tree::Error),
+    /// Trees could not be merged.
+    #[error(transparent)]
+    Merge(#[from] crate::merge::Error),
     /// A revision names nothing.
     #[error(transparent)]
     Rev(#[from] rev::Error),
@@ -68,7 +74,9 @@ impl From<Failure> for ApiError {
         let code = match &failure {
             Failure::Api(e) => return e.clone(),
             Failure::Store(e) => store_code(e),
-            Failure::Rev(rev::Error::Store(e)) => store_code(e),
+            Failure::Rev(rev::Error::Store(e)) | Failure::Merge(merge::Error::Store(e)) => {
+                store_code(e)
+            }
             Failure::Rev(_) => ErrorCode::NotFound,
             _ => ErrorCode::Failed,
         };
@@ -118,8 +126,11 @@ pub struct Core {
     /// Branches with a view of their own.
     pub(super) forks: Forks,
     pub(super) journal: Journal,
+    pub(super) merges: Merges,
     me: Weak<Self>,
     pub(super) counter: OnceLock<Counter>,
+    /// Which branches at work meet.
+    pub(super) overlaps: OnceLock<Overlaps>,
     pub(super) follower: OnceLock<Follower>,
     /// A call has ended whose changes can be committed.
     pub(super) due: Notify,
@@ -149,7 +160,9 @@ impl Core {
             timeline,
             sessions: Sessions::default(),
             journal,
+            merges: Merges::default(),
             counter: OnceLock::new(),
+            overlaps: OnceLock::new(),
             follower: OnceLock::new(),
             due: Notify::new(),
             recorder: OnceLock::new(),
@@ -184,6 +197,7 @@ impl Core {
         b: Option<&str>,
         paths: &[RepoPath],
         role: Role,
+        session: Option<SessionId>,
     ) -> Result<Changes, Failure> {
         // What is not yet committed is, as it would be in half a second anyway. An agent may not cut checkpoints, so it
         // sees the last one. First what was typed: a mistake must not make a commit.
@@ -192,7 +206,10 @@ impl Core {
             answers.resolve(a)?;
             self.cut(Cause::Safety, None, None)?;
         }
-        answers.diff(a, b.unwrap_or("@"), paths)
+        // To an agent on a fork the workspace is what it sees itself.
+        let place = session.and_then(|s| self.timeline.place_of(s));
+        let here = place.as_deref().unwrap_or("@");
+        answers.diff(a, b.unwrap_or(here), paths)
     }
 
     /// Much is different: subscribers are to ask again.
@@ -319,6 +336,9 @@ impl Core {
 
     /// Tells how things stand.
     pub fn tell_status(&self) {
+        if let Some(overlaps) = self.overlaps.get() {
+            overlaps.look();
+        }
         if self.notices.receiver_count() > 0
             && let Ok(status) = self.status()
         {
@@ -451,6 +471,7 @@ impl Core {
     pub fn status(&self) -> Result<EngineStatus, ApiError> {
         let recorder = self.recording();
         let head = rev::head(&self.store).map_err(Failure::from)?;
+        let merging = self.unfinished_brief();
         let mut warnings = self
             .warnings
             .lock()
@@ -488,8 +509,9 @@ impl Core {
             last: self.store.last_ordinal().map_err(Failure::from)?,
             commits: self.store.commit_count().map_err(Failure::from)?,
             sessions: self.sessions.list(),
+            merging,
             forks: self.forks.names(),
-            merging: None,
+            overlaps: self.overlaps.get().map(Overlaps::found).unwrap_or_default(),
             warnings,
         })
     }
@@ -518,7 +540,7 @@ impl Core {
             Request::Resolve { rev } => Response::Resolved(self.answers().resolve(&rev)?),
             Request::Show { rev } => Response::Commit(Box::new(self.answers().show(&rev)?)),
             Request::Diff { a, b, paths } => {
-                Response::Changes(self.diff(&a, b.as_deref(), &paths, role)?)
+                Response::Changes(self.diff(&a, b.as_deref(), &paths, role, session)?)
             }
             Request::List { rev, path } => Response::Listing(self.answers().list(&rev, &path)?),
             Request::Entry { rev, path } => Response::Entry(self.answers().entry(&rev, &path)?),
@@ -569,6 +591,7 @@ impl Core {
             Request::BranchPrune { dry_run } => {
                 Response::Branched(Box::new(self.branch_prune(dry_run)?))
             }
+            Request::Graph(query) => Response::Graph(self.answers().graph(query)?),
             Request::Operations { before, limit } => {
                 Response::Operations(self.answers().operations(before, limit)?)
             }
@@ -619,7 +642,7 @@ impl Core {
             | Request::MergeFinish { .. }
             | Request::MergeAbandon
             | Request::MergeResume { .. }
-            | Request::Conflicts { .. }) => self.merging(request)?,
+            | Request::Conflicts { .. }) => self.merge_request(request)?,
             Request::Sessions => Response::Sessions(self.store.sessions().map_err(Failure::from)?),
             Request::Import {
                 path,
@@ -676,6 +699,7 @@ fn for_agents(request: &Request) -> bool {
             | Request::Refs
             | Request::Branches
             | Request::Compare { .. }
+            | Request::Graph(_)
             | Request::Forks
             | Request::Operations { .. }
             | Request::Sessions

@@ -345,10 +345,10 @@ impl Following {
         };
         let whose = whose(format, &head);
         let Some(cwd) = whose.get("cwd") else { return };
-        let cwd = Path::new(cwd);
+        let cwd = core.project.own_path(Path::new(cwd));
         let root = &core.project.root;
         let here = cwd.starts_with(root)
-            || std::fs::canonicalize(cwd).is_ok_and(|real| real.starts_with(root));
+            || std::fs::canonicalize(&cwd).is_ok_and(|real| real.starts_with(root));
         let runs: Vec<&Run> = self
             .runs
             .iter()

@@ -379,7 +379,7 @@ impl Heard {
         step.paths = step
             .paths
             .iter()
-            .map(|p| relative(p, &cwd, &core.project.root))
+            .map(|p| in_project(p, &cwd, core))
             .collect();
         if let Some(kept) = self.kept.get(&at) {
             let old = kept;
@@ -490,7 +490,7 @@ impl Heard {
             };
             if let Some(content) = content(&effect) {
                 let cwd = effect.cwd.clone().unwrap_or_else(|| self.cwd(at));
-                let path = relative(&effect.path, &cwd, &core.project.root);
+                let path = in_project(&effect.path, &cwd, core);
                 let blob = BlobId::of(content.as_bytes());
                 for ties in core.timeline.ties_of(self.home.session) {
                     ties.declare(kept.id, &path, blob);
@@ -544,6 +544,15 @@ fn command(input: &str) -> String {
         .find_map(|key| words(value.get(*key)?))
         .map(|text| squeezed(&text))
         .unwrap_or_default()
+}
+
+/// A path as a call names it, relative to the project also where its agent is in a view.
+fn in_project(path: &str, cwd: &str, core: &Core) -> String {
+    let own = |path: &str| {
+        let own = core.project.own_path(Path::new(path));
+        own.to_string_lossy().into_owned()
+    };
+    relative(&own(path), &own(cwd), &core.project.root)
 }
 
 /// A path as a call names it, relative to the project where it lies in it, without `.` and `..`.

@@ -3,6 +3,7 @@
 mod answer;
 pub mod api;
 pub mod assist;
+mod blame;
 mod branch_name;
 mod branches;
 pub mod client;
@@ -16,7 +17,9 @@ mod heard;
 mod import;
 mod intake;
 mod labels;
+mod lineage;
 mod merging;
+mod overlap;
 pub mod project;
 pub mod recorded;
 mod replay;

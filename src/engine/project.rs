@@ -111,6 +111,22 @@ impl Project {
         self.runtime_dir.join("live")
     }
 
+    /// A path in one of the project's views, as the project's own: in a session without a namespace the agent is in the
+    /// mounted view itself. Any other path as it is.
+    #[must_use]
+    pub fn own_path(&self, path: &Path) -> PathBuf {
+        let branches = self.runtime_dir.join("branch");
+        let below = path.strip_prefix(self.live_dir()).ok().or_else(|| {
+            let mut parts = path.strip_prefix(branches).ok()?.components();
+            parts.next()?;
+            Some(parts.as_path())
+        });
+        match below {
+            Some(below) => self.root.join(below),
+            None => path.to_path_buf(),
+        }
+    }
+
     /// What the engine writes when it cannot tell anyone.
     #[must_use]
     pub fn log_file(&self) -> PathBuf {
@@ -338,6 +354,25 @@ mod tests {
         assert!(refusal(Path::new("/srv/project")).is_none());
         if let Some(home) = env::var_os("HOME").and_then(|h| fs::canonicalize(h).ok()) {
             assert!(refusal(&home).is_some());
+        }
+    }
+
+    #[test]
+    fn paths_in_views_are_the_projects() {
+        let project = Project {
+            root: "/p".into(),
+            store_dir: "/s".into(),
+            runtime_dir: "/r".into(),
+        };
+        for (path, own) in [
+            ("/r/live/a/b", "/p/a/b"),
+            ("/r/branch/x/a", "/p/a"),
+            ("/r/branch/x", "/p"),
+            ("/r/branch", "/r/branch"),
+            ("/p/a", "/p/a"),
+            ("a", "a"),
+        ] {
+            assert_eq!(project.own_path(Path::new(path)), Path::new(own), "{path}");
         }
     }
 

@@ -17,6 +17,7 @@ use crate::store::{self, Store};
 use super::api::{ApiError, ErrorCode, Role};
 use super::core::{Core, Failure, Live};
 use super::follow::Follower;
+use super::overlap::Overlaps;
 use super::project::Project;
 use super::server::{self, Door};
 use super::stats::Counter;
@@ -57,6 +58,10 @@ pub fn serve(project: Project) -> Result<(), ApiError> {
         )
     })?;
     let _ = core.counter.set(counter);
+    match Overlaps::start(&core) {
+        Ok(overlaps) => _ = core.overlaps.set(overlaps),
+        Err(e) => core.warn(format!("forks are not held against each other: {e}")),
+    }
     match Follower::start(&core) {
         Ok(follower) => _ = core.follower.set(follower),
         Err(e) => core.warn(format!("transcripts are not followed: {e}")),

@@ -66,6 +66,7 @@ impl Core {
                 keep_frozen: false,
                 of: None,
                 switch: Some(switch),
+                make: None,
             })?
         };
         Ok(Response::Rollback(Box::new(report)))

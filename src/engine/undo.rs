@@ -13,6 +13,7 @@ use crate::store::{NewOperation, Publication};
 
 use super::api::{ApiError, ErrorCode, Response};
 use super::core::{Core, Failure};
+use super::forks::Released;
 use super::world::Move;
 
 /// An operation that can be reversed.
@@ -66,23 +67,49 @@ impl Core {
                 keep_frozen: false,
                 of: Some(it.asked.kind),
                 switch: way.map(|(switch, _)| switch),
+                make: None,
             })?)));
         }
-        let reverse = || {
-            let refs = self.reversed(&it.last)?;
+        let mut forks = Vec::new();
+        let mut reverse = || {
+            let refs = self.reversed(&it.last, &mut forks)?;
             self.refs_moved(kind, description.clone(), refs, Some(it.id))
         };
         if it.last.refs.iter().all(|r| r.name.starts_with("label/")) {
             reverse()?;
         } else {
             self.with_refs_still(reverse)?;
+            self.forks_follow(&it.last, forks)?;
             self.tell_status();
         }
         Ok(Response::Done(description))
     }
 
-    /// The moves of refs that take back those of `op`.
-    fn reversed(&self, op: &Operation) -> Result<Vec<RefChange>, Failure> {
+    /// After `op` was reversed: the views of branches that have another name go along, those of branches that are gone go.
+    fn forks_follow(&self, op: &Operation, forks: Vec<(String, Released)>) -> Result<(), Failure> {
+        let bare = |name: &str| name.strip_prefix("branch/").map(str::to_owned);
+        if let Some(renamed) = Renamed::of(op) {
+            if let (Some(old), Some(new)) = (bare(renamed.old), bare(renamed.new)) {
+                self.fork_renamed(&new, &old);
+            }
+            return Ok(());
+        }
+        for (branch, was) in forks {
+            if self.store.get_ref(&format!("branch/{branch}"))?.is_none()
+                && let Some(kept) = self.fork_drop(&branch, was)
+            {
+                self.warn(format!("{branch}: {kept}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The moves of refs that take back those of `op`. `forks`: what became of the forks of its branches.
+    fn reversed(
+        &self,
+        op: &Operation,
+        forks: &mut Vec<(String, Released)>,
+    ) -> Result<Vec<RefChange>, Failure> {
         let renamed = Renamed::of(op);
         let mut refs = Vec::new();
         // What forks hold becomes commits before their branches move.
@@ -90,7 +117,7 @@ impl Core {
             if let Some(branch) = change.name.strip_prefix("branch/")
                 && self.store.get_ref(&change.name)?.is_some()
             {
-                self.fork_release(branch)?;
+                forks.push((branch.to_owned(), self.fork_release(branch)?));
             }
         }
         for change in op.refs.iter().rev() {
@@ -107,6 +134,17 @@ impl Core {
                         ErrorCode::Refused,
                         format!(
                             "{} {word}, so this cannot be reversed: {}",
+                            change.name, op.description
+                        ),
+                    )
+                    .into());
+                }
+                // A branch that an operation moved has gone on: what came since must not fall off it.
+                if change.before.is_some() && change.after.is_some() && now != change.after {
+                    return Err(ApiError::new(
+                        ErrorCode::Refused,
+                        format!(
+                            "{} has gone on since, so this cannot be reversed: {}; make a branch where it was instead",
                             change.name, op.description
                         ),
                     )

@@ -22,6 +22,7 @@ use crate::store::{NewOperation, Publication};
 
 use super::api::{ApiError, ErrorCode, Resolved, RollbackReport, Switched};
 use super::core::{Core, Failure};
+use super::merging::merge_link;
 use super::sessions::Sessions;
 use super::timeline::Draft;
 
@@ -46,7 +47,13 @@ pub(super) struct Move<'a> {
     pub of: Option<OpKind>,
     /// The branch to go to.
     pub switch: Option<Switch>,
+    /// Makes the state to go to, once nothing moves any more, of the commit that is left then. It must be in the store
+    /// when this returns.
+    pub make: Option<&'a Make<'a>>,
 }
+
+/// What makes the state to go to.
+pub(super) type Make<'a> = dyn Fn(CommitId) -> Result<CommitId, Failure> + 'a;
 
 /// Agents asked to stand still; they go on when this is dropped, whatever happened meanwhile.
 struct Frozen<'a> {
@@ -114,6 +121,7 @@ impl Core {
             keep_frozen,
             of: None,
             switch: None,
+            make: None,
         })?;
         report.target = target;
         Ok(report)
@@ -228,7 +236,10 @@ impl Core {
         let safety = safety?;
         self.tell_made(&safety);
         let (head, tree) = recorder.head().ok_or(rev::Error::Empty)?;
-        let target = mv.target.unwrap_or(head);
+        let target = match mv.make {
+            Some(make) => make(head)?,
+            None => mv.target.unwrap_or(head),
+        };
         let to = self.store.commit(target)?.tree;
         let plan = self.plan(recorder, tree, to)?;
         let intent = Intent {
@@ -304,6 +315,11 @@ impl Core {
         step.state = Some(intent.to_commit);
         step.status = Status::Ok;
         let refs = self.refs_of(intent, at)?;
+        // The commit of a merge is this step's; other states have steps of their own.
+        let links = match intent.operation {
+            OpKind::Merge => vec![merge_link(&step, intent.to_commit)],
+            _ => Vec::new(),
+        };
         point("world.before-refs");
         let published = self.store.publish(Publication {
             commits: Vec::new(),
@@ -317,7 +333,7 @@ impl Core {
                 time,
             }),
             steps: vec![step.clone()],
-            links: Vec::new(),
+            links,
         })?;
         point("world.refs-moved");
         self.tell_row(&step);
@@ -373,10 +389,10 @@ impl Core {
         })?;
         self.warn(format!(
             "{} was interrupted and has been finished: {} ({} paths set, {} were already, {} changed since and kept)",
-            if intent.switch.is_some() {
-                "a switch"
-            } else {
-                "a rollback"
+            match (&intent.switch, intent.operation) {
+                (Some(_), _) => "a switch",
+                (None, OpKind::Merge) => "a merge",
+                _ => "a rollback",
             },
             intent.description,
             done.finished.len(),

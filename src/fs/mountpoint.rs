@@ -253,8 +253,9 @@ pub(crate) fn detach(at: &Path) -> Result<(), Error> {
 
 /// Whether `at` holds a mount whose server is gone.
 pub(crate) fn is_dead(at: &Path) -> bool {
+    // Not `stat`: for a moment the kernel answers that from what it remembers.
     matches!(
-        rustix::fs::stat(at),
+        rustix::fs::statfs(at),
         Err(Errno::NOTCONN | Errno::CONNABORTED)
     )
 }

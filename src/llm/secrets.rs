@@ -125,7 +125,7 @@ fn has_digit(s: &str) -> bool {
 /// Whether it is a value, not a reference to one or a word in its place.
 fn is_value(s: &str) -> bool {
     let lower = s.to_ascii_lowercase();
-    let placeholder = [
+    let begins = [
         "changeme",
         "change-me",
         "example",
@@ -134,6 +134,9 @@ fn is_value(s: &str) -> bool {
         "placeholder",
         "redacted",
         "<",
+        "$",
+    ];
+    let holds = [
         "${",
         "$(",
         "{{",
@@ -144,6 +147,7 @@ fn is_value(s: &str) -> bool {
         "xxxx",
         "****",
         "....",
+        "[redacted:",
     ];
     let word = [
         "none",
@@ -155,9 +159,9 @@ fn is_value(s: &str) -> bool {
         "required",
         "undefined",
     ];
-    !placeholder.iter().any(|p| lower.contains(p))
+    !begins.iter().any(|p| lower.starts_with(p))
+        && !holds.iter().any(|p| lower.contains(p))
         && !word.contains(&lower.as_str())
-        && !s.starts_with('$')
         && s.chars().any(|c| c.is_alphanumeric())
 }
 

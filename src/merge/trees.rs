@@ -48,7 +48,7 @@ pub fn merge(
 }
 
 /// As [`merge`], where some of the trees are only `made` so far.
-pub(super) fn merge_with(
+pub fn merge_with(
     made: Made,
     under: &dyn Objects,
     base: TreeId,

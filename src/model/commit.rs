@@ -52,6 +52,9 @@ impl Cause {
     }
 }
 
+/// The key in [`Commit::meta`] that says on the fork of which branch a commit was made.
+pub const FORK: &str = "fork";
+
 /// An immutable state of the project with where it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Commit {

@@ -17,7 +17,7 @@ mod tree;
 
 pub use bytes::{Bytes, base64_bytes};
 pub use change::{Origin, Touch, Writer};
-pub use commit::{Attr, Cause, Commit};
+pub use commit::{Attr, Cause, Commit, FORK};
 pub use event::{EmitBody, EmitEvent};
 pub use id::{BlobId, CommitId, IdError, OpId, SessionId, StepId, TreeId};
 pub use known::{Known, git_sha1};

@@ -13,6 +13,7 @@ use std::sync::{PoisonError, RwLock, RwLockWriteGuard};
 use redb::{Database, Durability, ReadTransaction, ReadableDatabase, WriteTransaction};
 
 use super::error::{Error, Result};
+use super::migrate;
 use super::record::Place;
 use super::tables::{META, SCHEMA, STATS, Tables};
 
@@ -48,10 +49,13 @@ impl Index {
         }
     }
 
-    /// Makes the tables in a new file, and refuses one of a later schema.
+    /// Makes the tables in a new file, brings those of an earlier schema up to this one, and refuses a later one.
     fn prepare(&self) -> Result<()> {
         match self.meta("schema")? {
             Some(SCHEMA) => Ok(()),
+            Some(older) if older < SCHEMA && older > 0 => {
+                self.write(true, |tx| migrate::from(tx, older))
+            }
             Some(newer) if newer > SCHEMA => Err(Error::NewerFormat {
                 path: self.path.clone(),
                 found: newer,

@@ -15,8 +15,12 @@ mod cache;
 mod commit_code;
 mod core;
 mod error;
+mod graph;
+#[cfg(test)]
+mod graph_tests;
 mod index;
 mod lock;
+mod migrate;
 mod object;
 mod op_code;
 mod open;
@@ -47,6 +51,7 @@ use crate::model::{BlobId, Tree, TreeId};
 
 pub use commit_code::commit_id;
 pub use error::{Error, Result};
+pub use graph::Lineage;
 pub use open::OpenReport;
 pub use publish::{NewCommit, NewOperation, Publication, Published};
 pub use query::{CommitNode, CommitStats, PathVersion};

@@ -57,7 +57,7 @@ pub(crate) fn corrupt(bad: Bad) -> redb::Error {
     redb::Error::Corrupted(bad.0.to_owned())
 }
 
-fn node(seq: u64, bytes: &[u8]) -> Result<CommitNode, redb::Error> {
+pub(super) fn node(seq: u64, bytes: &[u8]) -> Result<CommitNode, redb::Error> {
     let read = || -> Result<CommitNode, Bad> {
         let mut r = In::new(bytes);
         let id = CommitId(r.id()?);
@@ -290,10 +290,7 @@ impl Store {
             let mut out = Vec::new();
             for row in paths.range(low.as_slice()..=high.as_slice())?.take(limit) {
                 let (key, value) = row?;
-                let seq = key
-                    .value()
-                    .last_chunk::<8>()
-                    .map_or(0, |b| !u64::from_be_bytes(*b));
+                let seq = seq_of_path(key.value());
                 out.push(path_version(seq, value.value()).map_err(corrupt)?);
             }
             Ok(out)
@@ -336,7 +333,12 @@ impl Store {
     }
 }
 
-fn path_version(seq: u64, bytes: &[u8]) -> Result<PathVersion, Bad> {
+/// The sequence number at the end of a path's key.
+pub(super) fn seq_of_path(key: &[u8]) -> u64 {
+    key.last_chunk::<8>().map_or(0, |b| !u64::from_be_bytes(*b))
+}
+
+pub(super) fn path_version(seq: u64, bytes: &[u8]) -> Result<PathVersion, Bad> {
     let mut r = In::new(bytes);
     Ok(PathVersion {
         seq,

@@ -25,7 +25,12 @@
 //! | step_links | step, commit's seq | commit |
 //! | sessions | id | JSON |
 //! | paths | path, 0, inverted seq | commit, then 0 or 1 with an encoded entry |
+//! | dirs | directory, 0, inverted seq of a commit that changed a path below it | |
+//! | leaves | seq of a commit without children | id |
+//! | lines | line | seq of its first commit, that of what the first one follows (0: nothing), and its line, as u64 |
 //! | stats | commit | files, added, removed, binary as u32 |
+
+use std::collections::BTreeSet;
 
 use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 
@@ -36,8 +41,8 @@ use super::tree_code;
 use super::wire::{In, Out};
 use crate::model::{CommitId, Link, Ordinal, RefTarget, Session, Step};
 
-/// Version of the tables.
-pub(crate) const SCHEMA: u64 = 1;
+/// Version of the tables. `migrate` brings older ones up to it.
+pub(crate) const SCHEMA: u64 = 2;
 
 pub(crate) type Key = [u8; 33];
 
@@ -58,6 +63,9 @@ pub(crate) const STEP_LINKS: TableDefinition<&[u8; 40], &[u8; 32]> =
     TableDefinition::new("step_links");
 pub(crate) const SESSIONS: TableDefinition<&[u8; 32], &[u8]> = TableDefinition::new("sessions");
 pub(crate) const PATHS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("paths");
+pub(crate) const DIRS: TableDefinition<&[u8], ()> = TableDefinition::new("dirs");
+pub(crate) const LEAVES: TableDefinition<u64, &[u8; 32]> = TableDefinition::new("leaves");
+pub(crate) const LINES: TableDefinition<u64, &[u8; 24]> = TableDefinition::new("lines");
 pub(crate) const STATS: TableDefinition<&[u8; 32], &[u8; 16]> = TableDefinition::new("stats");
 
 /// Where an object lies.
@@ -157,6 +165,41 @@ pub(crate) fn path_key(path: &[u8], seq: u64) -> Vec<u8> {
     key
 }
 
+/// The line in a node's value.
+pub(crate) fn line_of(node: &[u8]) -> Option<u32> {
+    let bytes = node.get(32..36)?.first_chunk::<4>()?;
+    Some(u32::from_le_bytes(*bytes))
+}
+
+/// The value of a line: its first commit, and the commit that this one follows with its line.
+pub(crate) fn line_value(first: u64, from: Option<(u64, u32)>) -> [u8; 24] {
+    let (parent, line) = from.unwrap_or((0, 0));
+    let mut value = [0; 24];
+    for (to, n) in value
+        .chunks_exact_mut(8)
+        .zip([first, parent, u64::from(line)])
+    {
+        to.copy_from_slice(&n.to_le_bytes());
+    }
+    value
+}
+
+/// The directories that `path` lies in, the project's root included.
+pub(crate) fn add_dirs(path: &[u8], to: &mut BTreeSet<Vec<u8>>) {
+    let mut end = path.len();
+    while let Some(at) = path
+        .get(..end)
+        .and_then(|p| p.iter().rposition(|b| *b == b'/'))
+    {
+        end = at;
+        if !to.insert(path.get(..at).unwrap_or_default().to_vec()) {
+            // Whatever added it added those above it.
+            return;
+        }
+    }
+    to.insert(Vec::new());
+}
+
 /// All tables, open in one write transaction.
 pub(crate) struct Tables<'t> {
     pub meta: Table<'t, &'static str, u64>,
@@ -175,6 +218,9 @@ pub(crate) struct Tables<'t> {
     step_links: Table<'t, &'static [u8; 40], &'static [u8; 32]>,
     sessions: Table<'t, &'static [u8; 32], &'static [u8]>,
     paths: Table<'t, &'static [u8], &'static [u8]>,
+    dirs: Table<'t, &'static [u8], ()>,
+    leaves: Table<'t, u64, &'static [u8; 32]>,
+    lines: Table<'t, u64, &'static [u8; 24]>,
 }
 
 type Done = Result<(), redb::Error>;
@@ -198,6 +244,9 @@ impl<'t> Tables<'t> {
             step_links: tx.open_table(STEP_LINKS)?,
             sessions: tx.open_table(SESSIONS)?,
             paths: tx.open_table(PATHS)?,
+            dirs: tx.open_table(DIRS)?,
+            leaves: tx.open_table(LEAVES)?,
+            lines: tx.open_table(LINES)?,
         })
     }
 
@@ -260,8 +309,14 @@ impl<'t> Tables<'t> {
         };
         let last = self.nodes.last()?.map(|(k, _)| k.value());
         let seq = last.unwrap_or(0) + 1;
-        let line = self.line_for(commit.parents.first())?;
+        let line = self.line_for(commit.parents.first(), seq)?;
         self.commits.insert(rec.id, seq)?;
+        self.leaves.insert(seq, rec.id)?;
+        for parent in &commit.parents {
+            if let Some(parent) = self.seq_of(&parent.0)? {
+                self.leaves.remove(parent)?;
+            }
+        }
         let mut node = Out::default();
         node.raw(rec.id);
         node.u32(line);
@@ -281,8 +336,9 @@ impl<'t> Tables<'t> {
         Ok(())
     }
 
-    /// The line of the first parent if this is the first to continue it, else a new one.
-    fn line_for(&mut self, parent: Option<&CommitId>) -> Result<u32, redb::Error> {
+    /// The line of the first parent if this, the commit `first`, is the first to continue it, else a new one.
+    fn line_for(&mut self, parent: Option<&CommitId>, first: u64) -> Result<u32, redb::Error> {
+        let mut from = None;
         if let Some(parent) = parent
             && let Some(seq) = self.seq_of(&parent.0)?
         {
@@ -293,19 +349,15 @@ impl<'t> Tables<'t> {
             {
                 continued |= child?.1.value()[32] == 1;
             }
-            if !continued {
-                let node = self.nodes.get(seq)?;
-                let line = node.and_then(|n| {
-                    let mut r = In::new(n.value());
-                    r.id().and_then(|_| r.u32()).ok()
-                });
-                if let Some(line) = line {
-                    return Ok(line);
-                }
+            let line = self.nodes.get(seq)?.and_then(|n| line_of(n.value()));
+            if let (false, Some(line)) = (continued, line) {
+                return Ok(line);
             }
+            from = line.map(|line| (seq, line));
         }
         let line = self.meta.get("lines")?.map_or(0, |v| v.value());
         self.meta.insert("lines", line + 1)?;
+        self.lines.insert(line, &line_value(first, from))?;
         Ok(u32::try_from(line).unwrap_or(u32::MAX))
     }
 
@@ -314,6 +366,7 @@ impl<'t> Tables<'t> {
         else {
             return Ok(());
         };
+        let mut dirs = BTreeSet::new();
         for (path, entry) in changes {
             let mut value = Out::default();
             value.raw(rec.id);
@@ -328,6 +381,10 @@ impl<'t> Tables<'t> {
                 path_key(path.as_bytes(), seq).as_slice(),
                 value.0.as_slice(),
             )?;
+            add_dirs(path.as_bytes(), &mut dirs);
+        }
+        for dir in dirs {
+            self.dirs.insert(path_key(&dir, seq).as_slice(), ())?;
         }
         Ok(())
     }

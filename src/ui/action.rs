@@ -136,6 +136,10 @@ pub(crate) enum Action {
     PrevHunk,
     NextFile,
     PrevFile,
+    NextOfFile,
+    PrevOfFile,
+    Reason,
+    WalkBack,
     Open,
     Close,
     ViewTimeline,
@@ -224,6 +228,8 @@ actions! {
     PrevError "time.prev-error" Time VIEWS, ["[e"], "previous error", "Go to the previous step that failed.";
     NextTurn "time.next-turn" Time VIEWS, ["]t"], "next turn", "Go to the next prompt.";
     PrevTurn "time.prev-turn" Time VIEWS, ["[t"], "previous turn", "Go to the previous prompt.";
+    NextOfFile "time.next-of-file" Time &[Context::Timeline, Context::Detail, Context::Diff, Context::State], ["]f"], "file's next", "Go to the next step that changed the current file.";
+    PrevOfFile "time.prev-of-file" Time &[Context::Timeline, Context::Detail, Context::Diff, Context::State], ["[f"], "file's previous", "Go to the previous step that changed the current file.";
     NextLabel "time.next-label" Time VIEWS, ["]m"], "next label", "Go to the next step with a label.";
     PrevLabel "time.prev-label" Time VIEWS, ["[m"], "previous label", "Go to the previous step with a label.";
     ViewDiff "look.diff" Look HOME, ["d", "2"], "diff", "Show in full what the step changed.";
@@ -231,6 +237,8 @@ actions! {
     ViewTimeline "look.timeline" Look &[Context::Diff, Context::State, Context::Raw], ["1"], "timeline", "Return to the timeline.";
     Open "look.open" Look OPENING, ["<enter>"], "open", "Go into what is selected.";
     Close "look.close" Look &[Context::Timeline, Context::Detail, Context::Diff, Context::State, Context::Raw, Context::List, Context::Dialog, Context::Help], ["<esc>"], "back", "Close what is open, or cancel; a recording, back to the list that it was opened from. Never quits.";
+    Reason "look.reason" Look &[Context::Diff, Context::State], ["B"], "who wrote this", "In the diff, show the line in its file, with the step that each line is from; on a line of a file, go to the thought behind it.";
+    WalkBack "look.walk-back" Look PANES, ["H"], "walk back", "Go back along the way from a line to its reasons.";
     NextPane "look.next-pane" Look PANES, ["<tab>"], "next pane", "Give the keys to the next pane.";
     PrevPane "look.prev-pane" Look PANES, ["<s-tab>"], "previous pane", "Give the keys to the previous pane.";
     SideBySide "look.side-by-side" Look &[Context::Diff], ["zs"], "side by side", "Show the diff side by side, or unified again.";
@@ -259,8 +267,8 @@ actions! {
     Right "move.right" Move VIEWS, ["l", "<right>"], "right", "Scroll right, unfold, or open a directory.";
     NextHunk "move.next-hunk" Move &[Context::Detail, Context::Diff], ["]h"], "next hunk", "To the next place that changed.";
     PrevHunk "move.prev-hunk" Move &[Context::Detail, Context::Diff], ["[h"], "previous hunk", "To the previous place that changed.";
-    NextFile "move.next-file" Move &[Context::Detail, Context::Diff, Context::State], ["]f"], "next file", "To the next changed file.";
-    PrevFile "move.prev-file" Move &[Context::Detail, Context::Diff, Context::State], ["[f"], "previous file", "To the previous changed file.";
+    NextFile "move.next-file" Move &[Context::Detail, Context::Diff, Context::State], ["]p"], "next file", "To the next changed file.";
+    PrevFile "move.prev-file" Move &[Context::Detail, Context::Diff, Context::State], ["[p"], "previous file", "To the previous changed file.";
     Jump "move.jump" Move VIEWS, ["'{a}"], "go to label", "Go to the step with that label.";
     Search "more.search" More VIEWS, ["/"], "search", "Search titles, paths and the texts on the screen.";
     Filter "more.filter" More &[Context::List], ["/"], "filter", "Leave only the recordings in whose project, agent, model, prompt or path all these words are found.";

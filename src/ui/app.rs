@@ -25,6 +25,7 @@ use super::raw_view::RawView;
 use super::rows::{self, Rows};
 use super::state_view::StateView;
 use super::theme::{Glyphs, Theme};
+use super::why::{self, Place};
 
 /// How a recording says what it is, where an engine says how it captures.
 const RECORDING: &str = "recording";
@@ -195,6 +196,8 @@ pub(crate) struct App {
     pub grows: bool,
     /// This was opened from a list, to which the person can go back.
     pub back: bool,
+    /// Places that were left for the reason of a line.
+    pub trail: Vec<Place>,
 }
 
 impl App {
@@ -240,6 +243,7 @@ impl App {
             changes: DocPane::default(),
             grows: false,
             back: false,
+            trail: Vec::new(),
         }
     }
 
@@ -435,6 +439,9 @@ impl App {
             Action::More if self.detail.doc.more.is_empty() => no("all of it is shown"),
             Action::Dead if self.folds.dead_rows() == 0 => {
                 no("no branch of the conversation was left")
+            }
+            Action::Reason | Action::WalkBack | Action::NextOfFile | Action::PrevOfFile => {
+                why::enabled(self, action)
             }
             Action::CopyPath if self.selected_path().is_none() => no("no path is selected"),
             _ => Ok(()),

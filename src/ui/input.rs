@@ -17,6 +17,7 @@ use super::state_view::StateView;
 use super::travel;
 use super::update::toast;
 use super::whole;
+use super::why;
 use super::world;
 
 /// How long a prefix waits before it says what may follow, and a lone digit before it is a view.
@@ -209,6 +210,10 @@ pub(crate) fn act(
         Action::PrevLabel => travel::next(app, n, false, "label", |r| !r.labels.is_empty(), out),
         Action::NextHunk => travel::hunk(app, n, true),
         Action::PrevHunk => travel::hunk(app, n, false),
+        Action::NextOfFile => why::of_file(app, true, n, out),
+        Action::PrevOfFile => why::of_file(app, false, n, out),
+        Action::Reason => why::reason(app),
+        Action::WalkBack => why::back(app),
         Action::NextFile => travel::file(app, n, true),
         Action::PrevFile => travel::file(app, n, false),
         Action::Open => open(app, out),
@@ -315,7 +320,11 @@ fn open(app: &mut App, out: &mut Vec<Effect>) {
         }
         Some(View::State(state)) => {
             if state.in_file {
-                state.forced = state.shown.as_ref().and_then(|e| e.blob);
+                if !why::forward(app)
+                    && let Some(View::State(state)) = &mut app.view
+                {
+                    state.forced = state.shown.as_ref().and_then(|e| e.blob);
+                }
             } else if !state.toggle(None) {
                 state.in_file = state.shown.is_some();
             }
@@ -341,7 +350,10 @@ fn close(app: &mut App, out: &mut Vec<Effect>) {
     }
     match &mut app.view {
         Some(View::List(list)) => list.filter(""),
-        Some(View::State(state)) if state.in_file => state.in_file = false,
+        Some(View::State(state)) if state.in_file => {
+            state.in_file = false;
+            state.walk = None;
+        }
         Some(_) => app.view = None,
         None if app.pane != Pane::Timeline => app.pane = Pane::Timeline,
         None if app.search.is_some() => app.search = None,

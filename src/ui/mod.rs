@@ -48,6 +48,8 @@ mod travel;
 mod update;
 mod welcome;
 mod whole;
+mod why;
+mod why_draw;
 mod words;
 mod world;
 

@@ -10,6 +10,7 @@ use crate::model::{BlobId, Ordinal, RepoPath, StepId, Time};
 use super::keys::Key;
 use super::light::Light;
 use super::raw_view::RawLines;
+use super::why::BlameKey;
 
 /// Something happened.
 #[derive(Debug)]
@@ -77,6 +78,12 @@ pub(crate) enum Tag {
     Recording(String),
     /// A directory of a past state.
     List(String, RepoPath),
+    /// When the entries of a directory changed last.
+    Lasts(String, RepoPath),
+    /// Where the lines of a file are from.
+    Blame(Box<BlameKey>),
+    /// The versions of a file, to go so many forward or back.
+    OfFile(RepoPath, bool, usize),
 }
 
 /// A pair of contents; `None` is an absent side.
@@ -136,6 +143,12 @@ pub(crate) enum Slot {
     Read,
     /// The records shown as they are.
     Raw,
+    /// Where the lines of the shown file are from.
+    Blame,
+    /// The step that wrote the line under the cursor.
+    Why,
+    /// The versions of a file.
+    OfFile,
     /// A rollback's preview.
     Preview,
 }

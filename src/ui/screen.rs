@@ -6,6 +6,7 @@ use super::app::{App, Pane, View};
 use super::detail::{self, DocKey, DocPane, Parts};
 use super::diff_view::SIDE_BY_SIDE;
 use super::list_draw;
+use super::state_view::StateView;
 
 /// How many panes there is room for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,6 +112,47 @@ pub(crate) fn beside(app: &App, list_has_keys: bool) -> (Option<Rect>, Option<Re
     (Some(rects[0]), Some(rects[1]))
 }
 
+/// The panes of the state browser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StatePanes {
+    pub tree: Option<Rect>,
+    pub file: Option<Rect>,
+    /// Where the reasons of a line are told.
+    pub why: Option<Rect>,
+}
+
+/// Where the parts of the state browser are: tree and file beside each other, the reasons below them.
+pub(crate) fn state(app: &App, state: &StateView) -> StatePanes {
+    let body = regions(app).body;
+    let one = shape(app.size) == Shape::One;
+    let file = state.shown.as_ref().is_some_and(|e| e.kind == "file");
+    let bar = match body.height {
+        16.. if file && (!one || state.in_file) => 4,
+        6.. if file && state.in_file => 1,
+        _ => 0,
+    };
+    let panes = Rect {
+        height: body.height - bar,
+        ..body
+    };
+    let why = (bar > 0).then(|| Rect::new(body.x, panes.bottom(), body.width, bar));
+    if one {
+        let (tree, file) = if state.in_file {
+            (None, Some(panes))
+        } else {
+            (Some(panes), None)
+        };
+        return StatePanes { tree, file, why };
+    }
+    let left = (panes.width * 30 / 100).clamp(26, 50);
+    let rects = columns(panes, &[left, panes.width - left]);
+    StatePanes {
+        tree: Some(rects[0]),
+        file: Some(rects[1]),
+        why,
+    }
+}
+
 /// What is left of a pane inside its frame.
 pub(crate) fn inner(area: Rect) -> Rect {
     Rect::new(
@@ -124,6 +166,18 @@ pub(crate) fn inner(area: Rect) -> Rect {
 /// Lines of text of a framed pane that has the keys.
 pub(crate) fn list_height(app: &App) -> usize {
     usize::from(regions(app).body.height.saturating_sub(2))
+}
+
+/// Lines of text of the pane that has the keys.
+pub(crate) fn page_height(app: &App) -> usize {
+    match &app.view {
+        Some(View::State(of)) => {
+            let panes = state(app, of);
+            let pane = if of.in_file { panes.file } else { panes.tree };
+            pane.map_or(0, |p| usize::from(inner(p).height))
+        }
+        _ => list_height(app),
+    }
 }
 
 /// Whether the diff view shows sides beside each other.
@@ -224,13 +278,22 @@ fn arrange_diff(app: &mut App) {
 }
 
 fn arrange_state(app: &mut App) {
-    let height = list_height(app);
+    let Some(View::State(of)) = &app.view else {
+        return;
+    };
+    let panes = state(app, of);
+    let height = |pane: Option<Rect>| pane.map(|p| usize::from(inner(p).height));
+    let (tree, file) = (height(panes.tree), height(panes.file));
     let Some(View::State(state)) = &mut app.view else {
         return;
     };
-    state.top = scrolled(state.top, state.cursor, state.nodes.len(), height);
-    if let Some((_, super::state_view::Content::Ready(_, starts))) = &state.content {
-        state.scroll = state.scroll.min(starts.len().saturating_sub(height));
+    if let Some(height) = tree {
+        state.top = scrolled(state.top, state.cursor, state.nodes.len(), height);
+    }
+    if let Some(height) = file {
+        let count = state.line_count();
+        state.line = state.line.min(count.saturating_sub(1));
+        state.scroll = scrolled(state.scroll, state.line, count, height);
     }
 }
 

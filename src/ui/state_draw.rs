@@ -21,6 +21,7 @@ use super::state_view::{Content, Node, StateView, line_at};
 use super::sync::LARGE;
 use super::text;
 use super::theme::{Syntax, Token};
+use super::why_draw;
 
 /// The view's words in the header.
 pub(crate) fn title(app: &App, state: &StateView) -> Vec<Span<'static>> {
@@ -37,12 +38,15 @@ pub(crate) fn title(app: &App, state: &StateView) -> Vec<Span<'static>> {
 
 /// Draws the view.
 pub(crate) fn draw(app: &App, state: &StateView, buf: &mut Buffer, query: Option<&Query>) {
-    let (list, body) = screen::beside(app, !state.in_file);
-    if let Some(area) = list {
+    let panes = screen::state(app, state);
+    if let Some(area) = panes.tree {
         tree(app, state, buf, area, query);
     }
-    if let Some(area) = body {
+    if let Some(area) = panes.file {
         file(app, state, buf, area, query);
+    }
+    if let Some(area) = panes.why {
+        why_draw::bar(app, state, buf, area);
     }
 }
 
@@ -59,6 +63,19 @@ fn tree(app: &App, state: &StateView, buf: &mut Buffer, area: Rect, query: Optio
         Vec::new()
     };
     let inner = paint::frame(buf, area, look, active, &title, &bottom);
+    let on_screen = || {
+        state
+            .nodes
+            .iter()
+            .skip(state.top)
+            .take(usize::from(inner.height))
+    };
+    let steps: usize = on_screen()
+        .filter_map(|n| state.last_step(n))
+        .map(|s| s.to_string().len())
+        .max()
+        .unwrap_or(0)
+        .min(9);
     for y in 0..inner.height {
         let at = state.top + usize::from(y);
         let Some(node) = state.nodes.get(at) else {
@@ -66,7 +83,9 @@ fn tree(app: &App, state: &StateView, buf: &mut Buffer, area: Rect, query: Optio
         };
         let place = Rect::new(inner.x, inner.y + y, inner.width, 1);
         let selected = at == state.cursor;
-        let line = node_line(app, node, usize::from(inner.width), selected);
+        let step = state.last_step(node).map(|s| s.to_string());
+        let step = format!("{:>steps$}", step.unwrap_or_default());
+        let line = node_line(app, node, usize::from(inner.width), selected, &step);
         paint::line(buf, place, &line, 0, look.glyphs.ellipsis);
         if selected {
             let rest = Rect::new(place.x + 1, place.y, place.width.saturating_sub(1), 1);
@@ -86,7 +105,7 @@ fn title_style(active: bool) -> Style {
     }
 }
 
-fn node_line(app: &App, node: &Node, width: usize, selected: bool) -> Line<'static> {
+fn node_line(app: &App, node: &Node, width: usize, selected: bool, step: &str) -> Line<'static> {
     let look = &app.look;
     let theme = look.theme;
     let dim = theme.style(Token::Dim);
@@ -125,7 +144,13 @@ fn node_line(app: &App, node: &Node, width: usize, selected: bool) -> Line<'stat
         None => Span::raw("   "),
     };
     let used: usize = spans.iter().map(Span::width).sum();
-    let room = width.saturating_sub(used + letter.width());
+    // The name is worth more than the step.
+    let column = match step.len() {
+        0 => 0,
+        n if width < used + letter.width() + n + 9 => 0,
+        n => n + 1,
+    };
+    let room = width.saturating_sub(used + letter.width() + column);
     let name = text::piece(&node.name, &mut 0);
     let name = text::clip(&format!("{name}{tail}"), room, look.glyphs.ellipsis).into_owned();
     let pad = room.saturating_sub(text::width(&name));
@@ -139,6 +164,9 @@ fn node_line(app: &App, node: &Node, width: usize, selected: bool) -> Line<'stat
     spans.push(Span::styled(name, style));
     spans.push(Span::raw(" ".repeat(pad)));
     spans.push(letter);
+    if column > 0 {
+        spans.push(Span::styled(format!("{step} "), dim));
+    }
     Line::from(spans)
 }
 
@@ -168,13 +196,11 @@ fn file(app: &App, state: &StateView, buf: &mut Buffer, area: Rect, query: Optio
     };
     let bottom = match ready {
         Some((_, starts)) => {
-            let height = usize::from(screen::inner(area).height);
-            let last = (state.scroll + height).min(starts.len());
-            let text = format!(
-                "{}-{last} of {}",
-                state.scroll + 1,
-                text::plural(starts.len() as u64, "line")
-            );
+            let all = text::grouped(starts.len() as u64);
+            let mut text = format!("line {} of {all}", state.line + 1);
+            if let Some(status) = why_draw::status(state) {
+                text.push_str(&format!(" {} {status}", look.glyphs.dot));
+            }
             vec![Span::styled(text, dim)]
         }
         None => Vec::new(),
@@ -191,6 +217,7 @@ fn file(app: &App, state: &StateView, buf: &mut Buffer, area: Rect, query: Optio
         app.shelf.lights.peek(&LightKey { blob: *blob, name })
     });
     let digits = starts.len().max(100).to_string().len();
+    let gutter = why_draw::Gutter::new(app, state, inner.width);
     for y in 0..inner.height {
         let at = state.scroll + usize::from(y);
         let Some(line) = line_at(bytes, starts, at) else {
@@ -199,8 +226,15 @@ fn file(app: &App, state: &StateView, buf: &mut Buffer, area: Rect, query: Optio
         let runs: Vec<(Range<usize>, Syntax)> = light
             .map(|l: &std::sync::Arc<Light>| l.line(at).collect())
             .unwrap_or_default();
+        let selected = active && at == state.line;
+        let mark = if selected { look.glyphs.cursor } else { " " };
+        let row = Rect::new(inner.x, inner.y + y, inner.width, 1);
+        let cursor = Line::from(Span::styled(mark, theme.style(Token::Focus)));
+        paint::line(buf, row, &cursor, 0, "");
         let number = Rect::new(inner.x + 1, inner.y + y, inner.width.saturating_sub(2), 1);
-        let head = Line::from(Span::styled(format!("{:>digits$}  ", at + 1), dim));
+        let mut head = gutter.spans(look, at);
+        head.push(Span::styled(format!("{:>digits$}  ", at + 1), dim));
+        let head = Line::from(head);
         let used = paint::line(buf, number, &head, 0, "");
         let place = Rect::new(
             number.x + used,
@@ -216,6 +250,10 @@ fn file(app: &App, state: &StateView, buf: &mut Buffer, area: Rect, query: Optio
             state.left,
             look.glyphs.ellipsis,
         );
+        if selected {
+            let rest = Rect::new(row.x + 1, row.y, row.width.saturating_sub(1), 1);
+            buf.set_style(rest, theme.selection(active));
+        }
     }
     if active {
         paint::matches(buf, inner, look, query);

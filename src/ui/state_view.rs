@@ -6,10 +6,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::engine::api::{ChangeOp, EntryInfo, Row, StepDetail};
+use crate::engine::api::{ChangeOp, EntryInfo, LastChange, Row, StepDetail};
 use crate::model::{BlobId, Ordinal, RepoPath, StepId};
 
 use super::app::App;
+use super::why::{BlameKey, Blamed, Lines, Walk};
 
 /// A line of the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,8 +69,35 @@ pub(crate) struct StateView {
     pub left: usize,
     /// A large file that was asked for although it is.
     pub forced: Option<BlobId>,
-    /// The first changed file is still to be selected.
-    seek: bool,
+    /// What is still to be selected.
+    seek: Seek,
+    /// The line of the file that the cursor is on.
+    pub line: usize,
+    /// The line to go to once the file is there.
+    want_line: Option<usize>,
+    /// When paths changed last, and at which step.
+    lasts: HashMap<RepoPath, LastChange>,
+    /// Directories of this revision of which that was asked.
+    lasts_asked: HashSet<RepoPath>,
+    /// Where lines are from, for the file that it was asked of last.
+    pub blame: Option<(BlameKey, Lines)>,
+    /// What was asked of.
+    pub blaming: Option<BlameKey>,
+    /// The step of a line that was asked for.
+    pub why_asked: Option<StepId>,
+    /// The way from a line to its reasons, while it is walked along.
+    pub walk: Option<Walk>,
+}
+
+/// What the cursor is to be put on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Seek {
+    /// Nothing: a person has chosen.
+    Nothing,
+    /// The first file that the step changed.
+    Changed,
+    /// This one.
+    Path(RepoPath),
 }
 
 impl StateView {
@@ -94,8 +122,89 @@ impl StateView {
             scroll: 0,
             left: 0,
             forced: None,
-            seek: true,
+            seek: Seek::Changed,
+            line: 0,
+            want_line: None,
+            lasts: HashMap::new(),
+            lasts_asked: HashSet::new(),
+            blame: None,
+            blaming: None,
+            why_asked: None,
+            walk: None,
         }
+    }
+
+    /// Puts the cursor on a line of a file as soon as that is there.
+    pub(crate) fn seek_to(&mut self, path: RepoPath, line: usize) {
+        let mut at = path.parent();
+        while let Some(dir) = at {
+            at = dir.parent();
+            self.open.insert(dir);
+        }
+        self.seek = Seek::Path(path);
+        self.want_line = Some(line);
+        self.in_file = true;
+    }
+
+    /// The file has come: the cursor goes where it was to go.
+    pub(crate) fn settle_line(&mut self) {
+        if let Some(line) = self.want_line.take() {
+            self.line = line;
+        }
+    }
+
+    /// How many lines the shown file has.
+    pub(crate) fn line_count(&self) -> usize {
+        match &self.content {
+            Some((_, Content::Ready(_, starts))) => starts.len(),
+            _ => 0,
+        }
+    }
+
+    /// Where the lines of the shown file are from, if that is known.
+    pub(crate) fn blamed(&self) -> Option<&Blamed> {
+        let (key, lines) = self.blame.as_ref()?;
+        let shown = self.shown.as_ref()?;
+        match lines {
+            // Of the same content the lines are the same: what is known of them stays until better is.
+            Lines::Known(blamed) if shown.blob == Some(key.blob) && shown.path == key.path => {
+                Some(blamed)
+            }
+            _ => None,
+        }
+    }
+
+    /// Directories that are listed and of whose entries it is not known when they changed.
+    pub(crate) fn lasts_wanted(&mut self) -> Vec<RepoPath> {
+        let mut out: Vec<RepoPath> = self
+            .asked
+            .iter()
+            .filter(|d| !self.lasts_asked.contains(*d))
+            .filter(|d| matches!(self.dirs.get(*d), Some(Ok(_))))
+            .cloned()
+            .collect();
+        out.sort();
+        self.lasts_asked.extend(out.iter().cloned());
+        out
+    }
+
+    /// Takes when the entries of a directory changed last.
+    pub(crate) fn take_lasts(&mut self, rev: &str, dir: &RepoPath, all: Vec<LastChange>) {
+        if rev != self.rev {
+            return;
+        }
+        self.lasts
+            .retain(|path, _| path.parent().as_ref() != Some(dir));
+        self.lasts
+            .extend(all.into_iter().map(|l| (l.path.clone(), l)));
+    }
+
+    /// The step at which a line of the tree changed last.
+    pub(crate) fn last_step(&self, node: &Node) -> Option<Ordinal> {
+        if node.gone {
+            return Some(self.ordinal);
+        }
+        self.lasts.get(&node.path)?.step
     }
 
     /// Goes to another step.
@@ -107,6 +216,8 @@ impl StateView {
         self.ordinal = row.ordinal;
         self.rev = App::revision(row);
         self.asked.clear();
+        self.lasts_asked.clear();
+        self.why_asked = None;
         self.changes.clear();
         self.taken = None;
     }
@@ -123,7 +234,7 @@ impl StateView {
             .iter()
             .map(|c| (c.path.clone(), (c.op, c.before.clone())))
             .collect();
-        if self.seek {
+        if self.seek == Seek::Changed {
             for path in self.changes.keys().take(50) {
                 let mut at = path.parent();
                 while let Some(dir) = at {
@@ -170,7 +281,7 @@ impl StateView {
     /// Puts the cursor on a line: from now on it is the person who chooses.
     pub(crate) fn select(&mut self, at: usize) {
         self.cursor = at.min(self.nodes.len().saturating_sub(1));
-        self.seek = false;
+        self.seek = Seek::Nothing;
     }
 
     /// Opens or closes the directory under the cursor. `false` when it is not a directory.
@@ -224,11 +335,17 @@ impl StateView {
         self.nodes = nodes;
         let kept = path.and_then(|p| self.nodes.iter().position(|n| n.path == p));
         self.cursor = kept.unwrap_or(self.cursor.min(self.nodes.len().saturating_sub(1)));
-        if self.seek
-            && let Some(at) = self.nodes.iter().position(|n| n.mark.is_some() && !n.dir)
-        {
+        let sought = match &self.seek {
+            Seek::Nothing => None,
+            Seek::Changed => self.nodes.iter().position(|n| n.mark.is_some() && !n.dir),
+            Seek::Path(path) => {
+                let is_it = |n: &Node| n.path == *path && n.note.is_none() && !n.gone;
+                self.nodes.iter().position(is_it)
+            }
+        };
+        if let Some(at) = sought {
             self.cursor = at;
-            self.seek = false;
+            self.seek = Seek::Nothing;
         }
     }
 

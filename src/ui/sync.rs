@@ -6,6 +6,7 @@ use super::app::{App, Link, View, diff_key};
 use super::code;
 use super::msg::{Compared, Effect, Slot, Tag};
 use super::raw_view;
+use super::why;
 
 /// Sides longer than this are compared and read only when asked for.
 pub(crate) const LARGE: u64 = 1 << 20;
@@ -20,6 +21,7 @@ pub(crate) fn sync(app: &mut App, out: &mut Vec<Effect>) {
     }
     sync_step(app, out);
     sync_view(app, out);
+    why::sync(app, out);
     sync_diffs(app, out);
 }
 
@@ -112,6 +114,7 @@ fn sync_view(app: &mut App, out: &mut Vec<Effect>) {
                 if path(&state.shown) != path(&entry) {
                     state.scroll = 0;
                     state.left = 0;
+                    state.line = 0;
                 }
                 if path(&state.shown) != path(&entry)
                     || entry.as_ref().is_none_or(|e| e.size > LARGE)

@@ -50,7 +50,8 @@ pub(crate) fn scroll(app: &mut App, n: usize, forward: bool) {
         }
         Some(View::State(state)) => {
             if state.in_file {
-                state.scroll = moved(state.scroll, n, forward, usize::MAX);
+                state.walk = None;
+                state.line = moved(state.line, n, forward, state.line_count());
             } else {
                 let to = moved(state.cursor, n, forward, state.nodes.len());
                 state.select(to);
@@ -82,7 +83,7 @@ pub(crate) fn scroll(app: &mut App, n: usize, forward: bool) {
 
 /// Screens up or down.
 pub(crate) fn page(app: &mut App, n: usize, forward: bool) {
-    let height = screen::list_height(app).saturating_sub(1).max(1);
+    let height = screen::page_height(app).saturating_sub(1).max(1);
     scroll(app, height.saturating_mul(n), forward);
 }
 

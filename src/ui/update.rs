@@ -15,6 +15,7 @@ use super::state_view::Content;
 use super::sync::sync;
 use super::text;
 use super::whole;
+use super::why;
 use super::world;
 
 /// Rows in a page.
@@ -83,6 +84,7 @@ pub(crate) fn apply(app: &mut App, msg: Msg) -> Vec<Effect> {
                     Err(why) => Content::Failed(why),
                 };
                 state.content = Some((blob, content));
+                state.settle_line();
             }
         }
         Msg::Raw(what, lines) => {
@@ -362,6 +364,9 @@ fn answer(app: &mut App, tag: Tag, result: Result<Response, ApiError>, out: &mut
                 };
                 list.looked_into(&path, info);
             }
+        }
+        (tag @ (Tag::Lasts(..) | Tag::Blame(_) | Tag::OfFile(..)), result) => {
+            why::answer(app, tag, result, out);
         }
         (tag, result) => world::answer(app, tag, result, out),
     }

@@ -49,6 +49,9 @@ pub struct Plan {
     pub bare: bool,
     /// The transcript lags by up to so many milliseconds.
     pub lag: u64,
+    /// The branch on whose fork it runs.
+    #[serde(default)]
+    pub branch: Option<String>,
 }
 
 /// What a call did to a path.

@@ -7,7 +7,9 @@
 
 mod branches;
 mod forks;
+mod graph;
 mod merging;
+mod overlaps;
 mod recordings;
 
 use std::collections::BTreeMap;
@@ -23,10 +25,14 @@ use crate::model::{
 pub use crate::model::{Bytes, Known};
 pub use branches::{BranchChange, BranchInfo, BranchReport, Comparison, Overlap, Side, Switched};
 pub use forks::ForkInfo;
+pub use graph::{
+    BlameInfo, BlameProblem, GraphAnswer, GraphQuery, LastChange, Origin, TraceInfo, VersionInfo,
+};
 pub use merging::{
     ConflictDetail, ConflictInfo, MergeInfo, MergeReport, OpenConflict, PickOrigin, PieceInfo,
     ProposalRecord, Reason, Resolver, StateMergeInfo, UnfinishedInfo,
 };
+pub use overlaps::{Meeting, MergeTry};
 pub use recordings::{EffectInfo, Imported, RawRecord, RecordingInfo, RecordingSummary};
 
 /// Number of the protocol's meaning. Both sides must have the same.
@@ -410,6 +416,8 @@ pub enum Request {
         #[serde(default)]
         rev: Option<String>,
     },
+    /// A question over the commit graph or the history of a path. -> `Graph`
+    Graph(GraphQuery),
     /// The operation log, newest first. -> `Operations`
     Operations {
         /// Only those before this number.
@@ -585,6 +593,8 @@ pub enum Response {
     Conflicts(Vec<OpenConflict>),
     /// See [`Request::MergeResult`].
     Bytes(Bytes),
+    /// See [`Request::Graph`].
+    Graph(GraphAnswer),
     /// See [`Request::Operations`].
     Operations(Vec<OpInfo>),
     /// See [`Request::Begin`].
@@ -676,6 +686,9 @@ pub struct EngineStatus {
     /// Branches whose forks are open now.
     #[serde(default)]
     pub forks: Vec<String>,
+    /// Which of the branches at work meet: the open forks and the workspace's branch, pair by pair.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overlaps: Vec<Meeting>,
     /// The unfinished merge.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merging: Option<UnfinishedInfo>,

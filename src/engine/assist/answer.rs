@@ -127,7 +127,7 @@ fn json(answer: &str) -> Option<Value> {
         .strip_prefix("```")
         .and_then(|t| t.split_once('\n'))
         .and_then(|(_, t)| t.trim_end().strip_suffix("```"));
-    let braces = || Some(&text[text.find('{')?..=text.rfind('}')?]);
+    let braces = || text.get(text.find('{')?..=text.rfind('}')?);
     [Some(text), fenced, braces()]
         .into_iter()
         .flatten()
@@ -192,6 +192,7 @@ mod tests {
         for (bad, word) in [
             ("I will not.", "no JSON"),
             ("[1]", "no JSON object"),
+            ("}{", "no JSON"),
             ("{}", "no list"),
             ("{\"proposals\":[]}", "nothing"),
             ("{\"proposals\":[{\"text\":\"a", "no JSON"),
@@ -217,5 +218,27 @@ mod tests {
             cited("It broke at [142]; see [step 7.1, 8] and [#9] but not a[i] or [x 1.2.3].");
         let steps: Vec<_> = steps.iter().map(ToString::to_string).collect();
         assert_eq!(steps, ["7.1", "8", "9", "142"]);
+    }
+
+    mod laws {
+        use super::super::super::peek::Peek;
+        use super::super::*;
+        use proptest::prelude::*;
+
+        proptest! {
+            /// Hostile answers end in an error or in proposals, never otherwise; what streams is the same however it is cut.
+            #[test]
+            fn nothing_is_too_odd_to_be_read(
+                text in "([{}\\[\\]\":,\\\\ ]|u[0-9a-fA-F]{4}|proposals|text|explanation|confidence|[a-z\n\u{0}\u{1b}é])*",
+                at in 0_usize..64,
+            ) {
+                let _ = proposals(&text);
+                let _ = cited(&text);
+                let cut = text.char_indices().nth(at).map_or(text.len(), |(i, _)| i);
+                let mut peek = Peek::default();
+                let parts = peek.push(&text[..cut]) + &peek.push(&text[cut..]);
+                prop_assert_eq!(Peek::default().push(&text), parts);
+            }
+        }
     }
 }

@@ -81,26 +81,29 @@ pub(super) fn of_hunk(hunk: &HunkEvidence, ask: &HunkAsk) -> Result<Made, Error>
     let [ours, base, theirs] = wholes.map(|w| redactor.parts(&[&w[0], &w[1], &w[2]]));
     let mut sections = Vec::new();
     let mut add = |name: String, text: String| sections.push(Section { name, text });
+    // Names are the repository's words too.
+    let (branch, into) = &hunk.names;
+    let mut names = format!(
+        "file: {}\nours is the branch: {}\ntheirs is the branch: {}\n",
+        hunk.path,
+        neutral(into.as_bytes()),
+        neutral(branch.as_bytes())
+    );
+    if let Some(key) = &hunk.key {
+        names.push_str(&format!("key: {}\n", neutral(key.as_bytes())));
+    }
+    redactor.learn(&[&names]);
+    add("names".to_owned(), redactor.text(&names));
     add(
         "before: the lines above the conflict".to_owned(),
         last_lines(&ours[0]),
     );
-    let (branch, into) = &hunk.names;
-    add(
-        format!("ours: the conflicting part on {}", neutral(into.as_bytes())),
-        ours[1].clone(),
-    );
+    add("ours: the conflicting part".to_owned(), ours[1].clone());
     add(
         "base: the same part before either side changed it".to_owned(),
         base[1].clone(),
     );
-    add(
-        format!(
-            "theirs: the conflicting part on {}",
-            neutral(branch.as_bytes())
-        ),
-        theirs[1].clone(),
-    );
+    add("theirs: the conflicting part".to_owned(), theirs[1].clone());
     add(
         "after: the lines below the conflict".to_owned(),
         first_lines(&ours[2]),
@@ -115,19 +118,13 @@ pub(super) fn of_hunk(hunk: &HunkEvidence, ask: &HunkAsk) -> Result<Made, Error>
         );
     }
     let mut asks = format!(
-        "`{}` is merged into `{}`. In the file `{}` part {} of {} is in conflict: {}.",
-        neutral(branch.as_bytes()),
-        neutral(into.as_bytes()),
-        hunk.path,
-        hunk.place.0,
-        hunk.place.1,
-        hunk.words,
+        "Theirs is merged into ours. In the file named above part {} of {} is in conflict: {}.",
+        hunk.place.0, hunk.place.1, hunk.words,
     );
-    if let Some(key) = &hunk.key {
-        asks.push_str(&format!(
-            " It is the value of the key `{}` in a JSON document: `text` must be one JSON value.",
-            neutral(key.as_bytes())
-        ));
+    if hunk.key.is_some() {
+        asks.push_str(
+            " It is the value of the key named above in a JSON document: `text` must be one JSON value.",
+        );
     }
     if hunk.sides().iter().any(|s| s.is_empty()) {
         asks.push_str(" An empty side has nothing there: it deleted the part, or never had it.");
@@ -325,7 +322,7 @@ mod tests {
             .strip_prefix("<<<")
             .and_then(|t| t.split(' ').next())
             .unwrap();
-        assert_eq!(said.matches(nonce).count(), 14, "{said}");
+        assert_eq!(said.matches(nonce).count(), 16, "{said}");
         assert!(made.prompt.system.contains(&format!("{nonce}>>>")));
         assert!(!made.prompt.system.contains('{') || !made.prompt.system.contains("{NONCE}"));
         // The same question is the same to the byte.

@@ -45,7 +45,10 @@ pub(super) async fn gather(source: &dyn Source, about: &[About]) -> Result<Gathe
     let mut first = None;
     for one in about {
         match one {
-            About::Text { title, text } => found.add(title.clone(), clip(text, BODY * 2)),
+            About::Text { title, text } => found.add(
+                "selected by the person".to_owned(),
+                format!("{}\n{}", clip(title, 300), clip(text, BODY * 2)),
+            ),
             About::Step(ordinal) => {
                 first.get_or_insert(*ordinal);
                 found.step(source, *ordinal).await?;
@@ -222,7 +225,7 @@ fn line(row: &Row) -> String {
     };
     let changed = row
         .effect
-        .map(|e| format!(" [{} files +{} -{}]", e.files, e.added, e.removed))
+        .map(|e| format!(" [{} changed, +{} -{}]", e.files, e.added, e.removed))
         .unwrap_or_default();
     format!(
         "step {} turn {} {kind}{failed}: {}{changed}\n",

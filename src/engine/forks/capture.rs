@@ -39,6 +39,14 @@ impl Core {
         }
     }
 
+    /// Commits what has changed in the fork of a branch, if its view is open: while it is closed, all of it is committed.
+    pub(in crate::engine) fn cut_fork(&self, branch: &str, cause: Cause) -> Result<(), Failure> {
+        if let Some(fork) = self.forks.get(branch) {
+            self.fork_cut(&fork, cause, None)?;
+        }
+        Ok(())
+    }
+
     /// Commits what has changed in a fork.
     pub(super) fn fork_cut(
         &self,

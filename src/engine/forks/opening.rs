@@ -21,6 +21,9 @@ use crate::model::{Cause, CommitId, TreeId, neutral};
 use super::place::{self, Note, failed};
 use super::{Fork, Head, lock};
 
+/// A fork stays open for so long at least: who has just opened it may be about to begin a session in it.
+const SHORTEST: Duration = Duration::from_secs(5);
+
 pub(super) fn of_view(e: &BranchError) -> ApiError {
     ApiError::new(ErrorCode::Failed, e.to_string())
 }
@@ -259,8 +262,15 @@ impl Core {
         let _one = self.forks.opening();
         if let Some(fork) = self.forks.get(branch) {
             fork.touch();
-            self.mount_fork(&fork)?;
-            return Ok(fork);
+            if lock(&fork.head).commit == self.answers().tip(branch)? {
+                self.mount_fork(&fork)?;
+                return Ok(fork);
+            }
+            // Somebody else has moved the branch.
+            self.refuse_used(branch)?;
+            if !self.close_fork(&fork)? {
+                return Err(Self::occupied(&fork).into());
+            }
         }
         let ties = self.timeline.open_space(branch);
         let opened = self.open_anew(branch, ties);
@@ -325,14 +335,7 @@ impl Core {
         self.refuse_used(branch)?;
         if let Some(fork) = self.forks.get(branch) {
             if !self.close_fork(&fork)? {
-                return Err(ApiError::new(
-                    ErrorCode::Refused,
-                    format!(
-                        "somebody is still in the view of {branch} ({}): leave it first",
-                        neutral(fork.at.as_os_str().as_encoded_bytes())
-                    ),
-                )
-                .into());
+                return Err(Self::occupied(&fork).into());
             }
             self.tell_status();
             return Ok(Released {
@@ -348,6 +351,28 @@ impl Core {
             there: true,
             own_history: fork.view.has_own_history(),
         }))
+    }
+
+    /// Commits what is in a branch's fork, open or not, for somebody who wants all of what is there now.
+    pub(in crate::engine) fn fork_settle(&self, branch: &str) -> Result<(), Failure> {
+        let _one = self.forks.opening();
+        if let Some(fork) = self.forks.get(branch) {
+            self.fork_cut(&fork, Cause::Safety, None)?;
+        } else if self.project.forks_dir().exists() {
+            self.take_up(branch, Arc::default())?;
+        }
+        Ok(())
+    }
+
+    fn occupied(fork: &Fork) -> ApiError {
+        ApiError::new(
+            ErrorCode::Refused,
+            format!(
+                "somebody is still in the view of {} ({}): leave it first",
+                fork.branch,
+                neutral(fork.at.as_os_str().as_encoded_bytes())
+            ),
+        )
     }
 
     /// Refuses when an agent runs on the fork of that branch.
@@ -378,9 +403,14 @@ impl Core {
         }
         let dir = self.project.fork_dir(branch);
         if was.own_history {
+            // Out of the way of another branch of that name.
+            let kept = place::set_aside(&dir).unwrap_or_else(|e| {
+                self.warn(e.message);
+                dir
+            });
             return Some(format!(
                 "the fork's repository has commits or refs of its own, so its view stays in {}; it is there again when the branch is brought back",
-                neutral(dir.as_os_str().as_encoded_bytes())
+                neutral(kept.as_os_str().as_encoded_bytes())
             ));
         }
         // First: a half-removed one is none.
@@ -439,6 +469,7 @@ impl Core {
 
     /// Looks after open forks: closes those that nobody uses for `idle`, and buries those whose view was taken away.
     pub(in crate::engine) fn tend_forks(&self, idle: Duration) {
+        let idle = idle.max(SHORTEST);
         for fork in self.forks.all() {
             let dead = {
                 let mounts = lock(&fork.mounts);

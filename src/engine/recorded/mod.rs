@@ -442,6 +442,7 @@ impl Recorded {
             commits: store.commit_count().map_err(Failure::from)?,
             sessions: Vec::new(),
             forks: Vec::new(),
+            overlaps: Vec::new(),
             merging: None,
             warnings,
         })
@@ -565,6 +566,7 @@ impl Recorded {
             Request::Refs => Response::Refs(store.refs().map_err(Failure::from)?),
             Request::Branches => Response::Branches(answers.branches()?),
             Request::Compare { a, b } => Response::Comparison(Box::new(answers.compare(&a, &b)?)),
+            Request::Graph(query) => Response::Graph(answers.graph(query)?),
             Request::Operations { before, limit } => {
                 Response::Operations(answers.operations(before, limit)?)
             }

@@ -97,13 +97,17 @@ async fn every_binding_does_something() {
     let places = [
         (Context::Timeline, "9Gma14Gma/fn<enter>10Gza"),
         (Context::Timeline, "gg9G/cargo<enter>9G"),
-        (Context::Detail, "36Gma20Gza36G<enter>l/line<enter>]f]h"),
+        (Context::Detail, "36Gma20Gza36G<enter>l/line<enter>]p]h"),
         (Context::Detail, "9Gma36G<enter>ggj"),
         (Context::Diff, "9Gma36Gd/line 40<enter>jjl"),
-        (Context::Diff, "9Gma36Gd]f<tab>"),
+        (Context::Diff, "9Gma36Gd]p<tab>"),
         (Context::State, "9Gma14G/a<enter>36G3"),
         (Context::State, "9Gma14G/a<enter>14G3"),
-        (Context::State, "9Gma14G/a<enter>36G3<pause>]f"),
+        (Context::State, "9Gma14G/a<enter>36G3<pause>]p"),
+        (Context::State, "36GdB<pause>"),
+        (Context::Timeline, "36GdB<pause>B<pause>"),
+        (Context::Detail, "36GdB<pause>B<pause>36G<enter>"),
+        (Context::Diff, "36GdB<pause>B<pause>36Gd"),
         (Context::Dialog, "9Gr"),
         (Context::Timeline, "41G"),
         (Context::Detail, "41G<enter>"),
@@ -313,7 +317,7 @@ async fn the_diff_goes_from_change_to_change_and_keeps_its_file() {
         stage.app.selected_path().as_deref(),
         Some("src/auth/token.rs")
     );
-    stage.keys("[f[f").await;
+    stage.keys("[p[p").await;
     stage.keys("SS").await;
     assert_eq!(stage.focus(), 15);
     assert_eq!(

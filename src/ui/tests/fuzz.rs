@@ -242,7 +242,7 @@ async fn a_step_with_very_many_files() {
     w.bash("unzip everything.zip", 0, "", 1.0);
     let mut stage = Stage::open(w, 100, 30).await;
     let start = std::time::Instant::now();
-    for keys in ["d", "]f", "]f", "<tab>", "<end>", "k", "gg", "<esc>"] {
+    for keys in ["d", "]p", "]p", "<tab>", "<end>", "k", "gg", "<esc>"] {
         stage.keys(keys).await;
         let _ = stage.buffer();
     }

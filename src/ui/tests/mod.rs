@@ -10,6 +10,7 @@
 
 mod flows;
 mod fuzz;
+mod graph;
 mod machine;
 mod recorded;
 mod rows;
@@ -20,4 +21,5 @@ mod stage;
 mod story;
 mod talk;
 mod through_a_terminal;
+mod why;
 mod world;

@@ -70,10 +70,10 @@ async fn diff() {
 
 #[tokio::test]
 async fn diff_of_what_is_not_text() {
-    assert_screen("diff_binary", &after("17Gd]f]f").await.screen());
-    assert_screen("diff_mode", &after("31Gd]f").await.screen());
+    assert_screen("diff_binary", &after("17Gd]p]p").await.screen());
+    assert_screen("diff_mode", &after("31Gd]p").await.screen());
     assert_screen("diff_link", &after("31Gd").await.screen());
-    assert_screen("diff_removed", &after("21Gd]f").await.screen());
+    assert_screen("diff_removed", &after("21Gd]p").await.screen());
 }
 
 #[tokio::test]
@@ -84,6 +84,13 @@ async fn state() {
     assert_screen("state_styles", &stage.styled());
     stage.keys("<enter>jjj").await;
     assert_screen("state_file", &stage.screen());
+    assert_screen("state_file_styles", &stage.styled());
+    for (width, height) in [(200, 50), (80, 24), (60, 11)] {
+        stage.resize(width, height).await;
+        assert_screen(&format!("state_file_{width}x{height}"), &stage.screen());
+    }
+    stage.keys("<esc>").await;
+    assert_screen("state_60x11", &stage.screen());
     let mut stage = after("21G").await;
     stage.keys("3").await.pause().await;
     assert_screen("state_removed", &stage.screen());

@@ -31,7 +31,7 @@ type Tree = BTreeMap<String, File>;
 pub(super) struct Commit {
     tree: Tree,
     line: u32,
-    parent: Option<CommitId>,
+    pub(super) parent: Option<CommitId>,
     link: (LinkRule, u8),
     author: String,
 }

@@ -108,12 +108,13 @@ impl World {
                 Vec::new()
             },
             forks: Vec::new(),
+            overlaps: Vec::new(),
             merging: None,
             warnings: Vec::new(),
         }
     }
 
-    fn listing(&self, rev: &str, dir: &RepoPath) -> Result<Vec<EntryInfo>, ApiError> {
+    pub(super) fn listing(&self, rev: &str, dir: &RepoPath) -> Result<Vec<EntryInfo>, ApiError> {
         let (commit, _) = self.state(rev)?;
         let mut out: Vec<EntryInfo> = Vec::new();
         for (name, file) in self.tree_of(commit) {
@@ -175,6 +176,7 @@ impl World {
                 }
                 Response::Step(Box::new(detail))
             }
+            Request::Graph(query) => Response::Graph(self.graph(query)?),
             Request::List { rev, path } => Response::Listing(self.listing(&rev, &path)?),
             Request::Blob { id, offset, len } => {
                 let bytes = self.blobs.get(&id).ok_or_else(|| none("such content"))?;
