@@ -156,6 +156,17 @@ fn print_status(s: &EngineStatus, now: Time, out: &mut Out) -> Result<(), Fail> 
         (None, _) => format!("{}, no commit yet", safe(&s.branch)),
     };
     row("branch", head)?;
+    if let Some(merging) = &s.merging {
+        row(
+            "merging",
+            format!(
+                "{} into {}, {} left: backtrail merge --status",
+                safe(&merging.branch),
+                safe(&merging.into),
+                count(merging.left, "conflict")
+            ),
+        )?;
+    }
     if s.dirty > 0 {
         row("changed", format!("{} since", count(s.dirty, "path")))?;
     }

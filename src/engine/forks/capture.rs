@@ -138,6 +138,10 @@ impl Core {
                 if let Some(last) = made.commits.last() {
                     head.commit = *last;
                     head.tree = tree;
+                    // From now on there only: a branch that is moved back is one that was moved.
+                    if let Err(e) = fork.note(vec![*last]).write(&fork.dir) {
+                        self.warn(format!("a fork's note could not be written: {e}"));
+                    }
                 }
                 fork.ties.over(&Ok::<_, Failure>(made.clone()));
                 drop(head);

@@ -9,6 +9,8 @@
 //! subscribers while the slot is held.
 
 mod finish;
+#[cfg(test)]
+mod laws;
 mod open;
 mod picks;
 mod plan;

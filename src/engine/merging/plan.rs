@@ -289,7 +289,8 @@ impl Plan {
                 continue;
             };
             let base = |_| None;
-            if let Some(entry) = partly(&mut made, conflict, settling, &base) {
+            let here = lookup(&made.over(store), applied.so_far, &conflict.path)?;
+            if let Some(entry) = partly(&mut made, here, conflict, settling, &base) {
                 entries.insert(conflict.path.clone(), Some(entry));
             }
         }
@@ -362,16 +363,22 @@ impl Plan {
             let Some(conflict) = self.conflict(&left.path) else {
                 continue;
             };
-            let keyed = |n: usize| {
-                let hunk = conflict.hunks().nth(n);
-                hunk.is_some_and(|h| h.key.is_some() && h.base.is_empty())
-            };
-            let apart = !whole.contains(&left.path) && !left.hunks.iter().any(|n| keyed(*n));
-            if apart && conflict.hunks().next().is_some() {
-                let base = |_| Some(Pick::Base);
+            let keyed: BTreeSet<usize> = conflict
+                .hunks()
+                .enumerate()
+                .filter(|(_, h)| h.key.is_some() && h.base.is_empty())
+                .map(|(n, _)| n)
+                .collect();
+            if !whole.contains(&left.path) && conflict.hunks().next().is_some() {
+                // A key that the base does not have: as near to nothing as a value can be.
+                let base = |n| match keyed.contains(&n) {
+                    true => Some(Pick::Edited(b"null".to_vec())),
+                    false => Some(Pick::Base),
+                };
                 let theirs = |_| Some(Pick::Theirs);
-                let b = partly(&mut settled.made, conflict, settling, &base);
-                let t = partly(&mut settled.made, conflict, settling, &theirs);
+                let here = lookup(&settled.made.over(store), settled.tree, &conflict.path)?;
+                let b = partly(&mut settled.made, here.clone(), conflict, settling, &base);
+                let t = partly(&mut settled.made, here, conflict, settling, &theirs);
                 if let (Some(b), Some(t)) = (b, t) {
                     entries[1].insert(conflict.path.clone(), Some(b));
                     entries[2].insert(conflict.path.clone(), Some(t));
@@ -391,6 +398,11 @@ impl Plan {
                         e.kind = h.kind.clone();
                     }
                     entries.insert(path.clone(), entry);
+                }
+                // What was settled of a file stays ours.
+                if conflict.hunks().next().is_some() {
+                    let here = lookup(&settled.made.over(store), settled.tree, &path)?;
+                    entries[0].insert(path.clone(), here);
                 }
             }
         }
@@ -426,18 +438,19 @@ impl Plan {
 }
 
 /// The entry of a file in conflict put together of its pieces: picks where there are some, `else_` for the other hunks (ours
-/// where that gives nothing). `None`: it has no hunks.
+/// where that gives nothing). `here` is what is at its path so far. `None`: it has no hunks.
 fn partly(
     made: &mut Made,
+    here: Option<Entry>,
     conflict: &Conflict,
     settling: &Settling,
     else_: &dyn Fn(usize) -> Option<Pick>,
 ) -> Option<Entry> {
     conflict.hunks().next()?;
-    let like = conflict
-        .ours
-        .iter()
-        .chain(&conflict.theirs)
+    // What is there has the permissions that were merged.
+    let like = [&here, &conflict.ours, &conflict.theirs]
+        .into_iter()
+        .flatten()
         .find(|e| matches!(e.kind, Kind::File { .. }))?
         .clone();
     let settlement = settling.files.get(&conflict.path);
