@@ -12,6 +12,7 @@ mod common;
 #[allow(unused_imports, reason = "the story needs a part of it")]
 mod llm_common;
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Output;
 
@@ -196,6 +197,11 @@ fn three_attempts_become_one_result_and_can_be_taken_back() {
     assert_eq!(read(&place, "notes-1.md"), "tested at 30\n");
     assert_eq!(read(&place, "notes-2.md"), "tested at 20\n");
     assert!(file(&place, "keep.txt").exists());
+    let mode = |at: PathBuf| std::fs::metadata(at).unwrap().permissions().mode();
+    assert_eq!(
+        mode(file(&place, "price.sh")),
+        mode(file(&place, "keep.txt"))
+    );
     assert_eq!(
         git(&place, &["rev-list", "--count", "HEAD"]).trim(),
         "1",
@@ -210,4 +216,22 @@ fn three_attempts_become_one_result_and_can_be_taken_back() {
     assert!(!branches(&place).contains(&"try-3".to_owned()));
     let faults = place.ok(&["verify"]);
     assert!(!faults.contains("fault"), "{faults}");
+}
+
+/// What copies permissions as a list of access rights must not leave other ones, nor show other ones for a while.
+#[test]
+fn an_edit_in_place_keeps_the_permissions() {
+    if !fuse() {
+        return;
+    }
+    let place = Place::new();
+    place.write("a.sh", "one\n");
+    std::fs::set_permissions(file(&place, "a.sh"), std::fs::Permissions::from_mode(0o754)).unwrap();
+    let script = "sed -i s/one/two/ a.sh; stat -c %a a.sh; cp -p a.sh b.sh; stat -c %a b.sh";
+    for branch in [&[][..], &["--branch", "b"][..]] {
+        let args = [&["run"][..], branch, &["--", "sh", "-euc", script][..]].concat();
+        let out = place.bt(&args);
+        assert!(out.status.success(), "{}", said(&out));
+        assert_eq!(text(&out.stdout), "754\n754\n", "{branch:?}");
+    }
 }
