@@ -161,23 +161,20 @@ fn a_fact_of_one_of_two_bases_does_not_come_back_once_it_is_deleted() {
     place.ok(&["branch", "create", "try"]);
     snapshot(
         &place,
-        &memories(&[("1", "root"), ("9", "only main knows it")]),
+        &memories(&[("1", "root"), ("9", "deploys go out on fridays")]),
     );
     let first = tips(&place)["main"].clone();
     // The newest of the two bases does not have that fact.
     place.ok(&["switch", "try"]);
-    snapshot(
-        &place,
-        &memories(&[("1", "root"), ("8", "only try knows it")]),
-    );
+    snapshot(&place, &memories(&[("1", "root"), ("8", "use tabs")]));
     let second = tips(&place)["try"].clone();
     json_of(&place, &["merge", &first], 0);
     place.ok(&["switch", "main"]);
     json_of(&place, &["merge", &second], 0);
     let both = memories(&[
         ("1", "root"),
-        ("8", "only try knows it"),
-        ("9", "only main knows it"),
+        ("8", "use tabs"),
+        ("9", "deploys go out on fridays"),
     ]);
     let ids = |state: &Value| -> Vec<String> {
         let all = state["memories"].as_array().unwrap().iter();
@@ -187,10 +184,7 @@ fn a_fact_of_one_of_two_bases_does_not_come_back_once_it_is_deleted() {
     };
     assert_eq!(ids(&state(&place)), ids(&both));
     place.ok(&["switch", "try"]);
-    snapshot(
-        &place,
-        &memories(&[("1", "root"), ("8", "only try knows it")]),
-    );
+    snapshot(&place, &memories(&[("1", "root"), ("8", "use tabs")]));
     place.ok(&["switch", "main"]);
     let dry = json_of(&place, &["merge", "try", "--dry-run"], 0);
     assert_eq!(dry["bases"].as_array().unwrap().len(), 2, "{dry}");

@@ -150,6 +150,13 @@ impl Assistant {
         match ask {
             Ask::Hunk(ask) => {
                 let hunk = evidence::of_hunk(&*self.source, &ask.path, ask.hunk).await?;
+                let sides = hunk.sides().map(String::as_bytes);
+                if ask.seen.as_ref().is_some_and(|seen| *seen != sides) {
+                    return Err(Error::Stale {
+                        path: ask.path.clone(),
+                        hunk: ask.hunk,
+                    });
+                }
                 Ok((prompt::of_hunk(&hunk, ask)?, Some(hunk)))
             }
             Ask::Question { question, about } => {
