@@ -1,15 +1,16 @@
 //! An agent's private mount namespace: the view at the project's own path, Backtrail's own directories hidden.
 //!
 //! As root by a mount namespace alone; for an ordinary user inside a user namespace that maps the user to itself. The
-//! capabilities which that gives are needed for the mounts and dropped right after them. Mounts become private first,
-//! so that nothing done here reaches the outside.
+//! capabilities which that gives are needed for the mounts and dropped right after them. Mounts become slaves first, so that
+//! nothing done here reaches the outside, while what is unmounted there goes here too; and the copies of other views that a
+//! new namespace brings along are let go, for each would hold its view in use as long as the agent lives.
 
 use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::process::{getgid, getuid};
@@ -18,9 +19,13 @@ use rustix::thread::{
     remove_capability_from_bounding_set, set_capabilities,
 };
 
+use super::cgroup::unescape;
 use super::enter::Place;
 use super::say;
 use crate::model::neutral;
+
+/// The type of a view's mount, as the table of mounts has it.
+const VIEWS: &str = "fuse.backtrail";
 
 /// By which way the place was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,10 +108,10 @@ fn arrange(place: &Place) -> Result<(), Error> {
         None::<&str>,
         "/",
         None::<&str>,
-        MsFlags::MS_REC | MsFlags::MS_PRIVATE,
+        MsFlags::MS_REC | MsFlags::MS_SLAVE,
         None::<&str>,
     )
-    .map_err(failed("make mounts private below", Path::new("/")))?;
+    .map_err(failed("make mounts slaves below", Path::new("/")))?;
     mount(
         Some(&place.view),
         &place.project,
@@ -115,6 +120,7 @@ fn arrange(place: &Place) -> Result<(), Error> {
         None::<&str>,
     )
     .map_err(failed("show the view at", &place.project))?;
+    let_go_of_views(&place.project);
     let socket = place.socket.as_deref().and_then(Kept::open);
     for dir in &place.mask {
         if let Err(e) = mask(dir, &place.project, socket.as_ref()) {
@@ -122,6 +128,29 @@ fn arrange(place: &Place) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// Detaches every view that is mounted here, but those that the project is or lies in. What an ordinary user's namespace
+/// has locked stays; it goes when its own mount outside does.
+fn let_go_of_views(project: &Path) {
+    let Ok(table) = fs::read("/proc/self/mountinfo") else {
+        return;
+    };
+    for line in String::from_utf8_lossy(&table).lines().rev() {
+        let Some((left, right)) = line.split_once(" - ") else {
+            continue;
+        };
+        let ours = right.split(' ').next() == Some(VIEWS);
+        let Some(at) = left.split(' ').nth(4).filter(|_| ours).map(unescape) else {
+            continue;
+        };
+        if !project.starts_with(&at) {
+            let _ = umount2(
+                Path::new(&at),
+                MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW,
+            );
+        }
+    }
 }
 
 /// Something that must stay reachable at its path.
