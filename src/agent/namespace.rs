@@ -136,6 +136,9 @@ fn let_go_of_views(project: &Path) {
     let Ok(table) = fs::read("/proc/self/mountinfo") else {
         return;
     };
+    let project = project
+        .canonicalize()
+        .unwrap_or_else(|_| project.to_owned());
     for line in String::from_utf8_lossy(&table).lines().rev() {
         let Some((left, right)) = line.split_once(" - ") else {
             continue;
