@@ -163,13 +163,13 @@ impl Core {
         let mut changes = self.to_prune(&stay)?;
         // What their forks hold becomes commits first, after which it may be another ones that can go. The others' forks
         // are left alone.
-        while !dry_run {
+        loop {
             let new: Vec<String> = changes
                 .iter()
                 .map(|c| c.name.clone())
                 .filter(|name| !forks.contains_key(name))
                 .collect();
-            if new.is_empty() {
+            if dry_run || new.is_empty() {
                 break;
             }
             for name in new {
