@@ -8,6 +8,8 @@
 )]
 
 mod common;
+#[path = "forks/kept.rs"]
+mod kept;
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};

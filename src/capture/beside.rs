@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::cut::Made;
 use super::dirty::{Dirty, Mark, Move, Read};
-use super::error::Result;
+use super::error::{Error, Result};
 use super::group::{self, Attribution, Touched};
 use super::ignore_rules::{Reach, Rules};
 use super::observe::Observer;
@@ -52,8 +52,8 @@ pub struct Sealed<'a> {
     pub tree: TreeId,
     /// Times and owner of a path in the view.
     pub attr: &'a dyn Fn(&RepoPath) -> Option<Attr>,
-    /// Told of the new end of the line before it is there.
-    pub before: &'a mut dyn FnMut(CommitId),
+    /// Told of the new end of the line before it is there. Nothing is published where that cannot be noted.
+    pub before: &'a mut dyn FnMut(CommitId) -> Result<(), String>,
     /// The branch was moved away under the view: the commits get no name.
     pub adrift: bool,
 }
@@ -235,7 +235,7 @@ impl Beside {
             publication.commits.push(new);
             (parent, before) = (id, tree);
         }
-        (sealed.before)(parent);
+        (sealed.before)(parent).map_err(Error::Unnoted)?;
         publication.steps.clone_from(&made.steps);
         publication.links.clone_from(&made.links);
         if !sealed.adrift {

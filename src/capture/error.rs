@@ -48,6 +48,9 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// What must be noted before a commit of a branch is published could not be.
+    #[error("nothing was committed, as it could not be noted: {0}")]
+    Unnoted(String),
     /// The directory cannot be watched at all.
     #[error("cannot watch the project for changes made outside: {0}")]
     Watch(String),

@@ -56,6 +56,12 @@ const BUILT_IN: [&[u8]; 29] = [
     b".jj",
 ];
 
+/// Whether directories of that name are left out without anybody asking for it.
+#[must_use]
+pub fn is_built_in(name: &[u8]) -> bool {
+    BUILT_IN.contains(&name)
+}
+
 /// A `.gitignore` larger than this is read up to here.
 const GITIGNORE_LIMIT: u64 = 1 << 20;
 

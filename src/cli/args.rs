@@ -87,7 +87,7 @@ pub enum Verb {
     /// Set the workspace to a revision (undone by `backtrail undo`)
     Rollback(Rollback),
     /// Reverse the last rollback or other undoable operation
-    Undo(JsonOnly),
+    Undo(Undo),
     /// Reverse the last undo
     Redo(JsonOnly),
     /// Write the agent's own state of a past commit to a file
@@ -179,6 +179,17 @@ pub enum Verb {
 /// Only `--json`.
 #[derive(Debug, Args)]
 pub struct JsonOnly {
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `undo`
+#[derive(Debug, Args)]
+pub struct Undo {
+    /// Leave the last operation as it is and pass over it, so that the one before it is undone next
+    #[arg(long)]
+    pub skip: bool,
     /// One JSON object a line
     #[arg(long)]
     pub json: bool,

@@ -143,9 +143,19 @@ fn state(state: &Resolved, out: &Out) -> String {
 }
 
 /// `undo`
-pub async fn undo(cx: &Context, json: bool, out: &mut Out) -> Ended {
-    let response = cx.ask(Request::Undo).await?;
-    reversed(response, "undone", "redo with: backtrail redo", json, out)
+pub async fn undo(cx: &Context, args: args::Undo, out: &mut Out) -> Ended {
+    let request = match args.skip {
+        true => Request::UndoSkip,
+        false => Request::Undo,
+    };
+    let response = cx.ask(request).await?;
+    reversed(
+        response,
+        "undone",
+        "redo with: backtrail redo",
+        args.json,
+        out,
+    )
 }
 
 /// `redo`

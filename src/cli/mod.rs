@@ -241,7 +241,7 @@ async fn answer(
         Verb::Diff(args) => diff::diff(cx, &args, out).await,
         Verb::Cat(args) => cat::cat(cx, &args.what, out).await,
         Verb::Rollback(args) => change::rollback(cx, &args, out).await,
-        Verb::Undo(args) => change::undo(cx, args.json, out).await,
+        Verb::Undo(args) => change::undo(cx, args, out).await,
         Verb::Redo(args) => change::redo(cx, args.json, out).await,
         Verb::Checkpoint(args) => change::checkpoint(cx, &args, out).await,
         Verb::Label(args) => change::label(cx, &args, out).await,

@@ -400,11 +400,13 @@ impl Track<'_> {
     }
 
     async fn sessions(&self, name: &str) -> Vec<crate::model::SessionId> {
-        match self.cx.ask(Request::Forks).await {
-            Ok(Response::Forks(forks)) => forks
+        // What forks take up on disk is of no interest here, and takes long to find out.
+        match self.cx.ask(Request::Status).await {
+            Ok(Response::Status(status)) => status
+                .sessions
                 .into_iter()
-                .filter(|f| f.branch == name)
-                .flat_map(|f| f.sessions)
+                .filter(|s| s.branch.as_deref() == Some(name))
+                .map(|s| s.session.id)
                 .collect(),
             _ => Vec::new(),
         }

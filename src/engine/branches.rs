@@ -1,7 +1,7 @@
 //! Branches: listed, made, renamed, removed, pruned. Each change is an operation that moves refs only; the workspace stays
 //! as it is, and commits stay in the store whatever becomes of the names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::debug::{ancestry, rev};
 use crate::model::{CommitId, OpKind, RefChange, RefTarget, Time};
@@ -10,7 +10,6 @@ use super::answer::Answers;
 use super::api::{ApiError, BranchChange, BranchInfo, BranchReport, ErrorCode};
 use super::branch_name::{check, clash};
 use super::core::{Core, Failure};
-use super::forks::Released;
 
 const PREFIX: &str = "branch/";
 
@@ -106,6 +105,7 @@ impl Core {
         self.fork_release(from)?;
         let rename = || {
             let tip = self.answers().tip(from)?;
+            self.fork_renames(from, to)?;
             let mut others = Vec::new();
             if rev::branch(&self.store)? == from {
                 others.push(RefChange {
@@ -155,32 +155,34 @@ impl Core {
         let _one = self.world();
         self.recover()?;
         let current = rev::branch(&self.store)?;
-        let (forks, used) = self.forks_to_prune(&current, dry_run)?;
-        let (names, tips): (Vec<String>, Vec<CommitId>) =
-            self.answers().tips()?.into_iter().unzip();
-        let holders = ancestry::held_by(&self.store, &tips)?;
-        let mut stays = vec![true; names.len()];
-        let mut changes = Vec::new();
-        // Of several at the same commit the first by name stays, or the one that the workspace is on.
-        for (i, name) in names.iter().enumerate().rev() {
-            let holder = holders
-                .get(i)
-                .into_iter()
-                .flatten()
-                .find(|j| stays.get(**j).copied().unwrap_or(false))
-                .and_then(|j| names.get(*j));
-            let free = *name != current && !used.contains(name);
-            if let (Some(holder), true) = (holder, free) {
-                if let Some(stay) = stays.get_mut(i) {
-                    *stay = false;
-                }
-                changes.push(BranchChange {
-                    held_by: Some(holder.clone()),
-                    ..change(name, tips.get(i).copied(), None)
-                });
+        let names = self.answers().tips()?.into_keys();
+        let used: Vec<String> = names.filter(|n| self.refuse_used(n).is_err()).collect();
+        let mut stay: BTreeSet<String> = used.iter().cloned().collect();
+        stay.insert(current);
+        let (mut forks, mut held) = (BTreeMap::new(), Vec::new());
+        let mut changes = self.to_prune(&stay)?;
+        // What their forks hold becomes commits first, after which it may be another ones that can go. The others' forks
+        // are left alone.
+        loop {
+            let new: Vec<String> = changes
+                .iter()
+                .map(|c| c.name.clone())
+                .filter(|name| !forks.contains_key(name))
+                .collect();
+            if dry_run || new.is_empty() {
+                break;
             }
+            for name in new {
+                match self.fork_release(&name) {
+                    Ok(was) => _ = forks.insert(name, was),
+                    Err(e) => {
+                        held.push(format!("; {name} stays: {}", ApiError::from(e).message));
+                        stay.insert(name);
+                    }
+                }
+            }
+            changes = self.to_prune(&stay)?;
         }
-        changes.reverse();
         let mut description = match changes.as_slice() {
             [] => "no branch can be pruned: each has commits of its own".to_owned(),
             [one] => format!("pruned the branch {}", one.name),
@@ -192,6 +194,7 @@ impl Core {
                 used.join(", ")
             );
         }
+        description.extend(held);
         if dry_run || changes.is_empty() {
             return Ok(BranchReport {
                 dry_run,
@@ -202,7 +205,7 @@ impl Core {
         }
         let mut report = self.branched(description, changes, Vec::new())?;
         for change in &report.changes {
-            let was = forks.get(&change.name).copied().unwrap_or_default();
+            let was = forks.remove(&change.name).unwrap_or_default();
             if let Some(kept) = self.fork_drop(&change.name, was) {
                 report.description = format!("{}; {}: {kept}", report.description, change.name);
             }
@@ -210,26 +213,33 @@ impl Core {
         Ok(report)
     }
 
-    /// Before branches are pruned: what their forks hold becomes commits. Those that are in use are named.
-    fn forks_to_prune(
-        &self,
-        current: &str,
-        dry_run: bool,
-    ) -> Result<(BTreeMap<String, Released>, Vec<String>), Failure> {
-        let mut released = BTreeMap::new();
-        let mut used = Vec::new();
-        for name in self.answers().tips()?.into_keys() {
-            if name == current {
-                continue;
-            }
-            if self.refuse_used(&name).is_err() {
-                used.push(name);
-            } else if !dry_run {
-                let was = self.fork_release(&name)?;
-                released.insert(name, was);
+    /// The branches whose latest commit another branch has, but for those that stay. Of several at the same commit the
+    /// first by name stays, or one that has to.
+    fn to_prune(&self, stay: &BTreeSet<String>) -> Result<Vec<BranchChange>, Failure> {
+        let (names, tips): (Vec<String>, Vec<CommitId>) =
+            self.answers().tips()?.into_iter().unzip();
+        let holders = ancestry::held_by(&self.store, &tips)?;
+        let mut stays = vec![true; names.len()];
+        let mut changes = Vec::new();
+        for (i, name) in names.iter().enumerate().rev() {
+            let holder = holders
+                .get(i)
+                .into_iter()
+                .flatten()
+                .find(|j| stays.get(**j).copied().unwrap_or(false))
+                .and_then(|j| names.get(*j));
+            if let (Some(holder), false) = (holder, stay.contains(name)) {
+                if let Some(stay) = stays.get_mut(i) {
+                    *stay = false;
+                }
+                changes.push(BranchChange {
+                    held_by: Some(holder.clone()),
+                    ..change(name, tips.get(i).copied(), None)
+                });
             }
         }
-        Ok((released, used))
+        changes.reverse();
+        Ok(changes)
     }
 
     /// Refuses a name that no new branch can have; `instead` is the branch whose place it takes.

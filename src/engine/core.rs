@@ -572,6 +572,7 @@ impl Core {
                 dry_run,
             } => self.switch(&branch, create, dry_run)?,
             Request::Undo => self.undo()?,
+            Request::UndoSkip => self.undo_skip()?,
             Request::Redo => self.redo()?,
             Request::Label { name, rev } => Response::Done(self.label(&name, rev.as_deref())?),
             Request::Refs => Response::Refs(self.store.refs().map_err(Failure::from)?),

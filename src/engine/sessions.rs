@@ -303,6 +303,8 @@ impl Core {
                 "nothing is mounted here, so that no agent can be run; `backtrail run` starts an engine that mounts",
             )
         })?;
+        // Until the session is known, nothing else says that its branch is in use.
+        let _still = branch.map(|_| self.world());
         let view = match branch {
             Some(branch) => self.place_in_fork(branch)?,
             None => live.at.clone(),
@@ -350,26 +352,20 @@ impl Core {
             cgroup: session.cgroup.clone(),
             host: None,
         });
-        let mut step = self.timeline.step(Draft {
-            session: Some(id),
-            kind: StepKind::Marker,
-            native: "begin".to_owned(),
-            title: match branch {
-                Some(branch) => format!("run on {branch}: {}", session.command),
-                None => format!("run {}", session.command),
-            },
-            time: start,
-        });
-        if let Some(branch) = branch {
-            // What it finds is not what is in the workspace.
-            step.state = Some(self.answers().tip(branch)?);
-        }
-        self.store.put_step(&step).map_err(Failure::from)?;
-        // A session that is cut off in its first second has still been there.
-        self.store.sync().map_err(Failure::from)?;
-        self.tell_row(&step);
         let dir = self.project.agent_dir(&id.short());
-        super::project::private_dir(&dir)?;
+        if let Err(e) = self.begun(&session, &dir) {
+            // It has not begun: nobody waits for its end.
+            self.timeline.end(id);
+            self.timeline.leave(id);
+            let over = Session {
+                end: Some(Time::now()),
+                ..session
+            };
+            if let Err(e) = self.store.put_session(&over) {
+                tracing::warn!("{e}");
+            }
+            return Err(e);
+        }
         let begun = Begun {
             view,
             project: self.project.root.to_string_lossy().into_owned(),
@@ -396,6 +392,29 @@ impl Core {
         });
         self.tell_status();
         Ok(begun)
+    }
+
+    /// What is kept of the beginning of a session.
+    fn begun(&self, session: &Session, dir: &std::path::Path) -> Result<(), ApiError> {
+        let mut step = self.timeline.step(Draft {
+            session: Some(session.id),
+            kind: StepKind::Marker,
+            native: "begin".to_owned(),
+            title: match &session.branch {
+                Some(branch) => format!("run on {branch}: {}", session.command),
+                None => format!("run {}", session.command),
+            },
+            time: session.start,
+        });
+        if let Some(branch) = &session.branch {
+            // What it finds is not what is in the workspace.
+            step.state = Some(self.answers().tip(branch)?);
+        }
+        self.store.put_step(&step).map_err(Failure::from)?;
+        // A session that is cut off in its first second has still been there.
+        self.store.sync().map_err(Failure::from)?;
+        self.tell_row(&step);
+        super::project::private_dir(dir)
     }
 
     /// The session should have joined its cgroup by now. If it has not (the engine's part of the hierarchy may be out of

@@ -37,6 +37,19 @@ impl Core {
         self.reverse(OpKind::Undo, &it)
     }
 
+    /// Passes over what undo would reverse next, which stays as it is: what was done before it can be undone then.
+    pub(super) fn undo_skip(&self) -> Result<Response, Failure> {
+        let _one = self.world();
+        self.recover()?;
+        let it = self
+            .standing()?
+            .0
+            .ok_or_else(|| ApiError::new(ErrorCode::Refused, "there is nothing to undo"))?;
+        let description = format!("passed over: {}", it.asked.description);
+        self.refs_moved(OpKind::Undo, description.clone(), Vec::new(), Some(it.id))?;
+        Ok(Response::Done(description))
+    }
+
     pub(super) fn redo(&self) -> Result<Response, Failure> {
         let _one = self.world();
         // What was left half-way is the newest operation once it is finished.
@@ -55,6 +68,11 @@ impl Core {
             "did again"
         };
         let description = format!("{word}: {}", it.asked.description);
+        if it.last.kind == OpKind::Undo && passes_over(&it.last) {
+            let description = format!("no longer passed over: {}", it.asked.description);
+            self.refs_moved(kind, description.clone(), Vec::new(), Some(it.id))?;
+            return Ok(Response::Done(description));
+        }
         if let Some((left, _)) = it.last.workspace {
             let way = self.way_back(&it.last)?;
             let target = way.as_ref().map_or(left, |(_, tip)| *tip);
@@ -112,6 +130,10 @@ impl Core {
     ) -> Result<Vec<RefChange>, Failure> {
         let renamed = Renamed::of(op);
         let mut refs = Vec::new();
+        // First: for what cannot be reversed no fork is closed.
+        for change in op.refs.iter().filter(|c| c.name.starts_with("branch/")) {
+            self.reversible(op, change)?;
+        }
         // What forks hold becomes commits before their branches move.
         for change in &op.refs {
             if let Some(branch) = change.name.strip_prefix("branch/")
@@ -120,36 +142,18 @@ impl Core {
                 forks.push((branch.to_owned(), self.fork_release(branch)?));
             }
         }
+        if let Some(renamed) = &renamed
+            && let Some(new) = renamed.new.strip_prefix("branch/")
+            && let Some(old) = renamed.old.strip_prefix("branch/")
+        {
+            self.fork_renames(new, old)?;
+        }
         for change in op.refs.iter().rev() {
             let now = self.store.get_ref(&change.name)?;
             let mut after = change.before.clone();
             if change.name.starts_with("branch/") {
-                if now.is_some() != change.after.is_some() {
-                    let word = if now.is_some() {
-                        "is there again"
-                    } else {
-                        "is gone"
-                    };
-                    return Err(ApiError::new(
-                        ErrorCode::Refused,
-                        format!(
-                            "{} {word}, so this cannot be reversed: {}",
-                            change.name, op.description
-                        ),
-                    )
-                    .into());
-                }
-                // A branch that an operation moved has gone on: what came since must not fall off it.
-                if change.before.is_some() && change.after.is_some() && now != change.after {
-                    return Err(ApiError::new(
-                        ErrorCode::Refused,
-                        format!(
-                            "{} has gone on since, so this cannot be reversed: {}; make a branch where it was instead",
-                            change.name, op.description
-                        ),
-                    )
-                    .into());
-                }
+                // Again: what the fork held has become commits.
+                self.reversible(op, change)?;
                 if let Some(renamed) = &renamed
                     && renamed.old == change.name
                 {
@@ -163,6 +167,38 @@ impl Core {
             });
         }
         Ok(refs)
+    }
+
+    /// Refuses what would take commits off a branch, or undo what somebody else has done to it since.
+    fn reversible(&self, op: &Operation, change: &RefChange) -> Result<(), Failure> {
+        let now = self.store.get_ref(&change.name)?;
+        if now.is_some() != change.after.is_some() {
+            let word = if now.is_some() {
+                "is there again"
+            } else {
+                "is gone"
+            };
+            return Err(ApiError::new(
+                ErrorCode::Refused,
+                format!(
+                    "{} {word}, so this cannot be reversed: {}; let it be and undo what was done before it, after `backtrail undo --skip`",
+                    change.name, op.description
+                ),
+            )
+            .into());
+        }
+        // A branch that an operation moved has gone on: what came since must not fall off it.
+        if change.before.is_some() && change.after.is_some() && now != change.after {
+            return Err(ApiError::new(
+                        ErrorCode::Refused,
+                        format!(
+                            "{} has gone on since, so this cannot be reversed: {}; make a branch where it was instead, or let it be and undo what was done before it, after `backtrail undo --skip`",
+                            change.name, op.description
+                        ),
+                    )
+                    .into());
+        }
+        Ok(())
     }
 
     /// Runs `f` while no checkpoint moves the branch that the workspace is on, and lets the recorder read afterwards
@@ -226,7 +262,11 @@ impl Core {
                     OpKind::Checkpoint | OpKind::Init | OpKind::Gc | OpKind::Import => {}
                     OpKind::Undo | OpKind::Redo => {
                         let Some(target) = op.target else { continue };
-                        if last.contains_key(&target) {
+                        if let Some(word) = last.get_mut(&target) {
+                            // It was passed over and is no longer: what did it before that counts.
+                            if word.kind == OpKind::Redo && passes_over(word) && !passes_over(&op) {
+                                *word = op;
+                            }
                             continue;
                         }
                         if op.kind == OpKind::Undo && to_redo.is_none() {
@@ -244,7 +284,9 @@ impl Core {
                         word => {
                             let to_undo = Standing {
                                 id,
-                                last: word.unwrap_or_else(|| op.clone()),
+                                last: word
+                                    .filter(|word| !passes_over(word))
+                                    .unwrap_or_else(|| op.clone()),
                                 asked: op,
                             };
                             return Ok((Some(to_undo), to_redo));
@@ -254,6 +296,11 @@ impl Core {
             }
         }
     }
+}
+
+/// Whether an undo or redo is one that changed nothing: what it names was only passed over, or is no longer.
+fn passes_over(word: &Operation) -> bool {
+    word.refs.is_empty() && word.workspace.is_none()
 }
 
 /// A branch that an operation gave another name: gone under one, there under another, at the same commit.

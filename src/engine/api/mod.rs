@@ -264,6 +264,9 @@ pub enum Request {
     },
     /// Reverses the last undoable operation. -> `Rollback` (or `Done` when it moved refs only)
     Undo,
+    /// Passes over what `Undo` would reverse next, so that what was done before it can be undone; a `Redo` takes that
+    /// back. -> `Done`
+    UndoSkip,
     /// Reverses the last undo. -> `Rollback` (or `Done`)
     Redo,
     /// Sets, moves (`rev` given) or removes (absent) a label. -> `Done`

@@ -23,10 +23,10 @@ impl Core {
         let _one = self.world();
         // First what was typed: a mistake must not make a commit.
         let mut at = rev::resolve(&self.store, &*self.store, text, Time::now())?;
-        if text.trim() == "@" {
-            // What is not yet committed is part of what is there.
+        if rev::head(&self.store)? == Some(at.commit) {
+            // What is not yet committed is part of what is there. An id still names what it named.
             self.cut(Cause::Safety, None, None)?;
-            at = rev::resolve(&self.store, &*self.store, "@", Time::now())?;
+            at = rev::resolve(&self.store, &*self.store, text, Time::now())?;
         }
         let name = match name {
             Some(name) => {
@@ -36,13 +36,18 @@ impl Core {
             None => self.next_name()?,
         };
         self.fork_at(&name, at.commit)?;
-        let note = Note::read(&self.project.fork_dir(&name)).ok_or_else(|| {
-            ApiError::new(
-                ErrorCode::Failed,
-                format!("the fork {name} went away while it was made"),
-            )
-        })?;
-        self.fork_info(&name, &note)
+        let note = Note::read(&self.project.fork_dir(&name))
+            .map_err(ApiError::from)?
+            .ok_or_else(|| {
+                ApiError::new(
+                    ErrorCode::Failed,
+                    format!("the fork {name} went away while it was made"),
+                )
+            })?;
+        Ok(ForkInfo {
+            disk: place::disk(&self.project.fork_dir(&name)),
+            ..self.fork_info(&name, &note)?
+        })
     }
 
     /// The view first: a branch without one gets it when it is needed, a view without a branch is never seen.
@@ -75,32 +80,30 @@ impl Core {
     }
 
     /// A place for an agent in the fork of a branch, which is made of the workspace's present state when there is none:
-    /// where its view is mounted.
+    /// where its view is mounted. The caller holds the world, and until who is to run there is known as a session:
+    /// nobody may move the branch in between.
     pub(in crate::engine) fn place_in_fork(&self, branch: &str) -> Result<String, Failure> {
         if self.live().is_none() {
             return Err(scratch::no_mounts().into());
         }
-        {
-            let _one = self.world();
-            self.recover()?;
-            if rev::branch(&self.store)? == branch {
-                return Err(ApiError::new(
-                    ErrorCode::Refused,
-                    format!(
-                        "the workspace itself is on {}: run without --branch, or take another branch",
-                        neutral(branch.as_bytes())
-                    ),
-                )
-                .into());
-            }
-            if self.store.get_ref(&format!("branch/{branch}"))?.is_none() {
-                self.free_name(branch, None)?;
-                self.cut(Cause::Safety, None, None)?;
-                let head = rev::head(&self.store)?.ok_or(rev::Error::Empty)?;
-                self.fork_at(branch, head)?;
-            }
-            self.refuse_imported(self.answers().tip(branch)?)?;
+        self.recover()?;
+        if rev::branch(&self.store)? == branch {
+            return Err(ApiError::new(
+                ErrorCode::Refused,
+                format!(
+                    "the workspace itself is on {}: run without --branch, or take another branch",
+                    neutral(branch.as_bytes())
+                ),
+            )
+            .into());
         }
+        if self.store.get_ref(&format!("branch/{branch}"))?.is_none() {
+            self.free_name(branch, None)?;
+            self.cut(Cause::Safety, None, None)?;
+            let head = rev::head(&self.store)?.ok_or(rev::Error::Empty)?;
+            self.fork_at(branch, head)?;
+        }
+        self.refuse_imported(self.answers().tip(branch)?)?;
         let fork = self.fork_open(branch)?;
         fork.mounted().ok_or_else(|| {
             ApiError::new(
@@ -118,13 +121,17 @@ impl Core {
         for (dir, note) in place::all(&self.project) {
             let there = tips.contains_key(&note.branch);
             if there && dir == self.project.fork_dir(&note.branch) {
-                out.push(self.fork_info(&note.branch, &note)?);
+                out.push(ForkInfo {
+                    disk: place::disk(&dir),
+                    ..self.fork_info(&note.branch, &note)?
+                });
             }
         }
         out.sort_by(|a, b| a.branch.cmp(&b.branch));
         Ok(out)
     }
 
+    /// Without what it takes up on disk, for which every file of it is looked at.
     fn fork_info(&self, branch: &str, note: &Note) -> Result<ForkInfo, Failure> {
         let answers = self.answers();
         let base = answers.resolved(note.base, None)?;
@@ -141,7 +148,7 @@ impl Core {
             mounted: fork.as_ref().and_then(|f| f.mounted()),
             sessions: self.sessions.in_fork(branch).iter().map(|s| s.id).collect(),
             drift: fork.map(|f| f.view.drift()).unwrap_or_default(),
-            disk: place::disk(&self.project.fork_dir(branch)),
+            disk: 0,
         })
     }
 

@@ -67,6 +67,10 @@ impl Core {
         swapped: Option<&dyn Fn()>,
     ) -> Result<Made, Failure> {
         let mut head = lock(&fork.head);
+        if fork.is_over() {
+            // Its view may be open anew, with a head of its own; what was in this one is committed.
+            return Ok(Made::default());
+        }
         let kernel = lock(&fork.kernel).clone();
         if let (None, Some(kernel)) = (swapped, kernel) {
             let open = fork.view.writable();
@@ -94,8 +98,7 @@ impl Core {
             }
             let at = (head.commit, head.tree);
             let publish = |adrift| {
-                let mut failed = None;
-                let made = fork.beside.publish(
+                fork.beside.publish(
                     &noted,
                     &mut Sealed {
                         cause,
@@ -109,16 +112,13 @@ impl Core {
                         tree,
                         attr: &|path| fork.view.side_facts(path),
                         before: &mut |id| {
-                            let note = fork.note(vec![at.0, id]);
-                            failed = note.write(&fork.dir).err();
+                            fork.note(vec![at.0, id])
+                                .write(&fork.dir)
+                                .map_err(|e| e.message)
                         },
                         adrift,
                     },
-                );
-                if let Some(e) = failed {
-                    self.warn(format!("a fork's note could not be written: {e}"));
-                }
-                made
+                )
             };
             match publish(head.adrift) {
                 Err(crate::capture::recorder::Error::Store(store::Error::RefMoved { .. })) => {

@@ -77,12 +77,7 @@ impl Fork {
 
     /// What is kept of it, standing at these commits.
     fn note(&self, at: Vec<CommitId>) -> Note {
-        Note {
-            branch: self.branch.clone(),
-            base: self.base,
-            at,
-            rebasing: None,
-        }
+        Note::new(&self.branch, self.base, at)
     }
 
     fn is_over(&self) -> bool {

@@ -1,13 +1,13 @@
 //! Opening forks and closing them: a view taken up as it was left, made anew where there is none, put on its branch's tip
 //! where somebody else has moved that, and what is found in it committed.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::capture::beside::Beside;
-use crate::capture::ignore_rules::Rules;
+use crate::capture::ignore_rules::{self, Rules};
 use crate::debug::rev;
 use crate::engine::api::{ApiError, ErrorCode};
 use crate::engine::core::{Core, Failure};
@@ -16,7 +16,7 @@ use crate::engine::ties::Ties;
 use crate::engine::touches::Touches;
 use crate::fs::branch_view::{self, Base, BranchError, BranchView, Ground};
 use crate::fs::{Gate, MountOptions, Mounted, clean_stale};
-use crate::model::{Cause, CommitId, TreeId, neutral};
+use crate::model::{Cause, CommitId, RepoPath, TreeId, neutral};
 
 use super::place::{self, Note, failed};
 use super::{Fork, Head, lock};
@@ -24,17 +24,33 @@ use super::{Fork, Head, lock};
 /// A fork stays open for so long at least: who has just opened it may be about to begin a session in it.
 const SHORTEST: Duration = Duration::from_secs(5);
 
+/// How long the last process of a session that is over may take to let go of its view: the kernel tells of its end before
+/// its mounts are gone.
+const LEAVING: Duration = Duration::from_millis(500);
+
 pub(super) fn of_view(e: &BranchError) -> ApiError {
     ApiError::new(ErrorCode::Failed, e.to_string())
 }
 
 /// What became of a fork that was let go.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(in crate::engine) struct Released {
     /// There is a view on disk.
     pub there: bool,
     /// The repository in it has objects or refs that the project's has not.
     pub own_history: bool,
+    /// A file in it that is in no commit, as capture leaves it out, and that no tool makes again.
+    pub own_file: Option<RepoPath>,
+}
+
+impl Released {
+    fn of(fork: &Fork) -> Self {
+        Self {
+            there: true,
+            own_history: fork.view.has_own_history(),
+            own_file: fork.view.own_left_out(&|name| made_again(name)),
+        }
+    }
 }
 
 impl Core {
@@ -80,13 +96,8 @@ impl Core {
     /// Makes the view of a branch that begins at `commit`. What lies in its place is moved aside.
     pub(super) fn fork_make(&self, branch: &str, commit: CommitId) -> Result<(), Failure> {
         let dir = self.project.fork_dir(branch);
-        if dir.exists() {
-            if Note::read(&dir).is_some() {
-                place::set_aside(&dir)?;
-            } else {
-                // Cut off while it was made: nobody was ever in it.
-                std::fs::remove_dir_all(&dir).map_err(|e| failed("remove", &dir, &e))?;
-            }
+        if let Some(_note) = self.note_in(&dir)? {
+            place::set_aside(&dir)?;
         }
         let base = self.base(commit)?;
         let beside = self.beside(branch, base.tree)?;
@@ -94,15 +105,38 @@ impl Core {
         let name = place::dir_name(branch);
         let observer = Arc::new(crate::capture::observe::Unobserved);
         BranchView::create(&ground, &name, base, observer, Gate::new()).map_err(|e| of_view(&e))?;
-        Note {
-            branch: branch.to_owned(),
-            base: commit,
-            at: vec![commit],
-            rebasing: None,
-        }
-        .write(&dir)?;
+        Note::new(branch, commit, vec![commit]).write(&dir)?;
         self.pin_objects();
         Ok(())
+    }
+
+    /// The note of the fork in `dir`. A directory without one that says anything is put out of the way; it is removed only
+    /// when it was cut off while it was made, so that nobody was ever in it.
+    fn note_in(&self, dir: &Path) -> Result<Option<Note>, ApiError> {
+        let why = match Note::read(dir) {
+            Ok(Some(note)) => return Ok(Some(note)),
+            Err(place::Unread::Failed(e)) => return Err(e),
+            Ok(None) => "it has no note".to_owned(),
+            Err(place::Unread::Damaged(why)) => why,
+        };
+        if dir.symlink_metadata().is_err() {
+            return Ok(None);
+        }
+        let whole = dir.join("branch.json");
+        match whole.symlink_metadata() {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                std::fs::remove_dir_all(dir).map_err(|e| failed("remove", dir, &e))?;
+            }
+            Err(e) => return Err(failed("look at", &whole, &e)),
+            Ok(_) => {
+                let kept = place::set_aside(dir)?;
+                self.warn(format!(
+                    "a fork could not be taken up again ({why}): what it held that is in no commit, and its repository, is kept in {}",
+                    neutral(kept.as_os_str().as_encoded_bytes())
+                ));
+            }
+        }
+        Ok(None)
     }
 
     /// Pins the objects of the project's repository, aside: a clean-up there must take nothing away from a fork.
@@ -130,17 +164,22 @@ impl Core {
         }
     }
 
-    /// The view of a branch under the name of another one that it had, or that is gone: it stands where the branch does.
+    /// The view of a branch that was set aside, or that was to get this name when the engine ended: it stands where the
+    /// branch does. Never another branch's, whatever it stands on: what is in it is somebody else's.
     fn adopt_view(&self, branch: &str, tip: CommitId) -> Result<(), Failure> {
         let tips = self.answers().tips()?;
         for (dir, note) in place::all(&self.project) {
-            let orphan = note.branch == branch || !tips.contains_key(&note.branch);
+            let renamed =
+                note.renaming.as_deref() == Some(branch) && !tips.contains_key(&note.branch);
+            let ours = renamed || note.branch == branch;
+            let taken = tips.keys().any(|b| self.project.fork_dir(b) == dir);
             let open = self.forks.get(&note.branch).is_some();
-            if orphan && !open && note.at.contains(&tip) && note.rebasing.is_none() {
+            if ours && !taken && !open && note.at.contains(&tip) && note.rebasing.is_none() {
                 let to = self.project.fork_dir(branch);
                 std::fs::rename(&dir, &to).map_err(|e| failed("take over", &dir, &e))?;
                 let note = Note {
                     branch: branch.to_owned(),
+                    renaming: None,
                     ..note
                 };
                 note.write(&to)?;
@@ -155,17 +194,15 @@ impl Core {
     fn take_up(&self, branch: &str, ties: Arc<Ties>) -> Result<Option<Fork>, Failure> {
         let tip = self.answers().tip(branch)?;
         let dir = self.project.fork_dir(branch);
-        if Note::read(&dir).is_none() {
-            if dir.exists() {
-                // Cut off while it was made: nobody was ever in it.
-                std::fs::remove_dir_all(&dir).map_err(|e| failed("remove", &dir, &e))?;
-            }
+        let mut found = self.note_in(&dir)?;
+        if found.is_none() {
             self.adopt_view(branch, tip)?;
+            found = self.note_in(&dir)?;
         }
-        let Some(mut note) = Note::read(&dir) else {
+        let Some(mut note) = found else {
             return Ok(None);
         };
-        if !note.at.contains(&tip) || note.rebasing.is_some() {
+        if !note.at.contains(&tip) || note.rebasing.is_some() || note.is_of_another_boot() {
             note = self.put_on(branch, tip, note, &dir)?;
         }
         let fork = self.view_of(branch, tip, &note, ties)?;
@@ -215,7 +252,8 @@ impl Core {
     }
 
     /// Puts the view on `tip`, where somebody else has moved its branch. What it holds that was not committed yet becomes
-    /// commits beside the branch.
+    /// commits beside the branch; what capture leaves out stays in it. Likewise where the machine was started anew and the
+    /// view is not what was committed of it: it may be the older one.
     fn put_on(
         &self,
         branch: &str,
@@ -223,38 +261,70 @@ impl Core {
         mut note: Note,
         dir: &Path,
     ) -> Result<Note, Failure> {
+        let same = note.at.contains(&tip);
         // Of two the newer one may never have been stored.
-        let mut stood = None;
+        let mut stood = same.then_some(tip);
         for at in note.at.iter().rev() {
-            if self.store.seq(*at)?.is_some() {
+            if stood.is_none() && self.store.seq(*at)?.is_some() {
                 stood = Some(*at);
-                break;
             }
         }
-        if let (Some(at), None) = (stood, note.rebasing) {
+        let (base_of_all, rebasing) = (note.base, note.rebasing);
+        if let (Some(at), None) = (stood, rebasing) {
             let old = self.view_of(branch, at, &note, Arc::default())?;
             lock(&old.head).adrift = true;
             let made = self.fork_cut(&old, Cause::Found, None)?;
-            if let Some(id) = made.commits.last() {
-                self.warn(format!(
-                    "the branch {branch} was moved while its fork held changes that were not committed; they are kept as commit {}, which is on no branch",
-                    id.short()
-                ));
+            match made.commits.last() {
+                None if same => {
+                    // It is what was committed of it.
+                    let note = Note::new(branch, base_of_all, vec![tip]);
+                    note.write(dir)?;
+                    return Ok(note);
+                }
+                None => {}
+                Some(id) => {
+                    let why = if same {
+                        "the machine was started anew while the fork of"
+                    } else {
+                        "somebody else moved the branch while the fork of"
+                    };
+                    self.warn(format!(
+                        "{why} {branch} held something else than its latest commit; that is kept as commit {}, which is on no branch",
+                        id.short()
+                    ));
+                }
             }
         }
+        // What was captured until now, by the rules of then, is in commits.
+        let before = match stood {
+            Some(at) => self.store.commit(at)?.tree,
+            None => self.store.commit(tip)?.tree,
+        };
         note.rebasing = Some(tip);
+        note.boot = Note::new(branch, tip, Vec::new()).boot;
         note.write(dir)?;
         let base = self.base(tip)?;
-        let ground = self.ground(&self.beside(branch, base.tree)?)?;
-        BranchView::rebase(&ground, &place::dir_name(branch), base).map_err(|e| of_view(&e))?;
-        let note = Note {
-            branch: branch.to_owned(),
-            base: note.base,
-            at: vec![tip],
-            rebasing: None,
-        };
+        let ground = self.ground(&self.beside(branch, before)?)?;
+        let aside = place::aside(dir)?;
+        let displaced = BranchView::rebase(&ground, &place::dir_name(branch), base, &aside)
+            .map_err(|e| of_view(&e))?;
+        self.displaced(branch, &displaced, &aside);
+        let note = Note::new(branch, base_of_all, vec![tip]);
         note.write(dir)?;
         Ok(note)
+    }
+
+    fn displaced(&self, branch: &str, paths: &[RepoPath], aside: &Path) {
+        let Some(first) = paths.first() else { return };
+        let more = match paths.len() {
+            1 => String::new(),
+            n => format!(" and {} more", n - 1),
+        };
+        self.warn(format!(
+            "the branch {branch} now has {}{more} itself; what the fork had there is kept in {}",
+            neutral(first.as_bytes()),
+            neutral(aside.as_os_str().as_encoded_bytes())
+        ));
     }
 
     /// The fork of a branch, mounted; its view is made where there is none.
@@ -334,23 +404,21 @@ impl Core {
         let _one = self.forks.opening();
         self.refuse_used(branch)?;
         if let Some(fork) = self.forks.get(branch) {
-            if !self.close_fork(&fork)? {
-                return Err(Self::occupied(&fork).into());
+            let begun = Instant::now();
+            while !self.close_fork(&fork)? {
+                if begun.elapsed() > LEAVING {
+                    return Err(Self::occupied(&fork).into());
+                }
+                std::thread::sleep(LEAVING / 20);
             }
             self.tell_status();
-            return Ok(Released {
-                there: true,
-                own_history: fork.view.has_own_history(),
-            });
+            return Ok(Released::of(&fork));
         }
         if !self.project.forks_dir().exists() {
             return Ok(Released::default());
         }
         let fork = self.take_up(branch, Arc::default())?;
-        Ok(fork.map_or_else(Released::default, |fork| Released {
-            there: true,
-            own_history: fork.view.has_own_history(),
-        }))
+        Ok(fork.map_or_else(Released::default, |fork| Released::of(&fork)))
     }
 
     /// Commits what is in a branch's fork, open or not, for somebody who wants all of what is there now.
@@ -402,14 +470,24 @@ impl Core {
             return None;
         }
         let dir = self.project.fork_dir(branch);
-        if was.own_history {
+        let own = match was.own_file {
+            _ if was.own_history => {
+                Some("the fork's repository has commits or refs of its own".to_owned())
+            }
+            Some(path) => Some(format!(
+                "the fork holds what is in no commit ({})",
+                neutral(path.as_bytes())
+            )),
+            None => None,
+        };
+        if let Some(own) = own {
             // Out of the way of another branch of that name.
-            let kept = place::set_aside(&dir).unwrap_or_else(|e| {
+            let kept: PathBuf = place::set_aside(&dir).unwrap_or_else(|e| {
                 self.warn(e.message);
                 dir
             });
             return Some(format!(
-                "the fork's repository has commits or refs of its own, so its view stays in {}; it is there again when the branch is brought back",
+                "{own}, so its view stays in {}; it is there again when the branch is brought back",
                 neutral(kept.as_os_str().as_encoded_bytes())
             ));
         }
@@ -427,15 +505,18 @@ impl Core {
     /// After a branch was given another name: its view goes along.
     pub(in crate::engine) fn fork_renamed(&self, from: &str, to: &str) {
         let dir = self.project.fork_dir(from);
-        let Some(note) = Note::read(&dir) else { return };
         let there = self.project.fork_dir(to);
         let moved = || -> Result<(), ApiError> {
+            let Some(note) = Note::read(&dir)? else {
+                return Ok(());
+            };
             if there.exists() {
                 place::set_aside(&there)?;
             }
             std::fs::rename(&dir, &there).map_err(|e| failed("rename", &dir, &e))?;
             Note {
                 branch: to.to_owned(),
+                renaming: None,
                 ..note
             }
             .write(&there)
@@ -443,6 +524,16 @@ impl Core {
         if let Err(e) = moved() {
             self.warn(format!("the view of {from} did not go along to {to}: {e}"));
         }
+    }
+
+    /// Before a branch is given another name: should the engine end in between, its view is known to be the other's.
+    pub(in crate::engine) fn fork_renames(&self, from: &str, to: &str) -> Result<(), Failure> {
+        let dir = self.project.fork_dir(from);
+        if let Some(mut note) = Note::read(&dir).map_err(ApiError::from)? {
+            note.renaming = Some(to.to_owned());
+            note.write(&dir)?;
+        }
+        Ok(())
     }
 
     /// Commits what an open fork holds and closes it. `false` if somebody is still in it: then it stays open.
@@ -459,7 +550,11 @@ impl Core {
     }
 
     fn forget_fork(&self, fork: &Fork) {
-        fork.over.store(true, Ordering::Release);
+        {
+            // Who still has it may be committing, or about to: not once its view can be opened again.
+            let _head = lock(&fork.head);
+            fork.over.store(true, Ordering::Release);
+        }
         fork.beside.hurry();
         lock(&self.forks.open).remove(&fork.branch);
         self.timeline.close_space(&fork.branch);
@@ -552,6 +647,11 @@ impl Core {
         }
         self.discard_all_scratch();
     }
+}
+
+/// Whether tools make what lies in a directory of that name, and make it again. Other tools' own stores are none of those.
+fn made_again(name: &[u8]) -> bool {
+    ignore_rules::is_built_in(name) && ![&b".hg"[..], b".svn", b".jj"].contains(&name)
 }
 
 /// Takes a fork's mounts away. `false` if somebody still uses one.

@@ -4,7 +4,9 @@
 //! one that was about to be made when the engine ended. A branch whose tip is another one was moved by somebody else, and
 //! its view is stale.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +32,40 @@ pub struct Note {
     /// It is being put on this commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rebasing: Option<CommitId>,
+    /// Its branch is being given this name, and the view is to go along.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renaming: Option<String>,
+    /// Since which start of the machine it was used last. What a view holds survives an engine, but not the machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<String>,
+}
+
+/// Why a note says nothing.
+#[derive(Debug)]
+pub enum Unread {
+    /// It is there and cannot be read now.
+    Failed(ApiError),
+    /// It is cut off or damaged.
+    Damaged(String),
+}
+
+impl From<Unread> for ApiError {
+    fn from(e: Unread) -> Self {
+        match e {
+            Unread::Failed(e) => e,
+            Unread::Damaged(why) => Self::new(ErrorCode::Failed, why),
+        }
+    }
+}
+
+/// This start of the machine.
+fn boot() -> Option<String> {
+    static BOOT: OnceLock<Option<String>> = OnceLock::new();
+    BOOT.get_or_init(|| {
+        let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        Some(text.trim().to_owned())
+    })
+    .clone()
 }
 
 pub fn failed(what: &str, path: &Path, e: &std::io::Error) -> ApiError {
@@ -42,19 +78,46 @@ pub fn failed(what: &str, path: &Path, e: &std::io::Error) -> ApiError {
 }
 
 impl Note {
-    /// That of the fork in `dir`; `None` where there is none that can be read.
-    pub fn read(dir: &Path) -> Option<Self> {
-        let text = std::fs::read(dir.join(FILE)).ok()?;
-        serde_json::from_slice(&text).ok()
+    /// Of a fork that stands at one of these commits.
+    pub fn new(branch: &str, base: CommitId, at: Vec<CommitId>) -> Self {
+        Self {
+            branch: branch.to_owned(),
+            base,
+            at,
+            rebasing: None,
+            renaming: None,
+            boot: boot(),
+        }
     }
 
-    /// Puts it there as a whole.
+    /// Whether the machine was started anew since it was written, so that the view may be older than what was committed
+    /// of it.
+    pub fn is_of_another_boot(&self) -> bool {
+        self.boot.is_some() && self.boot != boot()
+    }
+
+    /// That of the fork in `dir`; `None` only where there is none: who takes one that cannot be read for none would
+    /// destroy a fork.
+    pub fn read(dir: &Path) -> Result<Option<Self>, Unread> {
+        let file = dir.join(FILE);
+        let text = match std::fs::read(&file) {
+            Ok(text) => text,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(Unread::Failed(failed("read", &file, &e))),
+        };
+        serde_json::from_slice(&text)
+            .map(Some)
+            .map_err(|e| Unread::Damaged(format!("{} is damaged: {e}", file.display())))
+    }
+
+    /// Puts it there as a whole, whatever becomes of the machine.
     pub fn write(&self, dir: &Path) -> Result<(), ApiError> {
         let file = dir.join(FILE);
         let beside = dir.join("fork.json.new");
         let text = serde_json::to_vec(self)
             .map_err(|e| ApiError::new(ErrorCode::Failed, e.to_string()))?;
-        std::fs::write(&beside, text)
+        std::fs::File::create(&beside)
+            .and_then(|mut f| f.write_all(&text).and_then(|()| f.sync_all()))
             .and_then(|()| std::fs::rename(&beside, &file))
             .map_err(|e| failed("write", &file, &e))
     }
@@ -108,13 +171,30 @@ pub fn all(project: &Project) -> Vec<(PathBuf, Note)> {
         .filter_map(|e| {
             let dir = e.path();
             let there = dir.join("branch.json").exists();
-            there.then(|| Note::read(&dir)).flatten().map(|n| (dir, n))
+            if !there {
+                return None;
+            }
+            match Note::read(&dir) {
+                Ok(note) => note.map(|n| (dir, n)),
+                Err(e) => {
+                    tracing::warn!("a fork is passed over: {}", ApiError::from(e).message);
+                    None
+                }
+            }
         })
         .collect()
 }
 
 /// Moves a directory out of the way of a fork that needs its name, and returns where to.
 pub fn set_aside(dir: &Path) -> Result<PathBuf, ApiError> {
+    let to = aside(dir)?;
+    std::fs::rename(dir, &to)
+        .map(|()| to)
+        .map_err(|e| failed("move aside", dir, &e))
+}
+
+/// A free name beside that of a fork's directory.
+pub fn aside(dir: &Path) -> Result<PathBuf, ApiError> {
     let name = dir
         .file_name()
         .map(|n| n.to_string_lossy().into_owned())
@@ -122,10 +202,8 @@ pub fn set_aside(dir: &Path) -> Result<PathBuf, ApiError> {
     let name: String = name.chars().take(100).collect();
     for n in 1..10_000 {
         let to = dir.with_file_name(format!("{ASIDE}{n}-{name}"));
-        if !to.exists() {
-            return std::fs::rename(dir, &to)
-                .map(|()| to)
-                .map_err(|e| failed("move aside", dir, &e));
+        if to.symlink_metadata().is_err() {
+            return Ok(to);
         }
     }
     Err(ApiError::new(

@@ -24,6 +24,7 @@ mod names;
 mod nodes;
 mod open;
 mod read;
+mod rebase;
 mod seal;
 mod serve;
 mod table;

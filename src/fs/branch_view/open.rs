@@ -4,6 +4,7 @@
 //! name in the table leads to is taken away when the branch is opened.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, RwLock};
@@ -118,13 +119,35 @@ impl Description {
         }
     }
 
-    /// Puts it in the branch's directory as a whole.
+    /// That of the branch in `dir`.
+    pub fn read(dir: &Path) -> Result<Self, BranchError> {
+        let file = dir.join("branch.json");
+        let json = std::fs::read(&file).map_err(io("read", &file))?;
+        let description: Self = serde_json::from_slice(&json)
+            .map_err(|e| BranchError::Bad(file.clone(), e.to_string()))?;
+        if description.version != 1 {
+            let why = format!("version {} is newer than this program", description.version);
+            return Err(BranchError::Bad(file, why));
+        }
+        Ok(description)
+    }
+
+    /// The files that were forked.
+    pub fn tree(&self) -> Result<TreeId, BranchError> {
+        blake3::Hash::from_hex(&self.tree)
+            .map(|h| TreeId(*h.as_bytes()))
+            .map_err(|e| BranchError::Bad(PathBuf::from("branch.json"), e.to_string()))
+    }
+
+    /// Puts it in the branch's directory as a whole, whatever becomes of the machine.
     pub fn write(&self, dir: &Path) -> Result<(), BranchError> {
         let file = dir.join("branch.json");
         let json = serde_json::to_vec_pretty(self)
             .map_err(|e| BranchError::Bad(file.clone(), e.to_string()))?;
         let beside = dir.join("branch.json.new");
-        std::fs::write(&beside, json).map_err(io("write", &beside))?;
+        std::fs::File::create(&beside)
+            .and_then(|mut f| f.write_all(&json).and_then(|()| f.sync_all()))
+            .map_err(io("write", &beside))?;
         std::fs::rename(&beside, &file).map_err(io("write", &file))
     }
 }
@@ -198,14 +221,7 @@ impl BranchView {
     ) -> Result<Arc<Self>, BranchError> {
         check_name(name)?;
         let dir = ground.dir.join(name);
-        let file = dir.join("branch.json");
-        let json = std::fs::read(&file).map_err(io("read", &file))?;
-        let description: Description = serde_json::from_slice(&json)
-            .map_err(|e| BranchError::Bad(file.clone(), e.to_string()))?;
-        if description.version != 1 {
-            let why = format!("version {} is newer than this program", description.version);
-            return Err(BranchError::Bad(file, why));
-        }
+        let description = Description::read(&dir)?;
         let names = dir.join("names");
         let mut ops = Vec::new();
         let table = Table::open(&names, &mut |op| ops.push(op)).map_err(io("read", &names))?;

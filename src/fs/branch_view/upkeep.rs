@@ -1,20 +1,14 @@
-//! What is done to a branch's view besides serving it: questions for its commits, and putting it on another commit.
-
-use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+//! What is done to a branch's view besides serving it: questions for its commits, and for what
+//! it holds that is in none.
 
 use super::super::attr::{FileKind, When};
 use super::super::inode::ROOT;
 use super::nodes::{Nodes, Slot};
-use super::open::{Base, BranchError, Description, Ground, check_name, io};
-use super::table::{Op, Saved, Table};
+use super::table::Layer;
 use super::view::BranchView;
 use crate::model::{Attr, RepoPath};
 
-const GIT: &[u8] = b".git";
-
-/// What the table says of one name: whose it is, or that it is gone.
-type Names = BTreeMap<Vec<u8>, Option<u64>>;
+pub(super) const GIT: &[u8] = b".git";
 
 impl BranchView {
     /// What a tree leaves out of a path's facts.
@@ -60,38 +54,38 @@ impl BranchView {
                 .any(|id| any_file(&nodes, id, &young))
     }
 
-    /// Puts the branch `name`, which nobody must have open, on another commit: all that was changed goes, but for the
-    /// repository inside, which stays as it is.
-    pub fn rebase(ground: &Ground, name: &str, base: Base) -> Result<(), BranchError> {
-        check_name(name)?;
-        let dir = ground.dir.join(name);
-        let file = dir.join("branch.json");
-        let made = std::fs::metadata(&file)
-            .and_then(|m| m.modified())
-            .map_err(io("look at", &file))?;
-        let names = dir.join("names");
-        let kept = of_the_repository(&names)?;
-        let beside = dir.join("names.new");
-        match std::fs::remove_file(&beside) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                return Err(io("clear", &beside)(e));
+    /// One of the branch's own files that capture leaves out, so that it is in no commit; what lies in directories whose
+    /// name `passes` does not count.
+    #[must_use]
+    pub fn own_left_out(&self, passes: &dyn Fn(&[u8]) -> bool) -> Option<RepoPath> {
+        let nodes = self.nodes();
+        let mut todo = vec![(ROOT, RepoPath::root(), false)];
+        while let Some((dir, at, out)) = todo.pop() {
+            for (name, slot) in nodes.slots(dir) {
+                let Slot::Named(id) = slot else { continue };
+                let (Ok(node), Ok(path)) = (nodes.get(id), at.join(name)) else {
+                    continue;
+                };
+                if dir == ROOT && name == GIT {
+                    continue;
+                }
+                let is_dir = node.is_dir();
+                let size = self.attr(&nodes, id).map_or(0, |attr| attr.size);
+                let captured = node
+                    .origin
+                    .as_ref()
+                    .is_some_and(|o| o.layer == Layer::Tree && o.path == path.as_bytes());
+                let out = out || (!captured && (self.layers.left_out)(&path, is_dir, size));
+                if is_dir {
+                    if !(out && passes(name)) {
+                        todo.push((id, path, out));
+                    }
+                } else if out && node.upper {
+                    return Some(path);
+                }
             }
-            _ => {}
         }
-        let write = || {
-            let mut table = Table::create(&beside)?;
-            table.append(&kept)?;
-            table.handle()?.sync_all()?;
-            std::fs::rename(&beside, &names)
-        };
-        write().map_err(io("write", &names))?;
-        Description::of(&base).write(&dir)?;
-        // By which refs that were written since are told from those that were copied.
-        std::fs::File::options()
-            .append(true)
-            .open(&file)
-            .and_then(|f| f.set_modified(made))
-            .map_err(io("write", &file))
+        None
     }
 }
 
@@ -111,40 +105,4 @@ fn any_file(nodes: &Nodes, id: u64, fits: &dyn Fn(u64) -> bool) -> bool {
         }
     }
     false
-}
-
-/// What the table says of `.git` and below.
-fn of_the_repository(names: &Path) -> Result<Vec<Op>, BranchError> {
-    let mut nodes: HashMap<u64, Saved> = HashMap::new();
-    let mut dirs: HashMap<u64, Names> = HashMap::new();
-    Table::open(names, &mut |op| match op {
-        Op::Node { id, saved } => _ = nodes.insert(id, saved),
-        Op::Name { dir, name, id } => _ = dirs.entry(dir).or_default().insert(name, Some(id)),
-        Op::Hide { dir, name } => _ = dirs.entry(dir).or_default().insert(name, None),
-        Op::Bare { dir, name } => {
-            if let Some(names) = dirs.get_mut(&dir) {
-                names.remove(&name);
-            }
-        }
-    })
-    .map_err(io("read", names))?;
-    let mut kept = Vec::new();
-    let git = dirs.get(&ROOT).and_then(|names| names.get(GIT)).copied();
-    let mut todo = vec![(ROOT, GIT.to_vec(), git)];
-    while let Some((dir, name, slot)) = todo.pop() {
-        let Some(slot) = slot else { continue };
-        let Some(id) = slot else {
-            kept.push(Op::Hide { dir, name });
-            continue;
-        };
-        // One with several names is said once.
-        if let Some(saved) = nodes.remove(&id) {
-            kept.push(Op::Node { id, saved });
-            for (name, slot) in dirs.remove(&id).unwrap_or_default() {
-                todo.push((id, name, Some(slot)));
-            }
-        }
-        kept.push(Op::Name { dir, name, id });
-    }
-    Ok(kept)
 }
