@@ -590,13 +590,14 @@ pub enum ResolverArg {
 #[derive(Debug, Default, Args)]
 pub struct Merge {
     /// What to merge: a branch or another revision [default: go on with the unfinished merge]
-    #[arg(value_name = "BRANCH", required_unless_present_any = ["status", "go_on", "abort", "pick", "unpick", "markers", "read_markers", "show"], conflicts_with_all = ["status", "go_on", "abort", "unpick", "show"])]
+    #[arg(value_name = "BRANCH", required_unless_present_any = ["status", "go_on", "abort", "pick", "unpick", "markers", "read_markers", "show", "dry_run"], conflicts_with_all = ["status", "go_on", "abort", "unpick", "show"])]
     pub branch: Option<String>,
     /// The branch to merge into [default: the one that the workspace is on]
     #[arg(long, value_name = "B", requires = "branch")]
     pub into: Option<String>,
-    /// Only look
-    #[arg(long, requires = "branch", conflicts_with_all = ["pick", "markers", "read_markers", "keep_conflicts"])]
+    /// Only look. With `--resolver llm` and no BRANCH: print what a model would be asked about the unfinished merge, and send
+    /// nothing
+    #[arg(long, conflicts_with_all = ["pick", "markers", "read_markers", "keep_conflicts", "status", "go_on", "abort", "unpick", "show"])]
     pub dry_run: bool,
     /// Who settles conflicts
     #[arg(
