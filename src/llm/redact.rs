@@ -348,16 +348,29 @@ mod tests {
 
     #[test]
     fn what_is_escaped_is_found_as_it_is_meant() {
-        let pem = "-----BEGIN PRIVATE KEY-----\\nMIIEpAIBAAKCAQEA0Z3VS5JJ\\n-----END PRIVATE KEY-----\\n";
+        let pem =
+            "-----BEGIN PRIVATE KEY-----\\nMIIEpAIBAAKCAQEA0Z3VS5JJ\\n-----END PRIVATE KEY-----\\n";
         for (text, secret) in [
-            (r##"{"content":"# app\nDB_PASSWORD=swordfish9\n"}"##, "swordfish9"),
-            (r#"{"content":"{\"db_password\": \"correcthorse\"}"}"#, "correcthorse"),
+            (
+                r##"{"content":"# app\nDB_PASSWORD=swordfish9\n"}"##,
+                "swordfish9",
+            ),
+            (
+                r#"{"content":"{\"db_password\": \"correcthorse\"}"}"#,
+                "correcthorse",
+            ),
             (
                 r#"{"content":"tok:\nghp_0123456789abcdefABCDEF0123456789abcd"}"#,
                 "ghp_0123",
             ),
-            (r#"{"content":"SALT=9f8a7b6c5d4e3f2a1b0c9d8e\n"}"#, "9f8a7b6c"),
-            (r#"{"a":"{\"b\":\"{\\\"pass\\\": \\\"hunter22\\\"}\"}"}"#, "hunter22"),
+            (
+                r#"{"content":"SALT=9f8a7b6c5d4e3f2a1b0c9d8e\n"}"#,
+                "9f8a7b6c",
+            ),
+            (
+                r#"{"a":"{\"b\":\"{\\\"pass\\\": \\\"hunter22\\\"}\"}"}"#,
+                "hunter22",
+            ),
             (&format!("{{\"content\":\"{pem}\"}}"), "MIIEpAIB"),
             // Cut, so that it is no JSON any more.
             (r#"{"content":"x\nDB_PASSWORD=swordfish9\ny"#, "swordfish9"),
@@ -386,7 +399,11 @@ mod tests {
         r.learn(&[&whole]);
         let out = r.text(&format!("+{other}\n"));
         assert_eq!(out, "+[redacted:private-key]\n");
-        for cut in ["it is correct horse bat…", "it is correct horse bat", "correct horse bat… (cut)"] {
+        for cut in [
+            "it is correct horse bat…",
+            "it is correct horse bat",
+            "correct horse bat… (cut)",
+        ] {
             assert!(!r.text(cut).contains("horse"), "{cut}: {}", r.text(cut));
         }
     }

@@ -425,7 +425,10 @@ mod tests {
             &[Raw {
                 name: "step 7".to_owned(),
                 pieces: vec![
-                    Piece::cut(format!("pad pass: \"{}battery9\"\n", "correct ".repeat(9)), 40),
+                    Piece::cut(
+                        format!("pad pass: \"{}battery9\"\n", "correct ".repeat(9)),
+                        40,
+                    ),
                     Piece::whole(format!("\n+{key}\n")),
                 ],
             }],
@@ -437,7 +440,10 @@ mod tests {
         )
         .unwrap();
         let said = &made.prompt.said[0].1;
-        assert!(!said.contains("correct") && !said.contains("MIIE"), "{said}");
+        assert!(
+            !said.contains("correct") && !said.contains("MIIE"),
+            "{said}"
+        );
         // The same of why a side is as it is.
         let mut hunk = hunk();
         let ordinal: Ordinal = "7".parse().unwrap();
@@ -449,7 +455,11 @@ mod tests {
             tool: String::new(),
             thought: Some((
                 ordinal,
-                format!("{} password = \"{}\"", "y".repeat(SAID - 30), "horse ".repeat(20)),
+                format!(
+                    "{} password = \"{}\"",
+                    "y".repeat(SAID - 30),
+                    "horse ".repeat(20)
+                ),
             )),
             prompt: None,
             author: String::new(),

@@ -194,8 +194,7 @@ impl Gathered {
                 let diff = text::unified(&before, &after, "before", "after", 3);
                 // The difference shows a few lines of what may be one secret.
                 for file in [&before, &after] {
-                    self.around
-                        .push(String::from_utf8_lossy(file).into_owned());
+                    self.around.push(String::from_utf8_lossy(file).into_owned());
                 }
                 given += diff.len().min(DIFF);
                 out.push(Piece::cut(String::from_utf8_lossy(&diff), DIFF));

@@ -144,9 +144,7 @@ impl Assistant {
         let now = match evidence::conflict(&*self.source, path).await {
             Ok(now) => now,
             // The merge was finished or given up, or the path settled as a whole.
-            Err(Error::Source(e))
-                if matches!(e.code, ErrorCode::NotFound | ErrorCode::Refused) =>
-            {
+            Err(Error::Source(e)) if matches!(e.code, ErrorCode::NotFound | ErrorCode::Refused) => {
                 return Ok(false);
             }
             Err(e) => return Err(e),
@@ -267,7 +265,9 @@ fn loses_both(hunk: &HunkEvidence, text: &[u8]) -> Option<&'static str> {
     }
     let text = String::from_utf8_lossy(text);
     if text.trim().is_empty() {
-        return Some("the model proposes to remove what both sides have: a person must decide that");
+        return Some(
+            "the model proposes to remove what both sides have: a person must decide that",
+        );
     }
     (text.trim_end() == hunk.base.trim_end()).then_some(
         "the model proposes what stood there before either side changed it: a person must decide that",

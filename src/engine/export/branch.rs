@@ -202,7 +202,8 @@ pub async fn branch(
     let mut import = Import::start(repo)?;
     if !redact::ready() {
         return Err(Error::Refused(
-            "secrets cannot be recognised in this build, so that no messages are written".to_owned(),
+            "secrets cannot be recognised in this build, so that no messages are written"
+                .to_owned(),
         ));
     }
     let mut redactor = Redactor::default();

@@ -267,7 +267,8 @@ impl Repository {
     pub(super) fn check_name(&self, name: &str) -> Result<(), Error> {
         let full = branch_ref(name);
         let args = [OsStr::new(&full)];
-        if name == "HEAD" || name.starts_with('-') || self.ask("check-ref-format", &args)?.is_none() {
+        if name == "HEAD" || name.starts_with('-') || self.ask("check-ref-format", &args)?.is_none()
+        {
             return Err(Error::Refused(format!(
                 "{:?} cannot be the name of a branch in git",
                 neutral(name.as_bytes())
