@@ -267,7 +267,7 @@ fn own_directory(mounts: &str, own: &str) -> Option<(PathBuf, String)> {
 }
 
 /// Undoes the octal escapes (`\040`) of mount tables.
-fn unescape(field: &str) -> String {
+pub(super) fn unescape(field: &str) -> String {
     let mut out = String::with_capacity(field.len());
     let mut rest = field;
     while let Some((before, after)) = rest.split_once('\\') {

@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use nix::mount::{MsFlags, mount};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::process::{getgid, getuid};
@@ -18,6 +18,7 @@ use rustix::thread::{
     remove_capability_from_bounding_set, set_capabilities,
 };
 
+use super::cgroup::unescape;
 use super::enter::Place;
 use super::say;
 use crate::model::neutral;
@@ -116,12 +117,34 @@ fn arrange(place: &Place) -> Result<(), Error> {
     )
     .map_err(failed("show the view at", &place.project))?;
     let socket = place.socket.as_deref().and_then(Kept::open);
+    let_go(&place.mask);
     for dir in &place.mask {
         if let Err(e) = mask(dir, &place.project, socket.as_ref()) {
             say(&format!("warning: {e}; the command can see it"));
         }
     }
     Ok(())
+}
+
+/// Takes away this namespace's copies of the views that are mounted in `dirs`: they would keep a fork's view in use for as
+/// long as this agent runs, whoever's fork it is. In a user namespace they cannot be taken away one by one, and stay.
+fn let_go(dirs: &[PathBuf]) {
+    let Ok(table) = fs::read_to_string("/proc/self/mountinfo") else {
+        return;
+    };
+    let dirs: Vec<PathBuf> = dirs.iter().filter_map(|d| d.canonicalize().ok()).collect();
+    for line in table.lines().rev() {
+        let Some((before, after)) = line.split_once(" - ") else {
+            continue;
+        };
+        let Some(point) = before.split(' ').nth(4).map(unescape) else {
+            continue;
+        };
+        let point = Path::new(&point);
+        if after.starts_with("fuse.backtrail ") && dirs.iter().any(|d| point.starts_with(d)) {
+            let _ = umount2(point, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW);
+        }
+    }
 }
 
 /// Something that must stay reachable at its path.

@@ -7,6 +7,7 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, IoSlice, ReadWriteFlags};
 
+use super::acl;
 use super::attr::{Attr, FileKind, Found};
 use super::inode::Mark;
 use super::live::{Anchor, LiveView};
@@ -338,7 +339,13 @@ impl LiveView {
         flags: i32,
     ) -> Result<(), Fault> {
         let flags = XattrFlags::from_bits_retain(flags.cast_unsigned());
-        self.xattr(ctx, ino, |path| fs::setxattr(path, name, value, flags))
+        self.xattr(ctx, ino, |path| {
+            // Where there is a list already, taking it back is more than that.
+            if acl::is_chmod(name, value) && fs::getxattr(path, name, &mut [0u8; 0]).is_err() {
+                return Err(Errno::OPNOTSUPP);
+            }
+            fs::setxattr(path, name, value, flags)
+        })
     }
 
     pub(super) fn do_removexattr(&self, ctx: &Ctx, ino: u64, name: &[u8]) -> Result<(), Fault> {

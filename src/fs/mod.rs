@@ -5,6 +5,7 @@
 //! right when something changes behind the mount. What the kernel does was tried; the tests named `fs_*` under `tests/`
 //! keep what the design rests on.
 
+mod acl;
 mod adapter;
 mod answer;
 mod attr;

@@ -22,7 +22,7 @@
 
 use std::cell::RefCell;
 
-use zstd::bulk::Compressor;
+use zstd::bulk::{Compressor, Decompressor};
 
 use super::wire::Bad;
 
@@ -182,8 +182,8 @@ impl Header {
     pub fn decode(&self, stored: Vec<u8>) -> Result<Vec<u8>, Bad> {
         let raw = match self.codec {
             0 => stored,
-            1 if self.raw <= AT_ONCE => zstd::bulk::decompress(&stored, self.raw as usize)
-                .map_err(|_| Bad("a payload does not decompress"))?,
+            1 if self.raw <= AT_ONCE => decompress(&stored, self.raw as usize)
+                .ok_or(Bad("a payload does not decompress"))?,
             1 => {
                 use std::io::Read as _;
                 let mut raw = Vec::new();
@@ -212,6 +212,18 @@ fn short_hash(bytes: &[u8]) -> u64 {
 thread_local! {
     /// Making a compressor costs more than most contents take to compress.
     static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+    /// The same holds for the other direction.
+    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
+/// At most `raw` bytes.
+fn decompress(stored: &[u8], raw: usize) -> Option<Vec<u8>> {
+    DECOMPRESSOR.with_borrow_mut(|kept| {
+        if kept.is_none() {
+            *kept = Decompressor::new().ok();
+        }
+        kept.as_mut()?.decompress(stored, raw).ok()
+    })
 }
 
 fn compress(raw: &[u8]) -> Option<Vec<u8>> {

@@ -23,6 +23,16 @@ pub(crate) enum Context {
     Raw,
     /// The recordings of this machine.
     List,
+    /// The conflict screen.
+    Merge,
+    /// A model's answer to a question.
+    Answer,
+    /// The branches that can be merged.
+    Branches,
+    /// The list of all conflicts.
+    Conflicts,
+    /// The question before a merge is written or given up.
+    MergeDialog,
     /// The question before a rollback under a running agent.
     Dialog,
     /// The help.
@@ -31,13 +41,18 @@ pub(crate) enum Context {
 
 /// All contexts.
 #[cfg(test)]
-pub(crate) const CONTEXTS: [Context; 8] = [
+pub(crate) const CONTEXTS: [Context; 13] = [
     Context::Timeline,
     Context::Detail,
     Context::Diff,
     Context::State,
     Context::Raw,
     Context::List,
+    Context::Merge,
+    Context::Answer,
+    Context::Branches,
+    Context::Conflicts,
+    Context::MergeDialog,
     Context::Dialog,
     Context::Help,
 ];
@@ -64,6 +79,15 @@ const PANES: &[Context] = &[
     Context::Diff,
     Context::State,
 ];
+/// The same, and what else has parts that keys go through.
+const PARTS: &[Context] = &[
+    Context::Timeline,
+    Context::Detail,
+    Context::Diff,
+    Context::State,
+    Context::Merge,
+    Context::Answer,
+];
 const LISTS: &[Context] = &[
     Context::Timeline,
     Context::Detail,
@@ -71,8 +95,43 @@ const LISTS: &[Context] = &[
     Context::State,
     Context::Raw,
     Context::List,
+    Context::Merge,
+    Context::Answer,
+    Context::Branches,
+    Context::Conflicts,
     Context::Help,
 ];
+/// What has a help of its own: what lies over a view has not.
+const HELPED: &[Context] = &[
+    Context::Timeline,
+    Context::Detail,
+    Context::Diff,
+    Context::State,
+    Context::Raw,
+    Context::List,
+    Context::Merge,
+    Context::Help,
+];
+/// What can be scrolled sideways.
+const WIDE: &[Context] = &[
+    Context::Timeline,
+    Context::Detail,
+    Context::Diff,
+    Context::State,
+    Context::Raw,
+    Context::Merge,
+];
+/// What a model can be asked about.
+const ASKING: &[Context] = &[
+    Context::Timeline,
+    Context::Detail,
+    Context::Diff,
+    Context::State,
+    Context::Raw,
+    Context::Merge,
+    Context::Answer,
+];
+const MERGE: &[Context] = &[Context::Merge];
 /// The views of a run, and the list of recordings.
 const ALL: &[Context] = &[
     Context::Timeline,
@@ -81,12 +140,14 @@ const ALL: &[Context] = &[
     Context::State,
     Context::Raw,
     Context::List,
+    Context::Merge,
 ];
 
 /// A heading of the help.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Group {
     Time,
+    Merge,
     World,
     Look,
     Move,
@@ -95,12 +156,20 @@ pub(crate) enum Group {
 
 impl Group {
     /// In the order of the help.
-    pub(crate) const ALL: [Self; 5] = [Self::Time, Self::Look, Self::World, Self::Move, Self::More];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Time,
+        Self::Merge,
+        Self::Look,
+        Self::World,
+        Self::Move,
+        Self::More,
+    ];
 
     /// Its heading.
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Time => "TIME",
+            Self::Merge => "SETTLE A CONFLICT",
             Self::World => "CHANGE THE WORLD",
             Self::Look => "LOOK",
             Self::Move => "MOVE",
@@ -176,6 +245,32 @@ pub(crate) enum Action {
     Interrupt,
     Confirm,
     ConfirmFrozen,
+    Fork,
+    Merge,
+    Ask,
+    MergeOurs,
+    MergeTheirs,
+    MergeBoth,
+    MergeBase,
+    MergeEdit,
+    MergeEditor,
+    MergeUndo,
+    NextConflict,
+    PrevConflict,
+    MergeReasons,
+    MergeList,
+    MergeAccept,
+    MergeDiscard,
+    Offer1,
+    Offer2,
+    Offer3,
+    AskAll,
+    Instruct,
+    MergeCheck,
+    MergeFinish,
+    MergeAbandon,
+    MergeConfirm,
+    ListOpen,
 }
 
 /// A line of the table.
@@ -236,11 +331,11 @@ actions! {
     ViewState "look.state" Look &[Context::Timeline, Context::Detail, Context::Diff], ["3"], "state", "Browse all files as they were after the step.";
     ViewTimeline "look.timeline" Look &[Context::Diff, Context::State, Context::Raw], ["1"], "timeline", "Return to the timeline.";
     Open "look.open" Look OPENING, ["<enter>"], "open", "Go into what is selected.";
-    Close "look.close" Look &[Context::Timeline, Context::Detail, Context::Diff, Context::State, Context::Raw, Context::List, Context::Dialog, Context::Help], ["<esc>"], "back", "Close what is open, or cancel; a recording, back to the list that it was opened from. Never quits.";
+    Close "look.close" Look &[Context::Timeline, Context::Detail, Context::Diff, Context::State, Context::Raw, Context::List, Context::Merge, Context::Branches, Context::Answer, Context::Conflicts, Context::MergeDialog, Context::Dialog, Context::Help], ["<esc>"], "back", "Close what is open, or cancel; a recording, back to the list that it was opened from. Never quits.";
     Reason "look.reason" Look &[Context::Diff, Context::State], ["B"], "who wrote this", "In the diff, show the line in its file, with the step that each line is from; on a line of a file, go to the thought behind it.";
     WalkBack "look.walk-back" Look PANES, ["H"], "walk back", "Go back along the way from a line to its reasons.";
-    NextPane "look.next-pane" Look PANES, ["<tab>"], "next pane", "Give the keys to the next pane.";
-    PrevPane "look.prev-pane" Look PANES, ["<s-tab>"], "previous pane", "Give the keys to the previous pane.";
+    NextPane "look.next-pane" Look PARTS, ["<tab>"], "next pane", "Give the keys to the next pane.";
+    PrevPane "look.prev-pane" Look PARTS, ["<s-tab>"], "previous pane", "Give the keys to the previous pane.";
     SideBySide "look.side-by-side" Look &[Context::Diff], ["zs"], "side by side", "Show the diff side by side, or unified again.";
     Fold "look.fold" Look HOME, ["za"], "fold", "Fold or unfold the subagent that the selected step started or is part of, or else its turn.";
     FoldAll "look.fold-all" Look HOME, ["zm"], "fold all", "Fold every turn and subagent.";
@@ -255,6 +350,31 @@ actions! {
     Redo "world.redo" World VIEWS, ["U", "<c-r>"], "redo", "Do again what was undone.", world;
     Freeze "world.freeze" World VIEWS, ["<space>"], "freeze", "Freeze the running agent, or let it go on.", world;
     Label "world.label" World VIEWS, ["m{a}"], "label", "Give the step a label of one letter.", world;
+    Fork "world.fork" World VIEWS, ["t"], "fork", "Make a branch with a view of its own, beginning at this step.", world;
+    Merge "world.merge" World VIEWS, ["M"], "merge", "Merge a branch into the workspace's, or go on with a merge that is not finished.";
+    MergeOurs "merge.ours" Merge MERGE, ["o"], "ours", "Take what ours has.";
+    MergeTheirs "merge.theirs" Merge MERGE, ["t"], "theirs", "Take what theirs has.";
+    MergeBoth "merge.both" Merge MERGE, ["b"], "both", "Take what ours has, then what theirs has; never the base.";
+    MergeBase "merge.base" Merge MERGE, ["0"], "base", "Take what was there before either changed it.";
+    MergeEdit "merge.edit" Merge MERGE, ["e"], "edit", "Edit this part here.";
+    MergeEditor "merge.editor" Merge MERGE, ["E"], "$EDITOR", "Edit the file in $EDITOR, with git's markers where it is not settled.";
+    MergeUndo "merge.undo" Merge MERGE, ["u"], "undo a pick", "Take the last pick back.";
+    NextConflict "merge.next-conflict" Merge MERGE, ["]x"], "next conflict", "To the next conflict.";
+    PrevConflict "merge.previous-conflict" Merge MERGE, ["[x"], "prev. conflict", "To the previous conflict.";
+    MergeList "merge.list" Merge MERGE, ["gx"], "all conflicts", "List all conflicts, and how they stand.";
+    MergeReasons "merge.reasons" Merge MERGE, ["B"], "reasons", "Why either side is as it is: steps, thoughts and prompts; Enter goes to one.";
+    MergeAccept "merge.accept" Merge MERGE, ["<enter>"], "accept", "Accept the proposal that is shown, or go to the selected step.";
+    MergeDiscard "merge.discard" Merge MERGE, ["x"], "discard", "Show the proposal no longer.";
+    Offer1 "merge.proposal-1" Merge MERGE, ["1"], "proposal 1", "Show the first proposal in the result.";
+    Offer2 "merge.proposal-2" Merge MERGE, ["2"], "proposal 2", "Show the second proposal in the result.";
+    Offer3 "merge.proposal-3" Merge MERGE, ["3"], "proposal 3", "Show the third proposal in the result.";
+    AskAll "merge.ask-all" Merge MERGE, ["A"], "ask for all", "Ask a model about every part that is left; each proposal is still to be accepted.";
+    Instruct "merge.instruct" Merge MERGE, ["i"], "instruct", "Tell the model what to mind, and ask again.";
+    MergeCheck "merge.check" Merge MERGE, ["T"], "run the check", "Run the configured check on the result, in a view of its own.";
+    MergeFinish "merge.finish" World MERGE, ["W"], "write", "Write the merge; what is left is named first.", world;
+    MergeAbandon "merge.abandon" Merge MERGE, ["X"], "give up", "Forget the unfinished merge; no file was written.";
+    MergeConfirm "merge.confirm" World &[Context::MergeDialog], ["y"], "yes", "Do what was asked about.", world;
+    ListOpen "list.open" Look &[Context::Branches, Context::Conflicts, Context::Answer], ["<enter>"], "open", "Merge the selected branch, or go to the selected conflict or step.";
     Confirm "dialog.roll-back" World &[Context::Dialog], ["y"], "roll back", "Freeze the agent, roll back, and let it go on.", world;
     ConfirmFrozen "dialog.roll-back-frozen" World &[Context::Dialog], ["Y"], "and keep frozen", "Freeze the agent, roll back, and keep it frozen.", world;
     Down "move.down" Move LISTS, ["j", "<down>"], "down", "One line or step down.";
@@ -263,10 +383,10 @@ actions! {
     PageUp "move.page-up" Move LISTS, ["<pgup>", "<c-b>"], "page up", "One screen up.";
     First "move.first" Move LISTS, ["gg", "<home>"], "first", "To the first step or line.";
     Last "move.last" Move LISTS, ["G", "<end>"], "last", "To the last step or line, following what comes; {n}G goes to step n.";
-    Left "move.left" Move VIEWS, ["h", "<left>"], "left", "Scroll left, fold, or close a directory.";
-    Right "move.right" Move VIEWS, ["l", "<right>"], "right", "Scroll right, unfold, or open a directory.";
-    NextHunk "move.next-hunk" Move &[Context::Detail, Context::Diff], ["]h"], "next hunk", "To the next place that changed.";
-    PrevHunk "move.prev-hunk" Move &[Context::Detail, Context::Diff], ["[h"], "previous hunk", "To the previous place that changed.";
+    Left "move.left" Move WIDE, ["h", "<left>"], "left", "Scroll left, fold, or close a directory.";
+    Right "move.right" Move WIDE, ["l", "<right>"], "right", "Scroll right, unfold, or open a directory.";
+    NextHunk "move.next-hunk" Move &[Context::Detail, Context::Diff, Context::Merge], ["]h"], "next hunk", "To the next place that changed.";
+    PrevHunk "move.prev-hunk" Move &[Context::Detail, Context::Diff, Context::Merge], ["[h"], "previous hunk", "To the previous place that changed.";
     NextFile "move.next-file" Move &[Context::Detail, Context::Diff, Context::State], ["]p"], "next file", "To the next changed file.";
     PrevFile "move.prev-file" Move &[Context::Detail, Context::Diff, Context::State], ["[p"], "previous file", "To the previous changed file.";
     Jump "move.jump" Move VIEWS, ["'{a}"], "go to label", "Go to the step with that label.";
@@ -276,12 +396,13 @@ actions! {
     SearchPrev "more.search-prev" More VIEWS, ["N"], "previous match", "To the previous match of the search.";
     CopyStep "more.copy-step" More VIEWS, ["yy"], "copy step", "Copy the step's number through the terminal.";
     CopyPath "more.copy-path" More ALL, ["yp"], "copy path", "Copy the selected path through the terminal.";
+    Ask "more.ask" More ASKING, ["a"], "ask", "Ask a model about what is selected, or for proposals for a conflict.";
     Palette "more.palette" More ALL, [":", "<c-p>"], "palette", "Find an action by its words, or a step by its number.";
-    Help "more.help" More LISTS, ["?", "<f1>"], "help", "Show or close the keys.";
-    Quit "more.quit" More &[Context::Timeline, Context::Detail, Context::Diff, Context::State, Context::Raw, Context::List, Context::Help], ["q"], "close", "Close the view; on the timeline, quit, or go back to the list. An agent keeps running.";
+    Help "more.help" More HELPED, ["?", "<f1>"], "help", "Show or close the keys.";
+    Quit "more.quit" More &[Context::Timeline, Context::Detail, Context::Diff, Context::State, Context::Raw, Context::List, Context::Merge, Context::Branches, Context::Answer, Context::Conflicts, Context::Help], ["q"], "close", "Close the view; on the timeline, quit, or go back to the list. An agent keeps running.";
     Redraw "more.redraw" More ALL, ["<c-l>"], "redraw", "Draw the whole screen again.";
     Suspend "more.suspend" More ALL, ["<c-z>"], "suspend", "Go to the background; `fg` brings it back.";
-    Interrupt "more.interrupt" More &[Context::Timeline, Context::Detail, Context::Diff, Context::State, Context::Raw, Context::List, Context::Dialog, Context::Help], ["<c-c>"], "cancel", "Cancel; twice quits.";
+    Interrupt "more.interrupt" More &[Context::Timeline, Context::Detail, Context::Diff, Context::State, Context::Raw, Context::List, Context::Merge, Context::Branches, Context::Answer, Context::Conflicts, Context::MergeDialog, Context::Dialog, Context::Help], ["<c-c>"], "cancel", "Cancel; twice quits.";
 }
 
 /// The line of `action`.
@@ -289,12 +410,14 @@ pub(crate) fn entry(action: Action) -> Option<&'static Entry> {
     TABLE.iter().find(|e| e.action == action)
 }
 
-struct Binding {
-    strokes: Vec<Stroke>,
-    entry: &'static Entry,
+/// Keys with what they do.
+pub(super) struct Binding {
+    pub(super) strokes: Vec<Stroke>,
+    pub(super) entry: &'static Entry,
 }
 
-fn bindings() -> &'static [Binding] {
+/// All of them.
+pub(super) fn bindings() -> &'static [Binding] {
     static PARSED: OnceLock<Vec<Binding>> = OnceLock::new();
     PARSED.get_or_init(|| {
         TABLE
@@ -401,94 +524,4 @@ pub fn keys_text() -> String {
     }
     out.push_str("\nA number before a key repeats it: 5s, 10j; 142G goes to step 142.\n");
     out
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-    use super::*;
-    use std::collections::HashSet;
-
-    #[test]
-    fn every_sequence_can_be_read() {
-        for entry in TABLE {
-            assert!(!entry.keys.is_empty(), "{}", entry.id);
-            for key in entry.keys {
-                assert!(keys::parse(key).is_some(), "{key} of {}", entry.id);
-            }
-        }
-    }
-
-    #[test]
-    fn no_sequence_means_two_things_or_begins_another() {
-        for context in CONTEXTS {
-            let here: Vec<_> = bindings()
-                .iter()
-                .filter(|b| b.entry.contexts.contains(&context))
-                .collect();
-            for (i, a) in here.iter().enumerate() {
-                for b in &here[i + 1..] {
-                    let short = a.strokes.len().min(b.strokes.len());
-                    assert_ne!(
-                        a.strokes[..short],
-                        b.strokes[..short],
-                        "{} and {} in {context:?}",
-                        a.entry.id,
-                        b.entry.id
-                    );
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn every_action_is_described_once() {
-        let mut ids = HashSet::new();
-        let mut actions = HashSet::new();
-        for entry in TABLE {
-            assert!(ids.insert(entry.id), "{} twice", entry.id);
-            assert!(actions.insert(entry.action), "{:?} twice", entry.action);
-            assert!(entry.title.len() <= 16, "{}", entry.id);
-            assert!(entry.description.ends_with('.'), "{}", entry.id);
-            assert!(entry.description.len() > entry.title.len(), "{}", entry.id);
-            assert!(!entry.contexts.is_empty(), "{}", entry.id);
-        }
-    }
-
-    #[test]
-    fn what_confirms_is_not_what_asked() {
-        let keys = |a| entry(a).unwrap().keys;
-        for confirm in [Action::Confirm, Action::ConfirmFrozen] {
-            for key in keys(confirm) {
-                assert!(!keys(Action::Rollback).contains(key));
-            }
-        }
-    }
-
-    #[test]
-    fn meanings() {
-        let key = |c| Key::char(c);
-        let at = |keys: &[Key]| meaning(Context::Timeline, keys);
-        assert_eq!(at(&[key('j')]), Meaning::Action(Action::Down, None));
-        assert_eq!(at(&[key(']')]), Meaning::Prefix);
-        assert_eq!(
-            at(&[key(']'), key('c')]),
-            Meaning::Action(Action::NextChange, None)
-        );
-        assert_eq!(at(&[key(']'), key('~')]), Meaning::Nothing);
-        assert_eq!(
-            at(&[key('m'), key('b')]),
-            Meaning::Action(Action::Label, Some('b'))
-        );
-        assert_eq!(at(&[key('~')]), Meaning::Nothing);
-        assert_eq!(meaning(Context::Dialog, &[key('r')]), Meaning::Nothing);
-    }
-
-    #[test]
-    fn the_printed_list_names_every_action() {
-        let text = keys_text();
-        for entry in TABLE {
-            assert!(text.contains(entry.description), "{}", entry.id);
-        }
-    }
 }

@@ -11,6 +11,8 @@ use crate::engine::api::{ApiError, EngineStatus, FileChange, Row, StepDetail};
 use crate::model::{BlobId, CommitId, Ordinal, StepId, Time};
 
 use super::action::{Action, Context};
+use super::answer::Answer;
+use super::branches::Picker;
 use super::cache::Cache;
 use super::detail::DocPane;
 use super::diff_view::DiffView;
@@ -18,7 +20,11 @@ use super::folds::Folds;
 use super::keys::Key;
 use super::lanes::Lanes;
 use super::light::Light;
+use super::line::LineInput;
 use super::list::ListView;
+use super::merge_view;
+use super::merge_view::MergeView;
+use super::merge_view::questions::Question;
 use super::msg::{Compared, DiffKey, LightKey};
 use super::palette::Palette;
 use super::raw_view::RawView;
@@ -77,6 +83,8 @@ pub(crate) enum View {
     State(Box<StateView>),
     /// The records that the step was read from.
     Raw(Box<RawView>),
+    /// The conflict screen.
+    Merge(Box<MergeView>),
 }
 
 /// What lies over a view.
@@ -89,6 +97,19 @@ pub(crate) enum Overlay {
         /// First line shown.
         scroll: usize,
     },
+    /// A question to a model, with its answer.
+    Answer(Box<Answer>),
+    /// A line that is typed.
+    Line(LineInput),
+    /// The branches that can be merged.
+    Branches(Box<Picker>),
+    /// All conflicts of the merge.
+    Conflicts {
+        /// The selected one.
+        cursor: usize,
+    },
+    /// The question before a merge is written or given up.
+    Merge(Question),
     /// The question before a rollback under a running agent.
     Rollback {
         /// To which step.
@@ -165,6 +186,8 @@ pub(crate) struct App {
     pub folds: Folds,
     pub pane: Pane,
     pub view: Option<View>,
+    /// The conflict screen as it was left: its merge is not finished.
+    pub parked: Option<Box<MergeView>>,
     pub overlay: Option<Overlay>,
     /// The search being typed.
     pub prompt: Option<String>,
@@ -217,6 +240,7 @@ impl App {
             folds: Folds::default(),
             pane: Pane::Timeline,
             view: None,
+            parked: None,
             overlay: None,
             prompt: None,
             search: None,
@@ -259,7 +283,11 @@ impl App {
         match &self.overlay {
             Some(Overlay::Help { .. }) => Context::Help,
             Some(Overlay::Rollback { .. }) => Context::Dialog,
-            Some(Overlay::Palette(_)) | None => self.view_context(),
+            Some(Overlay::Answer(_)) => Context::Answer,
+            Some(Overlay::Branches(_)) => Context::Branches,
+            Some(Overlay::Conflicts { .. }) => Context::Conflicts,
+            Some(Overlay::Merge(_)) => Context::MergeDialog,
+            Some(Overlay::Palette(_) | Overlay::Line(_)) | None => self.view_context(),
         }
     }
 
@@ -270,6 +298,7 @@ impl App {
             Some(View::Diff(_)) => Context::Diff,
             Some(View::State(_)) => Context::State,
             Some(View::Raw(_)) => Context::Raw,
+            Some(View::Merge(_)) => Context::Merge,
             None if self.pane == Pane::Timeline => Context::Timeline,
             None => Context::Detail,
         }
@@ -389,6 +418,7 @@ impl App {
             Some(View::Diff(diff)) => diff.selected().map(|c| c.path.to_string()),
             Some(View::State(state)) => state.selected().map(|n| n.path.to_string()),
             Some(View::List(list)) => list.selected().map(|r| r.path.clone()),
+            Some(View::Merge(merge)) => merge_view::draw::path(merge),
             Some(View::Raw(_)) | None => first(),
         }
     }
@@ -402,26 +432,44 @@ impl App {
         self.shelf.diffs.peek(&diff_key(change))
     }
 
+    /// Whether an action needs a project that can change.
+    fn changes_project(action: Action) -> bool {
+        matches!(
+            action,
+            Action::Rollback
+                | Action::Undo
+                | Action::Redo
+                | Action::Label
+                | Action::Freeze
+                | Action::Fork
+                | Action::Merge
+        )
+    }
+
     /// Why an action cannot be done now.
     pub(crate) fn enabled(&self, action: Action) -> Result<(), String> {
         let no = |why: &str| Err(why.to_owned());
         match action {
-            Action::Rollback | Action::Undo | Action::Redo | Action::Label | Action::Freeze
-                if self.recording() =>
-            {
+            action if Self::changes_project(action) && self.recording() => {
                 no("this is a recording; backtrail import keeps it in a project")
             }
-            Action::Rollback | Action::Undo | Action::Redo | Action::Label | Action::Freeze
-                if !matches!(self.link, Link::Open { .. }) =>
-            {
+            action if Self::changes_project(action) && !matches!(self.link, Link::Open { .. }) => {
                 no("there is no connection to a recording")
             }
-            Action::Rollback | Action::Undo | Action::Redo if self.busy.is_some() => Err(format!(
-                "{} is under way",
-                self.busy.unwrap_or("something else")
-            )),
+            Action::Rollback | Action::Undo | Action::Redo | Action::Fork | Action::Merge
+                if self.busy.is_some() =>
+            {
+                Err(format!(
+                    "{} is under way",
+                    self.busy.unwrap_or("something else")
+                ))
+            }
             Action::Freeze if !self.agent_runs() => no("no agent is running"),
-            Action::Rollback | Action::Label | Action::ViewState | Action::CopyStep
+            Action::Rollback
+            | Action::Label
+            | Action::ViewState
+            | Action::CopyStep
+            | Action::Fork
                 if self.focus_row().is_none() =>
             {
                 no("no step is recorded yet")
@@ -444,6 +492,12 @@ impl App {
                 why::enabled(self, action)
             }
             Action::CopyPath if self.selected_path().is_none() => no("no path is selected"),
+            Action::Ask if merge_view::open(self).is_some() => {
+                merge_view::update::enabled(self, action)
+            }
+            action if merge_view::OWN.contains(&action) => {
+                merge_view::update::enabled(self, action)
+            }
             _ => Ok(()),
         }
     }

@@ -6,10 +6,15 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::action::{self, Action, Context};
+use crate::engine::api::MergeTry;
+
+use super::action::{self, Action};
 use super::app::{App, Link, Overlay, Pane, Tone, View};
 use super::find::Query;
 use super::keys;
+use super::line;
+use super::merge_view;
+use super::offers::offers;
 use super::paint;
 use super::screen::{self, Shape};
 use super::sums::Sum;
@@ -29,6 +34,7 @@ pub(crate) fn draw(app: &App, frame: &mut Frame<'_>) {
     }
     let parts = screen::regions(app);
     let query = app.search.as_deref().map(Query::new);
+    let mut editing = None;
     header(app, buf, parts.header);
     match &app.view {
         None if app.rows.is_empty() => welcome::draw(app, buf, parts.body),
@@ -47,10 +53,11 @@ pub(crate) fn draw(app: &App, frame: &mut Frame<'_>) {
         Some(View::Diff(diff)) => diff_draw::draw(app, diff, buf, query.as_ref()),
         Some(View::Raw(raw)) => raw_view::draw(app, raw, buf, query.as_ref()),
         Some(View::State(state)) => state_draw::draw(app, state, buf, query.as_ref()),
+        Some(View::Merge(merge)) => editing = merge_view::draw::draw(app, merge, buf),
     }
     let over = overlay::draw(app, buf, parts.body);
     let cursor = footer(app, buf, parts.footer).map(|x| (x, parts.footer.y));
-    if let Some(cursor) = over.or(cursor) {
+    if let Some(cursor) = over.or(cursor).or(editing) {
         frame.set_cursor_position(cursor);
     }
 }
@@ -70,8 +77,10 @@ fn header(app: &App, buf: &mut Buffer, area: Rect) {
         rank: 7,
     }];
     let mut add = |rank: u8, spans: Vec<Span<'static>>| segments.push(Segment { spans, rank });
+    let merging = matches!(app.view, Some(View::Merge(_)));
     if let Some(status) = &app.status {
-        add(2, vec![span(text::one_line(&status.name), Token::Text)]);
+        let rank = if merging { 8 } else { 2 };
+        add(rank, vec![span(text::one_line(&status.name), Token::Text)]);
         if !status.branch.is_empty() && app.view.is_none() {
             add(
                 6,
@@ -94,6 +103,11 @@ fn header(app: &App, buf: &mut Buffer, area: Rect) {
         Some(View::Diff(diff)) => add(0, diff_draw::title(app, diff)),
         Some(View::State(state)) => add(0, state_draw::title(app, state)),
         Some(View::Raw(_)) => add(0, raw_view::title(app)),
+        Some(View::Merge(merge)) => {
+            for (rank, spans) in merge_view::draw::title(app, merge) {
+                add(rank, spans);
+            }
+        }
         None => {
             if let Some(row) = app.focus_row() {
                 let last = app
@@ -116,11 +130,11 @@ fn header(app: &App, buf: &mut Buffer, area: Rect) {
     }
     let listed = matches!(app.view, Some(View::List(_)));
     if !listed || !matches!(app.link, Link::Open { .. }) {
-        add(1, mode(app));
+        add(if merging { 9 } else { 1 }, mode(app));
     }
     if let Some(at) = app.workspace() {
         add(
-            3,
+            if merging { 10 } else { 3 },
             vec![
                 span("workspace = ".to_owned(), Token::Dim),
                 span(at.to_string(), Token::Workspace),
@@ -137,6 +151,17 @@ fn header(app: &App, buf: &mut Buffer, area: Rect) {
             let text = format!("{} changed since", text::grouped(status.dirty as u64));
             add(5, vec![span(text, Token::Warn)]);
         }
+    }
+    if let Some(merge) = app.status.as_ref().and_then(|s| s.merging.as_ref())
+        && !merging
+    {
+        let name = text::one_line(&merge.branch);
+        let words = format!("merge of {name} not finished");
+        let key = format!(" {}", key_of(app, Action::Merge));
+        add(2, vec![span(words, Token::Warn), span(key, Token::Key)]);
+    }
+    if let Some((words, token)) = meeting(app).filter(|_| app.view.is_none()) {
+        add(4, vec![span(words, token)]);
     }
     if let Some(what) = app.busy {
         add(1, vec![span(format!("{what} is under way"), Token::Warn)]);
@@ -167,6 +192,29 @@ fn header(app: &App, buf: &mut Buffer, area: Rect) {
         spans.extend(segment.spans);
     }
     paint::line(buf, area, &Line::from(spans), 0, app.look.glyphs.ellipsis);
+}
+
+/// Branches at work that meet: an early warning, before anybody merges them.
+fn meeting(app: &App) -> Option<(String, Token)> {
+    let met = &app.status.as_ref()?.overlaps;
+    let clash: Vec<_> = met.iter().filter(|m| m.merge != MergeTry::Clean).collect();
+    let key = key_of(app, Action::Merge);
+    match (clash.as_slice(), met.as_slice()) {
+        ([one], _) => {
+            let (a, b) = (text::one_line(&one.a), text::one_line(&one.b));
+            Some((format!("! {a} and {b} conflict {key}"), Token::Warn))
+        }
+        ([], []) => None,
+        ([], [one]) => {
+            let (a, b) = (text::one_line(&one.a), text::one_line(&one.b));
+            Some((format!("{a} and {b} meet"), Token::Dim))
+        }
+        ([], all) => Some((format!("{} pairs of branches meet", all.len()), Token::Dim)),
+        (several, _) => {
+            let words = format!("! {} pairs of branches conflict {key}", several.len());
+            Some((words, Token::Warn))
+        }
+    }
 }
 
 /// Live, with how far behind the focus is, or a recording.
@@ -309,84 +357,6 @@ fn bar(app: &App, sum: Sum, most: u64) -> &'static str {
     bars[usize::try_from(level).unwrap_or(1)]
 }
 
-/// What the footer offers in each context, the most useful first.
-fn offers(context: Context) -> &'static [(&'static [Action], &'static str)] {
-    use Action as A;
-    match context {
-        Context::Timeline => &[
-            (&[A::Step, A::Back], "step"),
-            (&[A::NextChange], "next change"),
-            (&[A::NextError], "next error"),
-            (&[A::Rollback], "roll back"),
-            (&[A::Undo], "undo"),
-            (&[A::ViewDiff], "diff"),
-            (&[A::ViewState], "state"),
-            (&[A::Freeze], "freeze"),
-            (&[A::Search], "search"),
-            (&[A::Last], "follow"),
-            (&[A::Help], "help"),
-            (&[A::Palette], "palette"),
-            (&[A::Quit], "quit"),
-        ],
-        Context::Detail => &[
-            (&[A::Down, A::Up], "scroll"),
-            (&[A::NextHunk], "next hunk"),
-            (&[A::Close], "timeline"),
-            (&[A::Step, A::Back], "step"),
-            (&[A::ViewDiff], "diff"),
-            (&[A::ViewState], "state"),
-            (&[A::Rollback], "roll back"),
-            (&[A::Help], "help"),
-        ],
-        Context::Diff => &[
-            (&[A::NextHunk, A::PrevHunk], "hunk"),
-            (&[A::NextFile, A::PrevFile], "file"),
-            (&[A::Step, A::Back], "step"),
-            (&[A::SideBySide], "side by side"),
-            (&[A::Close], "back"),
-            (&[A::Help], "help"),
-            (&[A::NextOfFile, A::PrevOfFile], "its changes"),
-            (&[A::Search], "search"),
-            (&[A::Rollback], "roll back"),
-            (&[A::ViewState], "state"),
-        ],
-        Context::State => &[
-            (&[A::Down, A::Up], "line"),
-            (&[A::Open], "open"),
-            (&[A::Reason], "why"),
-            (&[A::WalkBack], "back"),
-            (&[A::Step, A::Back], "step"),
-            (&[A::NextPane], "pane"),
-            (&[A::Close], "back"),
-            (&[A::Help], "help"),
-            (&[A::NextOfFile, A::PrevOfFile], "its changes"),
-            (&[A::CopyPath], "copy path"),
-            (&[A::Rollback], "roll back"),
-        ],
-        Context::Raw => &[
-            (&[A::Down, A::Up], "scroll"),
-            (&[A::Step, A::Back], "step"),
-            (&[A::Search], "search"),
-            (&[A::Close], "back"),
-            (&[A::Help], "help"),
-        ],
-        Context::List => &[
-            (&[A::Down, A::Up], "select"),
-            (&[A::Open], "open"),
-            (&[A::Filter], "filter"),
-            (&[A::Help], "help"),
-            (&[A::Palette], "palette"),
-            (&[A::Quit], "quit"),
-        ],
-        Context::Dialog => &[
-            (&[A::Confirm], "roll back"),
-            (&[A::ConfirmFrozen], "and keep frozen"),
-            (&[A::Close], "do nothing"),
-        ],
-        Context::Help => &[(&[A::Down, A::Up], "scroll"), (&[A::Close], "close")],
-    }
-}
-
 /// The key that is shown for an action.
 pub(crate) fn key_of(app: &App, action: Action) -> String {
     let ascii = app.look.glyphs.cursor == ">";
@@ -423,6 +393,9 @@ fn footer(app: &App, buf: &mut Buffer, area: Rect) -> Option<u16> {
     // It says itself what its keys do.
     if matches!(app.overlay, Some(Overlay::Palette(_))) {
         return None;
+    }
+    if let Some(Overlay::Line(input)) = &app.overlay {
+        return Some(line::draw(app, input, buf, area));
     }
     if let Some(toast) = &app.toast {
         let (mark, token) = match toast.tone {
@@ -469,13 +442,15 @@ fn footer(app: &App, buf: &mut Buffer, area: Rect) -> Option<u16> {
         spans.push(Span::styled(format!(" {what}   "), theme.style(Token::Dim)));
     }
     let empty = app.rows.is_empty() && app.view.is_none();
+    let editing = app.overlay.is_none() && merge_view::edits(app);
     let hints: Vec<(String, String)> = offers(app.context())
         .iter()
         .filter(|(actions, _)| {
             let shown = actions.iter().all(|a| app.enabled(*a).is_ok());
             let follows = actions.contains(&Action::Last) && (app.follow || !app.live());
             let idle = empty && !matches!(actions[0], Action::Help | Action::Quit);
-            shown && !follows && !idle
+            // While a part is edited, its pane says what keys do.
+            shown && !follows && !idle && !editing
         })
         .map(|(actions, word)| {
             let keys: Vec<String> = actions.iter().map(|a| key_of(app, *a)).collect();

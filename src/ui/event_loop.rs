@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use ratatui::crossterm::event::{Event, EventStream};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
@@ -20,7 +20,9 @@ use crate::model::Time;
 
 use super::app::{App, Look};
 use super::keys::Key;
+use super::merge_view::subject::About;
 use super::msg::{Effect, Msg};
+use super::outside;
 use super::query;
 use super::runner::{Runner, shielded};
 use super::terminal::Guard;
@@ -79,6 +81,12 @@ impl Signals {
         })
     }
 
+    /// An interrupt while an editor had the terminal was meant for it.
+    fn forget_interrupts(&mut self) {
+        let [_, _, int] = &mut self.end;
+        while int.recv().now_or_never().flatten().is_some() {}
+    }
+
     async fn next(&mut self) -> Signalled {
         let [term, hup, int] = &mut self.end;
         tokio::select! {
@@ -101,6 +109,9 @@ enum End {
     /// This recording is to be opened.
     Open(String),
 }
+
+/// A text that is to be opened in the person's own editor, with its name and what it is for.
+type ToEdit = Option<(About, String, Vec<u8>)>;
 
 /// A screen with what it is made of: it can be left and come back to.
 struct Screen {
@@ -175,8 +186,9 @@ impl Desk {
             connecting,
         } = screen;
         let guard = &mut self.guard;
+        let mut edit: ToEdit = None;
         for key in std::mem::take(&mut self.typed) {
-            if let Some(end) = carry_out(apply(app, Msg::Key(key)), runner, guard)? {
+            if let Some(end) = carry_out(apply(app, Msg::Key(key)), runner, guard, &mut edit)? {
                 return Ok(end);
             }
         }
@@ -225,12 +237,22 @@ impl Desk {
                 FRAME
             };
             for msg in burst(msg, messages) {
-                if let Some(end) = carry_out(apply(app, msg), runner, guard)? {
+                if let Some(end) = carry_out(apply(app, msg), runner, guard, &mut edit)? {
                     return Ok(end);
                 }
             }
-            if let Some(end) = carry_out(finish(app), runner, guard)? {
+            if let Some(end) = carry_out(finish(app), runner, guard, &mut edit)? {
                 return Ok(end);
+            }
+            if let Some((about, name, text)) = edit.take() {
+                // Whoever reads the terminal now takes keys away from the editor.
+                drop(std::mem::replace(&mut self.keys, EventStream::new()));
+                let result = guard.lent(|| outside::edit(&name, &text))?;
+                self.signals.forget_interrupts();
+                let effects = apply(app, Msg::Edited(about, result));
+                if let Some(end) = carry_out(effects, runner, guard, &mut edit)? {
+                    return Ok(end);
+                }
             }
             // A person waits for what a key does, not for a frame's time to pass.
             if last_frame.elapsed() >= least {
@@ -247,12 +269,14 @@ fn carry_out(
     effects: Vec<Effect>,
     runner: &mut Runner,
     guard: &mut Guard,
+    edit: &mut ToEdit,
 ) -> Result<Option<End>, Error> {
     for effect in effects {
         match runner.run(effect) {
             Some(Effect::Quit) => return Ok(Some(End::Quit)),
             Some(Effect::Back) => return Ok(Some(End::Back)),
             Some(Effect::Open(path)) => return Ok(Some(End::Open(path))),
+            Some(Effect::Edit(about, name, text)) => *edit = Some((about, name, text)),
             Some(Effect::Copy(text)) => guard.copy(&text)?,
             Some(Effect::Redraw) => guard.clear()?,
             Some(Effect::Suspend) => guard.suspend()?,
@@ -297,7 +321,7 @@ where
         }
         drop(screen);
         let effects = apply(&mut list.app, Msg::Returned(Time::now()));
-        carry_out(effects, &mut list.runner, &mut desk.guard)?;
+        carry_out(effects, &mut list.runner, &mut desk.guard, &mut None)?;
     }
 }
 

@@ -5,10 +5,14 @@ use std::time::Duration;
 use ratatui::crossterm::event::KeyCode;
 
 use super::action::{self, Action, Context, Meaning};
+use super::answer;
 use super::app::{App, Overlay, Pane, Tone, View};
+use super::branches;
 use super::diff_view::DiffView;
 use super::find;
 use super::keys::Key;
+use super::line;
+use super::merge_view;
 use super::msg::{Effect, Timer};
 use super::palette::{self, Palette};
 use super::rows;
@@ -42,8 +46,17 @@ pub(crate) fn key(app: &mut App, key: Key, out: &mut Vec<Effect>) {
     if matches!(app.overlay, Some(Overlay::Palette(_))) && !interrupt {
         return palette::key(app, key, out);
     }
+    if matches!(app.overlay, Some(Overlay::Line(_))) && !interrupt {
+        return line::key(app, key, out);
+    }
+    if app.overlay.is_none() && merge_view::edits(app) {
+        return merge_view::editing::edit_key(app, key, out);
+    }
     let context = app.context();
-    let counts = !matches!(context, Context::Dialog | Context::Help);
+    let counts = !matches!(
+        context,
+        Context::Dialog | Context::Help | Context::Merge | Context::MergeDialog
+    );
     if app.pending.is_empty()
         && counts
         && let Some(digit) = key.typed().and_then(|c| c.to_digit(10))
@@ -99,6 +112,12 @@ pub(crate) fn paste(app: &mut App, text: &str) {
         palette
             .query
             .extend(line.chars().filter(|c| !c.is_control()).take(MAX_QUERY));
+        return;
+    }
+    if let Some(Overlay::Line(line)) = &mut app.overlay {
+        return line.paste(text);
+    }
+    if app.overlay.is_none() && merge_view::editing::paste(app, text) {
         return;
     }
     if let Some(prompt) = &mut app.prompt {
@@ -289,10 +308,15 @@ pub(crate) fn act(
                 _ => Some(Overlay::Help { scroll: 0 }),
             };
         }
+        Action::Fork => line::fork(app, out),
+        Action::Ask if merge_view::open(app).is_none() => answer::ask(app),
+        Action::Merge => branches::open(app, out),
+        Action::ListOpen => list_open(app, out),
         Action::Quit => quit(app, out),
         Action::Redraw => out.push(Effect::Redraw),
         Action::Suspend => out.push(Effect::Suspend),
         Action::Interrupt => interrupt(app, out),
+        own => merge_view::update::act(app, own, out),
     }
 }
 
@@ -310,7 +334,7 @@ fn open(app: &mut App, out: &mut Vec<Effect>) {
                 out.push(Effect::Open(item.path.clone()));
             }
         }
-        Some(View::Raw(_)) => {}
+        Some(View::Raw(_) | View::Merge(_)) => {}
         Some(View::Diff(diff)) => {
             if diff.in_files {
                 diff.in_files = false;
@@ -344,8 +368,26 @@ fn open(app: &mut App, out: &mut Vec<Effect>) {
     }
 }
 
+/// Takes what is selected in a list that lies over a view.
+fn list_open(app: &mut App, out: &mut Vec<Effect>) {
+    match app.overlay {
+        Some(Overlay::Branches(_)) => branches::choose(app, out),
+        Some(Overlay::Answer(_)) => answer::go(app, out),
+        Some(Overlay::Conflicts { cursor }) => {
+            app.overlay = None;
+            if let Some(merge) = merge_view::open_mut(app) {
+                merge.go(cursor, None);
+            }
+        }
+        _ => {}
+    }
+}
+
 fn close(app: &mut App, out: &mut Vec<Effect>) {
-    if app.overlay.take().is_some() {
+    if let Some(overlay) = app.overlay.take() {
+        return answer::closed(&overlay, out);
+    }
+    if merge_view::update::cancel(app, out) {
         return;
     }
     match &mut app.view {
@@ -354,6 +396,7 @@ fn close(app: &mut App, out: &mut Vec<Effect>) {
             state.in_file = false;
             state.walk = None;
         }
+        Some(View::Merge(_)) => merge_view::update::leave(app),
         Some(_) => app.view = None,
         None if app.pane != Pane::Timeline => app.pane = Pane::Timeline,
         None if app.search.is_some() => app.search = None,
@@ -363,8 +406,11 @@ fn close(app: &mut App, out: &mut Vec<Effect>) {
 }
 
 fn quit(app: &mut App, out: &mut Vec<Effect>) {
-    if app.overlay.take().is_some() {
-        return;
+    if let Some(overlay) = app.overlay.take() {
+        return answer::closed(&overlay, out);
+    }
+    if matches!(app.view, Some(View::Merge(_))) {
+        return merge_view::update::leave(app);
     }
     if !matches!(app.view, Some(View::List(_))) && app.view.take().is_some() {
         return;
@@ -381,7 +427,10 @@ fn interrupt(app: &mut App, out: &mut Vec<Effect>) {
         return out.push(Effect::Quit);
     }
     app.prompt = None;
-    app.overlay = None;
+    if let Some(overlay) = app.overlay.take() {
+        answer::closed(&overlay, out);
+    }
+    merge_view::update::cancel(app, out);
     app.pending.clear();
     app.count = None;
     toast(app, Tone::Note, "Ctrl-c again quits".to_owned(), &[], out);
@@ -389,8 +438,12 @@ fn interrupt(app: &mut App, out: &mut Vec<Effect>) {
 }
 
 fn pane(app: &mut App, forward: bool) {
+    if let Some(Overlay::Answer(answer)) = &mut app.overlay {
+        return answer.select(forward);
+    }
     match &mut app.view {
         Some(View::List(_) | View::Raw(_)) => {}
+        Some(View::Merge(_)) => merge_view::update::pane(app, forward),
         Some(View::Diff(diff)) => diff.in_files = !diff.in_files,
         Some(View::State(state)) => state.in_file = !state.in_file && state.shown.is_some(),
         None => {
@@ -448,6 +501,7 @@ fn sideways(app: &mut App, right: bool) {
     };
     match &mut app.view {
         Some(View::List(_)) => {}
+        Some(View::Merge(merge)) => merge_view::update::sideways(merge, right),
         Some(View::Raw(raw)) => shift(&mut raw.left),
         Some(View::Diff(diff)) => {
             if diff.in_files {

@@ -9,7 +9,9 @@
 //! * [`theme`] is the only place that knows colours.
 
 mod action;
+mod answer;
 mod app;
+mod branches;
 mod cache;
 mod changes;
 mod code;
@@ -24,9 +26,13 @@ mod input;
 mod keys;
 mod lanes;
 mod light;
+mod line;
 mod list;
 mod list_draw;
+mod merge_view;
 mod msg;
+mod offers;
+mod outside;
 mod overlay;
 mod paint;
 mod palette;

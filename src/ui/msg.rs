@@ -1,14 +1,19 @@
 //! What can happen to the UI, and what it can ask of the world. Both are plain values, so that a test can play either side.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::diff::text::TextDiff;
 use crate::engine::api::{ApiError, EntryInfo, FileChange, Notice, Request, Response};
+use crate::engine::assist::{self, Ask, Proposal};
 use crate::model::{BlobId, Ordinal, RepoPath, StepId, Time};
 
 use super::keys::Key;
 use super::light::Light;
+use super::merge_view::MergeTag;
+use super::merge_view::jobs::{Job, News};
+use super::merge_view::subject::About;
 use super::raw_view::RawLines;
 use super::why::BlameKey;
 
@@ -37,6 +42,12 @@ pub(crate) enum Msg {
     Read(BlobId, Result<Arc<Vec<u8>>, String>),
     /// A step's records were read and set out.
     Raw((StepId, usize), RawLines),
+    /// Something that the conflict screen had done is there.
+    Merge(News),
+    /// What was opened in the person's own editor came back: `None` when nothing was changed.
+    Edited(About, Result<Option<Vec<u8>>, String>),
+    /// A model that was asked has said something.
+    Assist(u64, assist::News),
     /// A background task failed: a mistake of this program.
     Broken,
     /// A recording was left for the list that it was opened from; the time it is now.
@@ -78,6 +89,18 @@ pub(crate) enum Tag {
     Recording(String),
     /// A directory of a past state.
     List(String, RepoPath),
+    /// The branches, for the name of a fork.
+    ForkNames,
+    /// A fork at a step.
+    Fork(Ordinal),
+    /// The branches that can be merged.
+    Branches,
+    /// How a branch stands to the workspace's.
+    Compared(String),
+    /// What a merge of it would come to.
+    Trial(String),
+    /// Something of the conflict screen.
+    Merge(MergeTag),
     /// When the entries of a directory changed last.
     Lasts(String, RepoPath),
     /// Where the lines of a file are from.
@@ -151,6 +174,16 @@ pub(crate) enum Slot {
     OfFile,
     /// A rollback's preview.
     Preview,
+    /// The conflict that is looked at.
+    Conflict,
+    /// The words of its sides that differ.
+    Words,
+    /// The words of its result.
+    Light,
+    /// A check of its result.
+    Check,
+    /// A model that is asked.
+    Ask,
 }
 
 /// Something for the world to do.
@@ -164,6 +197,18 @@ pub(crate) enum Effect {
     Read(EntryInfo),
     /// Read a step's records and set them out in lines of this width.
     Raw(StepId, usize),
+    /// Have something done for the conflict screen.
+    Merge(Job),
+    /// Open a text in the person's own editor, under a name that tells its language.
+    Edit(About, String, Vec<u8>),
+    /// Run a check on the result of the merge.
+    Check(u64, String),
+    /// Ask a model; the directory is the project's, whose settings may say which.
+    Assist(u64, Ask, Option<PathBuf>),
+    /// Pick a model's proposal that a person has accepted, and note it in the record.
+    Accept(MergeTag, Box<(RepoPath, usize, Proposal)>),
+    /// End what is under way in a slot.
+    Cancel(Slot),
     /// Say so after a while.
     Later(Duration, Timer),
     /// Send a text to the terminal's clipboard.

@@ -6,9 +6,12 @@ use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 
 use super::action::{self, Action, Context, Group, TABLE};
+use super::answer;
 use super::app::{App, Overlay};
+use super::branches;
 use super::draw::key_of;
 use super::keys;
+use super::merge_view::questions;
 use super::paint;
 use super::palette;
 use super::text;
@@ -43,8 +46,12 @@ pub(crate) fn draw(app: &App, buf: &mut Buffer, body: Rect) -> Option<(u16, u16)
             };
             dialog(app, buf, body, &question, problem);
         }
+        Some(Overlay::Answer(found)) => answer::draw(app, found, buf, body),
+        Some(Overlay::Branches(picker)) => branches::draw(app, picker, buf, body),
+        Some(Overlay::Conflicts { cursor }) => questions::list(app, *cursor, buf, body),
+        Some(Overlay::Merge(question)) => questions::draw(app, *question, buf, body),
         None if app.hint => follow(app, buf, body),
-        None => {}
+        Some(Overlay::Line(_)) | None => {}
     }
     None
 }
@@ -69,7 +76,8 @@ pub(crate) fn popup(
     paint::frame(buf, area, &app.look, true, &title, bottom)
 }
 
-fn centred(body: Rect, width: u16, height: u16) -> Rect {
+/// A place in the middle of the body.
+pub(crate) fn centred(body: Rect, width: u16, height: u16) -> Rect {
     let (w, h) = (width.min(body.width), height.min(body.height));
     Rect::new(
         body.x + (body.width - w) / 2,
@@ -160,7 +168,13 @@ fn context_name(context: Context) -> &'static str {
         Context::State => "State",
         Context::Raw => "Raw record",
         Context::List => "Recordings",
-        Context::Dialog | Context::Help => "Help",
+        Context::Merge => "Merge",
+        Context::Answer
+        | Context::Branches
+        | Context::Conflicts
+        | Context::MergeDialog
+        | Context::Dialog
+        | Context::Help => "Help",
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -12,12 +13,15 @@ use tokio::task::AbortHandle;
 
 use crate::diff::text::hunks;
 use crate::engine::api::{ApiError, EntryInfo, ErrorCode, FileChange, Request, Response};
+use crate::engine::assist::Assistant;
 use crate::engine::source::Source;
 use crate::model::{BlobId, StepId};
 
 use super::app::diff_key;
 use super::light;
-use super::msg::{Compared, DiffKey, Effect, LightKey, Msg, Slot};
+use super::merge_view::check;
+use super::merge_view::jobs::{self, Job};
+use super::msg::{Compared, DiffKey, Effect, LightKey, Msg, Slot, Tag};
 use super::raw_view::{self, RawLines};
 use super::text;
 
@@ -37,6 +41,8 @@ pub(crate) struct Runner {
     slots: HashMap<Slot, AbortHandle>,
     /// Carries the source's notices.
     notices: Option<AbortHandle>,
+    /// Who asks models: one for all questions, since it keeps the budget.
+    assistant: Option<Assistant>,
     /// Tasks that have not ended, timers aside: zero means that nothing will change by itself.
     open: Arc<AtomicUsize>,
 }
@@ -80,6 +86,7 @@ impl Runner {
             send,
             slots: HashMap::new(),
             notices: None,
+            assistant: None,
             open: Arc::new(AtomicUsize::new(0)),
         }
     }
@@ -126,6 +133,21 @@ impl Runner {
         }
     }
 
+    /// Who is asked; the settings are read again as long as they name nobody.
+    fn assistant(&mut self, root: Option<&Path>) -> Option<Assistant> {
+        let known = self.assistant.as_ref().filter(|a| a.setup().is_ok());
+        if known.is_none() {
+            self.assistant = Some(Assistant::new(self.source.clone()?, root));
+        }
+        self.assistant.clone()
+    }
+
+    /// Asks this one from now on.
+    #[cfg(test)]
+    pub(crate) fn ask_with(&mut self, assistant: Assistant) {
+        self.assistant = Some(assistant);
+    }
+
     /// Begins an effect. Those that are about the terminal itself are given back.
     pub(crate) fn run(&mut self, effect: Effect) -> Option<Effect> {
         let send = self.send.clone();
@@ -156,6 +178,50 @@ impl Runner {
                     let _ = send.send(Msg::Raw((step, width), lines));
                 });
             }
+            Effect::Merge(work) => {
+                let slot = match &work {
+                    Job::Words(..) => Slot::Words,
+                    Job::Light(..) => Slot::Light,
+                };
+                self.task(Some(slot), async move {
+                    if let Some(news) = job(move |stop| jobs::compute(work, stop)).await {
+                        let _ = send.send(Msg::Merge(news));
+                    }
+                });
+            }
+            Effect::Check(stamp, command) => {
+                let source = self.source.clone()?;
+                self.task(Some(Slot::Check), async move {
+                    check::run(source, stamp, command, send).await;
+                });
+            }
+            Effect::Assist(stamp, ask, root) => {
+                let assistant = self.assistant(root.as_deref())?;
+                self.task(Some(Slot::Ask), async move {
+                    let mut asking = assistant.ask(ask);
+                    while let Some(news) = asking.next().await {
+                        if send.send(Msg::Assist(stamp, news)).is_err() {
+                            return;
+                        }
+                    }
+                });
+            }
+            Effect::Accept(tag, what) => {
+                let assistant = self.assistant.clone()?;
+                self.task(None, async move {
+                    let (path, part, proposal) = *what;
+                    let result = assistant.accept(&path, part, &proposal, true).await;
+                    let result = result
+                        .map(|info| Response::Merging(Some(info)))
+                        .map_err(|e| ApiError::new(ErrorCode::Refused, e.to_string()));
+                    let _ = send.send(Msg::Answer(Tag::Merge(tag), result));
+                });
+            }
+            Effect::Cancel(slot) => {
+                if let Some(task) = self.slots.remove(&slot) {
+                    task.abort();
+                }
+            }
             Effect::Later(time, timer) => {
                 tokio::spawn(async move {
                     tokio::time::sleep(time).await;
@@ -163,6 +229,7 @@ impl Runner {
                 });
             }
             effect @ (Effect::Copy(_)
+            | Effect::Edit(..)
             | Effect::Redraw
             | Effect::Suspend
             | Effect::Back

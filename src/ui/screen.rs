@@ -6,6 +6,7 @@ use super::app::{App, Pane, View};
 use super::detail::{self, DocKey, DocPane, Parts};
 use super::diff_view::SIDE_BY_SIDE;
 use super::list_draw;
+use super::merge_view;
 use super::state_view::StateView;
 
 /// How many panes there is room for.
@@ -213,6 +214,7 @@ pub(crate) fn arrange(app: &mut App) {
                 raw.scroll = raw.scroll.min(raw.len().saturating_sub(height));
             }
         }
+        Some(View::Merge(_)) => merge_view::draw::arrange(app),
         Some(View::Diff(_)) => arrange_diff(app),
         Some(View::State(_)) => arrange_state(app),
     }

@@ -2,7 +2,7 @@
 
 use crate::engine::api::{EntryInfo, FileChange, Request};
 
-use super::app::{App, Link, View, diff_key};
+use super::app::{App, Link, Overlay, View, diff_key};
 use super::code;
 use super::msg::{Compared, Effect, Slot, Tag};
 use super::raw_view;
@@ -18,6 +18,12 @@ const MAX_FILES: usize = 40;
 pub(crate) fn sync(app: &mut App, out: &mut Vec<Effect>) {
     if !matches!(app.link, Link::Open { .. }) {
         return;
+    }
+    if let Some(Overlay::Branches(picker)) = &mut app.overlay {
+        picker.sync(out);
+    }
+    if let Some(View::Merge(merge)) = &mut app.view {
+        merge.wanted(out);
     }
     sync_step(app, out);
     sync_view(app, out);
@@ -69,6 +75,7 @@ fn sync_view(app: &mut App, out: &mut Vec<Effect>) {
     let row = app.focus_row().cloned();
     let raw_width = raw_view::width(app);
     match &mut app.view {
+        Some(View::Merge(_)) => {}
         Some(View::List(list)) => list.sync(out),
         Some(View::Raw(raw)) => {
             let wanted = row.map(|r| (r.step, raw_width));

@@ -139,6 +139,15 @@ impl Guard {
         )
     }
 
+    /// Gives the terminal back while `work` runs, and takes it over again.
+    pub(crate) fn lent<T>(&mut self, work: impl FnOnce() -> T) -> io::Result<T> {
+        give_back();
+        let done = work();
+        take()?;
+        self.clear()?;
+        Ok(done)
+    }
+
     /// Gives the terminal back, stops this job as Ctrl-z does, and takes the terminal over again when it goes on.
     pub(crate) fn suspend(&mut self) -> io::Result<()> {
         give_back();

@@ -3,6 +3,7 @@
 use crate::engine::api::Row;
 
 use super::app::{App, Overlay, Pane, Tone, View};
+use super::merge_view;
 use super::msg::Effect;
 use super::rows;
 use super::screen;
@@ -35,7 +36,24 @@ pub(crate) fn scroll(app: &mut App, n: usize, forward: bool) {
         *scroll = moved(*scroll, n, forward, 1000);
         return;
     }
+    match &mut app.overlay {
+        Some(Overlay::Answer(answer)) => {
+            answer.scroll = moved(answer.scroll, n, forward, 10_000);
+            return;
+        }
+        Some(Overlay::Branches(picker)) => {
+            picker.cursor = moved(picker.cursor, n, forward, picker.len());
+            return;
+        }
+        Some(Overlay::Conflicts { cursor }) => {
+            let len = merge_view::view_len(app.view.as_ref());
+            *cursor = moved(*cursor, n, forward, len);
+            return;
+        }
+        _ => {}
+    }
     match &mut app.view {
+        Some(View::Merge(_)) => merge_view::update::scroll(app, n, forward),
         Some(View::Raw(raw)) => raw.scroll = moved(raw.scroll, n, forward, raw.len()),
         Some(View::List(list)) => {
             list.cursor = moved(list.cursor, n, forward, list.shown.len());
@@ -192,6 +210,7 @@ pub(crate) fn hunk(app: &mut App, n: usize, forward: bool) {
                 diff.want = Some(forward);
             }
         }
+        Some(View::Merge(merge)) => merge_view::update::part(merge, n, forward),
         Some(View::State(_) | View::List(_) | View::Raw(_)) => {}
         None => {
             let pane = if app.pane == Pane::Changes {
@@ -208,7 +227,7 @@ pub(crate) fn hunk(app: &mut App, n: usize, forward: bool) {
 /// Files up or down.
 pub(crate) fn file(app: &mut App, n: usize, forward: bool) {
     match &mut app.view {
-        Some(View::List(_) | View::Raw(_)) => {}
+        Some(View::List(_) | View::Raw(_) | View::Merge(_)) => {}
         Some(View::Diff(diff)) => {
             let to = moved(diff.cursor, n, forward, diff.changes.len());
             if to != diff.cursor {

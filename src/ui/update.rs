@@ -7,8 +7,12 @@ use std::time::Duration;
 use crate::engine::api::{ApiError, EngineStatus, ErrorCode, Notice, Request, Response, Row, Rows};
 use crate::model::{OpKind, Ordinal};
 
+use super::answer;
 use super::app::{App, Link, Overlay, Toast, Tone, View};
+use super::branches;
 use super::input;
+use super::line;
+use super::merge_view;
 use super::msg::{Effect, Msg, Tag, Timer};
 use super::rows::ZERO;
 use super::state_view::Content;
@@ -42,6 +46,13 @@ pub(crate) fn apply(app: &mut App, msg: Msg) -> Vec<Effect> {
     match msg {
         Msg::Key(key) => input::key(app, key, &mut out),
         Msg::Paste(text) => input::paste(app, &text),
+        Msg::Merge(news) => merge_view::answers::news(app, news),
+        Msg::Assist(stamp, news) => {
+            if !merge_view::assist::news(app, stamp, news.clone(), &mut out) {
+                answer::news(app, stamp, news);
+            }
+        }
+        Msg::Edited(about, result) => merge_view::editing::edited(app, about, result, &mut out),
         Msg::Resize(width, height) => app.size = ratatui::layout::Size::new(width, height),
         Msg::Connected(Ok(live)) => {
             app.link = Link::Open { live };
@@ -62,7 +73,7 @@ pub(crate) fn apply(app: &mut App, msg: Msg) -> Vec<Effect> {
                 toast(app, Tone::Bad, text, &[], &mut out);
             }
         }
-        Msg::Answer(tag, result) => answer(app, tag, result, &mut out),
+        Msg::Answer(tag, result) => answered(app, tag, result, &mut out),
         Msg::Compared(key, compared) => {
             app.shelf.diffs.put(key, compared);
             app.shelf.version += 1;
@@ -174,7 +185,7 @@ fn notice_came(app: &mut App, notice: Notice, out: &mut Vec<Effect>) {
             // What this client did itself is said by its answer.
             let told = matches!(
                 op.kind,
-                OpKind::Rollback | OpKind::Switch | OpKind::Undo | OpKind::Redo
+                OpKind::Rollback | OpKind::Switch | OpKind::Merge | OpKind::Undo | OpKind::Redo
             );
             if told && app.busy.is_none() && app.toast.is_none() {
                 let text = text::one_line(&op.description);
@@ -288,7 +299,7 @@ fn page_came(app: &mut App, tail: bool, page: Rows, out: &mut Vec<Effect>) {
     app.loading.unsettled = true;
 }
 
-fn answer(app: &mut App, tag: Tag, result: Result<Response, ApiError>, out: &mut Vec<Effect>) {
+fn answered(app: &mut App, tag: Tag, result: Result<Response, ApiError>, out: &mut Vec<Effect>) {
     match (tag, result) {
         (Tag::Status, Ok(Response::Status(status))) => {
             take_status(app, status, out);
@@ -365,6 +376,12 @@ fn answer(app: &mut App, tag: Tag, result: Result<Response, ApiError>, out: &mut
                 list.looked_into(&path, info);
             }
         }
+        (Tag::ForkNames, result) => line::names(app, result),
+        (Tag::Fork(at), result) => line::forked(app, at, result, out),
+        (tag @ (Tag::Branches | Tag::Compared(_) | Tag::Trial(_)), result) => {
+            branches::answer(app, tag, result);
+        }
+        (Tag::Merge(tag), result) => merge_view::answers::answer(app, tag, result, out),
         (tag @ (Tag::Lasts(..) | Tag::Blame(_) | Tag::OfFile(..)), result) => {
             why::answer(app, tag, result, out);
         }

@@ -17,9 +17,9 @@ impl History for Recorded {
     }
 
     fn step_by_ordinal(&self, ordinal: Ordinal) -> store::Result<Option<Step>> {
-        Ok(self
-            .recording()
-            .with(|index| index.step(index.find(ordinal)?)))
+        let recording = self.recording();
+        let at = recording.with(|index| index.find(ordinal));
+        Ok(at.and_then(|at| recording.step(at)))
     }
 
     fn steps_of_call(&self, call: &str) -> store::Result<Vec<Step>> {
@@ -36,33 +36,24 @@ impl History for Recorded {
                         .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
             })
         };
-        Ok(recording.with(|index| {
+        Ok(recording.steps(|index| {
             index
                 .after(None)
                 .filter(|at| index.get(*at).is_some_and(|e| is_it(&e.native)))
-                .filter_map(|at| index.step(at))
                 .collect()
         }))
     }
 
     fn steps_after(&self, after: Option<Ordinal>, limit: usize) -> store::Result<Vec<Step>> {
-        Ok(self.recording().with(|index| {
-            index
-                .after(after)
-                .take(limit)
-                .filter_map(|at| index.step(at))
-                .collect()
-        }))
+        Ok(self
+            .recording()
+            .steps(|index| index.after(after).take(limit).collect()))
     }
 
     fn steps_before(&self, before: Option<Ordinal>, limit: usize) -> store::Result<Vec<Step>> {
-        Ok(self.recording().with(|index| {
-            index
-                .before(before)
-                .take(limit)
-                .filter_map(|at| index.step(at))
-                .collect()
-        }))
+        Ok(self
+            .recording()
+            .steps(|index| index.before(before).take(limit).collect()))
     }
 
     fn step_count(&self) -> store::Result<u64> {

@@ -140,9 +140,16 @@ fn kept(dir: &Path, recording: &Recording) -> Option<Ready> {
 
 /// What was kept, if index, states and store belong together and are of what the recording is now.
 fn take_kept(dir: &Path, store: &Store, recording: &Recording) -> Option<States> {
-    let index = recording::from_cache(&std::fs::read(dir.join("index")).ok()?)?;
-    let states: States =
-        serde_json::from_slice(&std::fs::read(dir.join("states.json")).ok()?).ok()?;
+    // Side by side: whoever opens a recording again waits for the slower of the two only.
+    let (index, states) = std::thread::scope(|scope| {
+        let states = scope.spawn(|| -> Option<States> {
+            serde_json::from_slice(&std::fs::read(dir.join("states.json")).ok()?).ok()
+        });
+        let index = std::fs::read(dir.join("index"));
+        let index = index.ok().and_then(|bytes| recording::from_cache(&bytes));
+        (index, states.join().ok().flatten())
+    });
+    let (index, states) = (index?, states?);
     let head = rev::head(store).ok()??;
     let whole = states.head == Some(head) && store.commit(head).is_ok();
     if !whole || !states.base.fits(&index) {

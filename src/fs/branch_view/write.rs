@@ -11,6 +11,7 @@ use std::sync::{Arc, PoisonError};
 use rustix::fs::{self, FallocateFlags, XattrFlags};
 use rustix::io::{Errno, IoSlice, ReadWriteFlags};
 
+use super::super::acl;
 use super::super::attr::{Attr, FileKind};
 use super::super::live_read::retry;
 use super::super::live_write::{backing_flags, timespec};
@@ -438,6 +439,10 @@ impl BranchView {
         value: &[u8],
         flags: i32,
     ) -> Result<(), Fault> {
+        // A branch's permissions are in its table, not on the file that holds the content, and commits have no lists.
+        if acl::is_list(name) {
+            return Err(Errno::OPNOTSUPP.into());
+        }
         let flags = XattrFlags::from_bits_retain(flags.cast_unsigned());
         self.xattr(ctx, id, |path| fs::setxattr(path, name, value, flags))
     }

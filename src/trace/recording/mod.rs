@@ -15,8 +15,9 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::model::{BlobId, Step, StepId};
 
@@ -32,7 +33,10 @@ pub use records::Records;
 use records::{read_at, text_of};
 
 /// How much is read at a time; the index is open for questions in between.
-const PIECE: usize = 1 << 20;
+const PIECE: usize = 256 << 10;
+/// How long, and how often, reading waits for those who want to look into the index.
+const WAY: Duration = Duration::from_micros(50);
+const WAYS: u32 = 20;
 /// The longest record that a text is taken from.
 const LONGEST: u64 = 1 << 30;
 
@@ -98,13 +102,24 @@ pub struct Progress {
 /// Told while a recording is read: entries that are new or have changed.
 pub type Watcher<'a> = dyn Fn(&[u32]) + Send + Sync + 'a;
 
+/// Places by the ids of steps. An id is a hash, so they are known for the steps that were shown, and for all once a step is
+/// asked for that was not.
+#[derive(Default)]
+struct Ids {
+    places: HashMap<StepId, u32>,
+    /// All entries before this one are in `places`.
+    all_before: usize,
+}
+
 /// An opened recording.
 pub struct Recording {
     path: PathBuf,
     format: &'static dyn Format,
     inside: RwLock<Inside>,
     progress: Mutex<Progress>,
-    ids: Mutex<HashMap<StepId, u32>>,
+    ids: Mutex<Ids>,
+    /// How many want to look into the index just now.
+    asking: AtomicUsize,
     told: Mutex<HashMap<BlobId, (u32, Which)>>,
     sides: Mutex<Sides>,
 }
@@ -133,6 +148,7 @@ impl Recording {
                 ..Progress::default()
             }),
             ids: Mutex::default(),
+            asking: AtomicUsize::new(0),
             told: Mutex::default(),
             sides: Mutex::default(),
         })
@@ -162,7 +178,21 @@ impl Recording {
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Inside> {
-        self.inside.read().unwrap_or_else(PoisonError::into_inner)
+        self.asking.fetch_add(1, Ordering::Relaxed);
+        let inside = self.inside.read().unwrap_or_else(PoisonError::into_inner);
+        self.asking.fetch_sub(1, Ordering::Relaxed);
+        inside
+    }
+
+    /// Lets those go first who want to look into the index: the lock alone would let the reader of the file take it again
+    /// before they have woken up.
+    fn give_way(&self) {
+        for _ in 0..WAYS {
+            if self.asking.load(Ordering::Relaxed) == 0 {
+                return;
+            }
+            std::thread::sleep(WAY);
+        }
     }
 
     /// Works on the index.
@@ -232,6 +262,7 @@ impl Recording {
                 source,
             })?;
             at += got as u64;
+            self.give_way();
             let changed = self.feed(n, &buffer[..got], got == 0 && last);
             lock(&self.progress).read += got as u64;
             if !changed.is_empty() {
@@ -409,18 +440,35 @@ impl Recording {
     /// The place of a step.
     pub fn find(&self, id: StepId) -> Option<u32> {
         let mut ids = lock(&self.ids);
+        if let Some(at) = ids.places.get(&id) {
+            return Some(*at);
+        }
         let inside = self.read();
         let index = &inside.assembler.index;
-        for at in ids.len()..index.entries.len() {
+        for at in ids.all_before..index.entries.len() {
             let place = u32::try_from(at).unwrap_or(u32::MAX);
-            ids.insert(index.step_id(&index.entries[at]), place);
+            ids.places.insert(index.step_id(&index.entries[at]), place);
         }
-        ids.get(&id).copied()
+        ids.all_before = index.entries.len();
+        ids.places.get(&id).copied()
     }
 
     /// The step at a place.
     pub fn step(&self, at: u32) -> Option<Step> {
-        self.with(|index| index.step(at))
+        self.steps(|_| vec![at]).pop()
+    }
+
+    /// The steps at the places that `which` gives.
+    pub fn steps(&self, which: impl FnOnce(&Index) -> Vec<u32>) -> Vec<Step> {
+        let (places, steps): (Vec<u32>, Vec<Step>) = self.with(|index| {
+            let at = which(index).into_iter();
+            at.filter_map(|at| Some((at, index.step(at)?))).unzip()
+        });
+        let mut ids = lock(&self.ids);
+        for (step, at) in steps.iter().zip(places) {
+            ids.places.insert(step.id, at);
+        }
+        steps
     }
 
     /// The bytes of a record.

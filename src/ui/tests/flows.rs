@@ -3,12 +3,16 @@
 use std::collections::HashSet;
 
 use crate::engine::api::Request;
+use crate::engine::assist::{Answered, News};
+use crate::merge::conflict::ConflictKind;
 use crate::model::{CallKind, StepKind};
 use crate::ui::action::{Context, TABLE};
+use crate::ui::app::Overlay;
 use crate::ui::app::{Pane, View};
 use crate::ui::msg::Msg;
 
 use super::machine::machine;
+use super::merging::{detail, every_kind, hunk};
 use super::script::World;
 use super::stage::{Stage, parse};
 use super::story::{live, story};
@@ -88,7 +92,27 @@ fn busy() -> World {
         row.talk.dead = true;
     }
     w.bash("seq 20000", 0, &"12345\n".repeat(20_000), 0.1);
+    w.merge = every_kind();
+    w.merge.check = Some("true".to_owned());
+    let side = |word: &str| format!("{word} {}\n", "0123456789abc".repeat(16)).repeat(90);
+    let long = vec![hunk(&side("ours"), &side("base"), &side("theirs"))];
+    w.merge
+        .details
+        .insert(0, detail("long.txt", ConflictKind::Content, long));
     w
+}
+
+/// A model has answered the question that is shown, at length and with steps.
+fn answered(stage: &mut Stage) {
+    if let Some(Overlay::Answer(answer)) = &stage.app.overlay {
+        let stamp = answer.stamp;
+        let news = News::Answer(Answered {
+            text: "Because.\n".repeat(60),
+            cites: vec![super::merging::at(9), super::merging::at(14)],
+            notes: Vec::new(),
+        });
+        stage.take(Msg::Assist(stamp, news));
+    }
 }
 
 #[tokio::test]
@@ -115,6 +139,16 @@ async fn every_binding_does_something() {
         (Context::Raw, "9Gma14G/e<enter>41Gz!jjjll"),
         (Context::Help, "9G?jj"),
         (Context::List, "jj/a<enter>"),
+        (Context::Merge, "M"),
+        (Context::Merge, "Mojjjll"),
+        (Context::Merge, "M]x1"),
+        (Context::Branches, "M"),
+        (Context::Branches, "Mj"),
+        (Context::Conflicts, "Mgx"),
+        (Context::Conflicts, "Mgxjj"),
+        (Context::MergeDialog, "MW"),
+        (Context::Answer, "awhy<enter>"),
+        (Context::Answer, "awhy<enter><wait>jj"),
     ];
     let mut alive: HashSet<(Context, &str)> = HashSet::new();
     for (context, place) in places {
@@ -123,13 +157,19 @@ async fn every_binding_does_something() {
             if let Some(keys) = entry.keys.first()
                 && !alive.contains(&(context, entry.id))
             {
+                let mut world = busy();
+                world.merge.kept = matches!(
+                    context,
+                    Context::Merge | Context::Conflicts | Context::MergeDialog
+                );
                 let mut stage = if context == Context::List {
                     Stage::list(machine(), 100, 20).await
                 } else {
-                    Stage::open(busy(), 100, 20).await
+                    Stage::open(world, 100, 20).await
                 };
-                for part in place.split("<pause>") {
+                for part in place.split("<pause>").flat_map(|p| p.split("<wait>")) {
                     stage.keys(part).await.pause().await;
+                    answered(&mut stage);
                 }
                 assert_eq!(stage.app.context(), context, "after {place}");
                 if stage.app.enabled(entry.action).is_err() {
@@ -143,6 +183,7 @@ async fn every_binding_does_something() {
                 let told = !asked(&stage).is_empty()
                     || stage.quit
                     || !stage.opened.is_empty()
+                    || !stage.edits.is_empty()
                     || stage.suspended + stage.redrawn + stage.copied.len() > 0;
                 if told || before != (stage.styled(), stage.app.follow) {
                     alive.insert((context, entry.id));

@@ -8,10 +8,15 @@
     reason = "tests"
 )]
 
+mod actions;
 mod flows;
 mod fuzz;
 mod graph;
 mod machine;
+mod merge_assist;
+mod merge_flows;
+mod merge_screens;
+mod merging;
 mod recorded;
 mod rows;
 mod screens;

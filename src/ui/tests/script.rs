@@ -25,7 +25,7 @@ pub(super) struct File {
     pub link: bool,
 }
 
-type Tree = BTreeMap<String, File>;
+pub(super) type Tree = BTreeMap<String, File>;
 
 #[derive(Debug, Clone)]
 pub(super) struct Commit {
@@ -64,6 +64,21 @@ pub(super) struct World {
     pub fail: Option<ApiError>,
     /// The recordings of its machine, each with what is found when it is looked into.
     pub recordings: Vec<RecordingInfo>,
+    pub merge: super::merging::Merge,
+}
+
+/// Files by name.
+pub(super) fn tree(files: &[(&str, &str)]) -> Tree {
+    let file = |(name, text): &(&str, &str)| {
+        let content = text.as_bytes().to_vec();
+        let file = File {
+            mode: 0o644,
+            content,
+            link: false,
+        };
+        ((*name).to_owned(), file)
+    };
+    files.iter().map(file).collect()
 }
 
 pub(super) fn path(text: &str) -> RepoPath {
@@ -97,6 +112,7 @@ impl World {
             asked: Vec::new(),
             fail: None,
             recordings: Vec::new(),
+            merge: super::merging::Merge::default(),
         }
     }
 

@@ -108,8 +108,8 @@ impl World {
                 Vec::new()
             },
             forks: Vec::new(),
-            overlaps: Vec::new(),
-            merging: None,
+            merging: self.merge.unfinished(),
+            overlaps: self.merge.met.clone(),
             warnings: Vec::new(),
         }
     }
@@ -262,7 +262,7 @@ impl World {
                 let found = self.recordings.iter().find(|r| r.path == path);
                 Response::Recording(Box::new(found.cloned().ok_or_else(|| none("recording"))?))
             }
-            _ => return Err(ApiError::new(ErrorCode::Unsupported, "not in this script")),
+            other => return self.merge_answer(other),
         })
     }
 }

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use crate::ui::app::{App, Look};
 use crate::ui::draw::draw;
 use crate::ui::keys::Key;
+use crate::ui::merge_view::subject::About;
 use crate::ui::msg::{Effect, Msg, Timer};
 use crate::ui::runner::Runner;
 use crate::ui::screen;
@@ -34,6 +35,8 @@ pub(super) struct Stage {
     pub quit: bool,
     pub suspended: usize,
     pub redrawn: usize,
+    /// Texts that were to be opened in an editor.
+    pub edits: Vec<(About, String, Vec<u8>)>,
     /// Recordings that were asked to be opened.
     pub opened: Vec<String>,
     /// It went back to the list.
@@ -86,6 +89,7 @@ impl Stage {
             quit: false,
             suspended: 0,
             redrawn: 0,
+            edits: Vec::new(),
             opened: Vec::new(),
             back: false,
         }
@@ -122,6 +126,7 @@ impl Stage {
                 Some(Effect::Copy(text)) => self.copied.push(text),
                 Some(Effect::Suspend) => self.suspended += 1,
                 Some(Effect::Redraw) => self.redrawn += 1,
+                Some(Effect::Edit(about, name, text)) => self.edits.push((about, name, text)),
                 _ => {}
             }
         }
@@ -157,6 +162,36 @@ impl Stage {
             self.settle().await;
         }
         self
+    }
+
+    /// Asks this model from now on.
+    pub(super) fn model(&mut self, client: crate::llm::Client) {
+        let source = Arc::new(self.script.clone());
+        let assistant = crate::engine::assist::Assistant::with_client(source, Arc::new(client));
+        self.runner.ask_with(assistant);
+    }
+
+    /// Presses keys without waiting for what comes of them.
+    pub(super) fn press(&mut self, text: &str) {
+        for key in parse(text) {
+            self.take(Msg::Key(key));
+        }
+    }
+
+    /// Waits until the screen is so.
+    pub(super) async fn until(&mut self, is: impl Fn(&str) -> bool) {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        loop {
+            let screen = self.screen();
+            if is(&screen) {
+                return;
+            }
+            assert!(std::time::Instant::now() < deadline, "{screen}");
+            let wait = std::time::Duration::from_millis(20);
+            if let Ok(Some(msg)) = tokio::time::timeout(wait, self.messages.recv()).await {
+                self.take(msg);
+            }
+        }
     }
 
     /// Lets the time of the last prefix pass.

@@ -198,6 +198,9 @@ async fn actions_that_change_the_world_are_marked() {
                 | Action::Redo
                 | Action::Freeze
                 | Action::Label
+                | Action::Fork
+                | Action::MergeFinish
+                | Action::MergeConfirm
                 | Action::Confirm
                 | Action::ConfirmFrozen
         );
