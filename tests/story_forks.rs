@@ -15,6 +15,7 @@ mod llm_common;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Output;
+use std::time::{Duration, Instant};
 
 use common::{Place, fuse, walk};
 use llm_common::{FakeLlm, Say, Speaks, proposal};
@@ -234,4 +235,33 @@ fn an_edit_in_place_keeps_the_permissions() {
         assert!(out.status.success(), "{}", said(&out));
         assert_eq!(text(&out.stdout), "754\n754\n", "{branch:?}");
     }
+}
+
+/// A new mount namespace begins with copies of all mounts: an agent must not hold the views of others by that.
+#[test]
+fn an_agent_that_came_later_holds_no_other_view() {
+    if !fuse() {
+        return;
+    }
+    let place = Place::new();
+    place.write("a.txt", "one\n");
+    place.ok(&["run", "--branch", "b", "--", "sh", "-c", "echo two > a.txt"]);
+    let script = "touch ../started; until [ -e ../go ]; do sleep 0.01; done; cat a.txt";
+    let mut agent = place
+        .command(["run", "--", "sh", "-euc", script])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let start = Instant::now();
+    while !place.path("started").exists() {
+        assert!(
+            start.elapsed() < Duration::from_secs(30),
+            "it does not start"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    place.ok(&["branch", "delete", "b"]);
+    std::fs::write(place.path("go"), "").unwrap();
+    assert!(agent.wait().unwrap().success());
+    assert_eq!(branches(&place), ["main"]);
 }

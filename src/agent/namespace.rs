@@ -1,8 +1,9 @@
 //! An agent's private mount namespace: the view at the project's own path, Backtrail's own directories hidden.
 //!
 //! As root by a mount namespace alone; for an ordinary user inside a user namespace that maps the user to itself. The
-//! capabilities which that gives are needed for the mounts and dropped right after them. Mounts become private first,
-//! so that nothing done here reaches the outside.
+//! capabilities which that gives are needed for the mounts and dropped right after them. Mounts become slaves first, so that
+//! nothing done here reaches the outside, while what is unmounted there goes here too; and the copies of other views that a
+//! new namespace brings along are let go, for each would hold its view in use as long as the agent lives.
 
 use std::fs;
 use std::io;
@@ -22,6 +23,9 @@ use super::cgroup::unescape;
 use super::enter::Place;
 use super::say;
 use crate::model::neutral;
+
+/// The type of a view's mount, as the table of mounts has it.
+const VIEWS: &str = "fuse.backtrail";
 
 /// By which way the place was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,10 +108,10 @@ fn arrange(place: &Place) -> Result<(), Error> {
         None::<&str>,
         "/",
         None::<&str>,
-        MsFlags::MS_REC | MsFlags::MS_PRIVATE,
+        MsFlags::MS_REC | MsFlags::MS_SLAVE,
         None::<&str>,
     )
-    .map_err(failed("make mounts private below", Path::new("/")))?;
+    .map_err(failed("make mounts slaves below", Path::new("/")))?;
     mount(
         Some(&place.view),
         &place.project,
@@ -116,8 +120,8 @@ fn arrange(place: &Place) -> Result<(), Error> {
         None::<&str>,
     )
     .map_err(failed("show the view at", &place.project))?;
+    let_go_of_views(&place.project);
     let socket = place.socket.as_deref().and_then(Kept::open);
-    let_go(&place.mask);
     for dir in &place.mask {
         if let Err(e) = mask(dir, &place.project, socket.as_ref()) {
             say(&format!("warning: {e}; the command can see it"));
@@ -126,23 +130,28 @@ fn arrange(place: &Place) -> Result<(), Error> {
     Ok(())
 }
 
-/// Takes away this namespace's copies of the views that are mounted in `dirs`: they would keep a fork's view in use for as
-/// long as this agent runs, whoever's fork it is. In a user namespace they cannot be taken away one by one, and stay.
-fn let_go(dirs: &[PathBuf]) {
-    let Ok(table) = fs::read_to_string("/proc/self/mountinfo") else {
+/// Detaches every view that is mounted here, but those that the project is or lies in. What an ordinary user's namespace
+/// has locked stays; it goes when its own mount outside does.
+fn let_go_of_views(project: &Path) {
+    let Ok(table) = fs::read("/proc/self/mountinfo") else {
         return;
     };
-    let dirs: Vec<PathBuf> = dirs.iter().filter_map(|d| d.canonicalize().ok()).collect();
-    for line in table.lines().rev() {
-        let Some((before, after)) = line.split_once(" - ") else {
+    let project = project
+        .canonicalize()
+        .unwrap_or_else(|_| project.to_owned());
+    for line in String::from_utf8_lossy(&table).lines().rev() {
+        let Some((left, right)) = line.split_once(" - ") else {
             continue;
         };
-        let Some(point) = before.split(' ').nth(4).map(unescape) else {
+        let ours = right.split(' ').next() == Some(VIEWS);
+        let Some(at) = left.split(' ').nth(4).filter(|_| ours).map(unescape) else {
             continue;
         };
-        let point = Path::new(&point);
-        if after.starts_with("fuse.backtrail ") && dirs.iter().any(|d| point.starts_with(d)) {
-            let _ = umount2(point, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW);
+        if !project.starts_with(&at) {
+            let _ = umount2(
+                Path::new(&at),
+                MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW,
+            );
         }
     }
 }

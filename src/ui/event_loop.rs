@@ -140,7 +140,8 @@ impl Screen {
 struct Desk {
     guard: Guard,
     signals: Signals,
-    keys: EventStream,
+    /// `None` only while somebody else has the terminal.
+    keys: Option<EventStream>,
     /// Keys that were pressed while the terminal was asked about its colours.
     typed: Vec<Key>,
     look: Look,
@@ -170,7 +171,7 @@ impl Desk {
             guard,
             signals,
             // Kept while the job is stopped, too: nothing of it reads then, and a new stream may miss the first key.
-            keys: EventStream::new(),
+            keys: Some(EventStream::new()),
             typed,
             look: look.clone(),
         };
@@ -206,7 +207,7 @@ impl Desk {
                         continue;
                     }
                 },
-                event = self.keys.next() => match event {
+                event = pressed(&mut self.keys) => match event {
                     Some(Ok(event)) => match message(event) {
                         Some(msg) => msg,
                         None => continue,
@@ -245,9 +246,11 @@ impl Desk {
                 return Ok(end);
             }
             if let Some((about, name, text)) = edit.take() {
-                // Whoever reads the terminal now takes keys away from the editor.
-                drop(std::mem::replace(&mut self.keys, EventStream::new()));
+                // Whoever reads the terminal now takes keys away from the editor; and a new stream waits for the old one to
+                // let go of it, which without this would be at the next key.
+                self.keys = None;
                 let result = guard.lent(|| outside::edit(&name, &text))?;
+                self.keys = Some(EventStream::new());
                 self.signals.forget_interrupts();
                 let effects = apply(app, Msg::Edited(about, result));
                 if let Some(end) = carry_out(effects, runner, guard, &mut edit)? {
@@ -322,6 +325,13 @@ where
         drop(screen);
         let effects = apply(&mut list.app, Msg::Returned(Time::now()));
         carry_out(effects, &mut list.runner, &mut desk.guard, &mut None)?;
+    }
+}
+
+async fn pressed(keys: &mut Option<EventStream>) -> Option<io::Result<Event>> {
+    match keys {
+        Some(keys) => keys.next().await,
+        None => std::future::pending().await,
     }
 }
 
