@@ -546,7 +546,9 @@ mod tests {
         nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
         let (tell, told) = std::sync::mpsc::channel();
         let root = dir.path().to_owned();
-        std::thread::spawn(move || tell.send(load_from(Some(&file), Some(&root))));
+        std::thread::spawn(move || {
+            let _ = tell.send(load_from(Some(&file), Some(&root)));
+        });
         let got = told
             .recv_timeout(Duration::from_secs(30))
             .expect("it waits for the pipe");
