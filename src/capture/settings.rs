@@ -175,6 +175,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_pipe_in_its_place_is_an_error_and_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        nix::unistd::mkfifo(&dir.path().join(FILE), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let (tell, told) = std::sync::mpsc::channel();
+        let root = dir.path().to_owned();
+        std::thread::spawn(move || {
+            let found = Settings::load(&root).map_err(|e| e.to_string());
+            let _ = tell.send((found, merge_check(&root)));
+        });
+        let wait = std::time::Duration::from_secs(30);
+        let (found, check) = told.recv_timeout(wait).unwrap();
+        assert!(found.unwrap_err().contains("no ordinary file"));
+        assert_eq!(check, None);
+    }
+
+    #[test]
     fn reads_every_key_and_reports_unknown_ones() {
         let (s, unknown) = Settings::parse(
             b"colour = 1\n[capture]\nall = true\ninclude = [\"dist/\"]\nexclude = [\"*.iso\"]\nignored-file-limit = 10\nextra = 2\n",

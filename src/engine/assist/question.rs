@@ -27,6 +27,9 @@ pub(super) const ALL: usize = 120 << 10;
 /// Longest text that is looked through for secrets although only its beginning is given, in bytes.
 const WHOLE: u64 = 2 << 20;
 
+/// Files that are looked through for secrets, in bytes together; of those beyond nothing is given.
+const READ: usize = 16 << 20;
+
 /// Rows listed before and after the first step that is asked about.
 const BEFORE: u64 = 25;
 const ROWS: usize = 40;
@@ -180,7 +183,8 @@ impl Gathered {
         let mut given = 0;
         for change in changes {
             let op = format!("{:?}", change.op).to_lowercase();
-            if given > DIFFS {
+            let read: usize = self.around.iter().map(String::len).sum();
+            if given > DIFFS || read > READ {
                 self.left_out
                     .push(format!("differences of {of} in {}", change.path));
                 continue;
