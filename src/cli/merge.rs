@@ -101,14 +101,27 @@ pub async fn merge(cx: &Context, args: &args::Merge, out: &mut Out) -> Ended {
             other => Err(Fail::unexpected(&other)),
         };
     }
+    // Whether a number that the person gave may be of a list that they have not seen.
+    let mut renumbered = shown.as_ref().is_some_and(|info| info.renumbered);
     if args.unpick {
         shown = info(cx, Request::MergeUnpick).await?;
+        renumbered |= shown.as_ref().is_some_and(|info| info.renumbered);
     }
     if let Some(dir) = &args.read_markers {
-        shown = Some(read_markers(cx, dir, args.json, out).await?);
+        let read = read_markers(cx, dir, args.json, &mut renumbered, out).await?;
+        shown = Some(read);
     }
     for pick in &args.pick {
-        shown = Some(apply(cx, pick).await?);
+        match apply(cx, pick, &mut renumbered).await? {
+            Picked::Now(info) => shown = Some(info),
+            Picked::OtherNumbers(info) => {
+                show(&info, args.json, out)?;
+                return Err(Fail::Message(format!(
+                    "{}: not picked: a side has moved, and the numbers are others than when they were last shown; this is how it stands now",
+                    neutral(pick.as_bytes())
+                )));
+            }
+        }
     }
     if let Some(dir) = &args.markers {
         return write_markers(cx, dir, args.json, out).await;
@@ -366,9 +379,19 @@ fn pick_of(cx: &Context, value: &[u8]) -> Result<Option<Pick>, Fail> {
     }))
 }
 
+/// What became of a `--pick`.
+enum Picked {
+    /// The merge with it.
+    Now(Box<MergeInfo>),
+    /// It names a number, and numbers are other ones than the person saw: the merge without it.
+    OtherNumbers(Box<MergeInfo>),
+}
+
 /// One `--pick`.
-async fn apply(cx: &Context, text: &OsString) -> Result<Box<MergeInfo>, Fail> {
+async fn apply(cx: &Context, text: &OsString, renumbered: &mut bool) -> Result<Picked, Fail> {
     let now = unfinished(cx).await?;
+    *renumbered |= now.renumbered;
+    let of = Some(now.of());
     let mut names: Vec<&[u8]> = now.conflicts.iter().map(|c| c.path.as_bytes()).collect();
     if now.state.is_some() {
         names.push(STATE);
@@ -380,6 +403,9 @@ async fn apply(cx: &Context, text: &OsString) -> Result<Box<MergeInfo>, Fail> {
             neutral(&text)
         ))
     })?;
+    if *renumbered && wanted.number.is_some() {
+        return Ok(Picked::OtherNumbers(now));
+    }
     let pick = pick_of(cx, wanted.value)?;
     let origin = PickOrigin::Person;
     let is_state =
@@ -400,6 +426,7 @@ async fn apply(cx: &Context, text: &OsString) -> Result<Box<MergeInfo>, Fail> {
             conflict: number - 1,
             pick,
             origin,
+            of,
         }
     } else {
         Request::MergePick {
@@ -407,10 +434,11 @@ async fn apply(cx: &Context, text: &OsString) -> Result<Box<MergeInfo>, Fail> {
             hunk: wanted.number.map(|n| n - 1),
             pick,
             origin,
+            of,
         }
     };
-    info(cx, request)
-        .await?
+    let now = info(cx, request).await?;
+    now.map(Picked::Now)
         .ok_or_else(|| Fail::Message("the merge is gone".to_owned()))
 }
 
@@ -493,9 +521,11 @@ async fn read_markers(
     cx: &Context,
     dir: &Path,
     json: bool,
+    renumbered: &mut bool,
     out: &mut Out,
 ) -> Result<Box<MergeInfo>, Fail> {
     let mut now = unfinished(cx).await?;
+    *renumbered |= now.renumbered;
     let place = Place::open(&cx.cwd.join(dir), false)?;
     let mut found = 0;
     let paths: Vec<RepoPath> = now
@@ -514,7 +544,10 @@ async fn read_markers(
             text: Some(Bytes(text)),
         };
         match info(cx, request).await {
-            Ok(Some(info)) => now = info,
+            Ok(Some(info)) => {
+                *renumbered |= info.renumbered;
+                now = info;
+            }
             Ok(None) => {}
             // One that is not ready must not keep the others from being read.
             Err(Fail::Api(e)) if e.code == ErrorCode::Refused && !json => {

@@ -20,9 +20,9 @@ use super::objects::{Made, Objects, with_entries};
 use super::trees::{self, MergedTree};
 
 /// So deep virtual bases of virtual bases are made; below, the newest common ancestor alone is the base.
-const MAX_DEPTH: usize = 4;
+pub(crate) const MAX_DEPTH: usize = 4;
 /// With more common ancestors than this, the newest alone is the base.
-const MAX_BASES: usize = 8;
+pub(crate) const MAX_BASES: usize = 8;
 
 /// What a walk over commits asks.
 #[derive(Debug, Clone, PartialEq, Eq)]

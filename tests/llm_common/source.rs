@@ -148,6 +148,7 @@ impl Merge {
             bases: vec![at(3)],
             kept: true,
             remade: false,
+            renumbered: false,
             fast_forward: false,
             changes: Vec::new(),
             joined: Vec::new(),
@@ -179,6 +180,7 @@ impl Merge {
                     }
                 }
                 Response::MergeConflict(Box::new(ConflictDetail {
+                    of: Some((CommitId([1; 32]), CommitId([2; 32]))),
                     info,
                     ours: None,
                     base: None,
@@ -194,12 +196,15 @@ impl Merge {
                 hunk: Some(hunk),
                 pick: Some(pick),
                 origin,
+                ..
             } => {
                 let key = (path.to_string(), hunk);
                 self.picks.lock().unwrap().insert(key, (pick, origin));
                 Response::Merging(Some(Box::new(self.info())))
             }
-            Request::MergeProposal { path, hunk, record } => {
+            Request::MergeProposal {
+                path, hunk, record, ..
+            } => {
                 let one = (path.to_string(), hunk, record);
                 self.records.lock().unwrap().push(one);
                 Response::Done(String::new())

@@ -68,6 +68,7 @@ fn pick() -> Request {
         hunk: None,
         pick: Some(Pick::Edited(b"merged\n".to_vec())),
         origin: PickOrigin::Person,
+        of: None,
     }
 }
 

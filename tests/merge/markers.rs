@@ -164,3 +164,71 @@ fn values_on_one_line_are_untouched_too() {
     place.ok(&["merge", "--continue"]);
     assert_eq!(read(&place, "f.json"), of(2, 3));
 }
+
+#[test]
+fn a_side_that_moves_after_they_were_written_loses_nothing() {
+    let lines = |a: &str, b: &str| format!("{a}\n1\n2\n3\n4\n5\n{b}\n");
+    let all = |p: &Place, text: &str| {
+        for path in ["f.txt", "g.txt", "h.txt"] {
+            p.write(path, text);
+        }
+    };
+    let place = parted(
+        |p| all(p, &lines("a", "b")),
+        |p| all(p, &lines("theirs", "b")),
+        |p| all(p, &lines("ours", "b")),
+    );
+    json_of(&place, &["merge", "try"], 1);
+    let dir = write(&place);
+    // Theirs goes on: elsewhere in f and h, in g in the hunk.
+    place.ok(&["switch", "try"]);
+    place.write("f.txt", lines("theirs", "their new work"));
+    place.write("g.txt", lines("theirs again", "b"));
+    place.write("h.txt", lines("theirs", "their new work"));
+    place.ok(&["switch", "main"]);
+    std::fs::write(dir.join("f.txt"), lines("edited", "b")).unwrap();
+    std::fs::write(dir.join("g.txt"), lines("edited", "b")).unwrap();
+    // More than the hunk.
+    std::fs::write(dir.join("h.txt"), "all is new\n").unwrap();
+    let out = place.ok(&["merge", "--read-markers", dir.to_str().unwrap()]);
+    for path in ["g.txt", "h.txt"] {
+        let said = format!("{path}: a side has moved since this file was written");
+        assert!(out.contains(&said), "{path}: {out}");
+    }
+    let info = json_of(&place, &["merge", "--status"], 0);
+    assert_eq!(
+        (info["left"].as_u64(), info["undoable"].as_u64()),
+        (Some(2), Some(1))
+    );
+    // Written again, they can be read.
+    let dir = write(&place);
+    std::fs::write(dir.join("g.txt"), lines("edited", "b")).unwrap();
+    std::fs::write(dir.join("h.txt"), "all is new\n").unwrap();
+    assert_eq!(read_back(&place)["left"], 0);
+    place.ok(&["merge", "--continue"]);
+    assert_eq!(read(&place, "f.txt"), lines("edited", "their new work"));
+    assert_eq!(read(&place, "g.txt"), lines("edited", "b"));
+    assert_eq!(read(&place, "h.txt"), "all is new\n");
+}
+
+#[test]
+fn twenty_five_thousand_hunks_are_read_back_soon() {
+    let many =
+        |word: &str| -> String { (0..25_000).map(|n| format!("keep {n}\n{word}\n")).collect() };
+    let place = file(
+        many("base").as_bytes(),
+        many("theirs").as_bytes(),
+        many("ours").as_bytes(),
+    );
+    let info = json_of(&place, &["merge", "try"], 1);
+    assert_eq!(info["conflicts"][0]["hunks"], 25_000);
+    let dir = write(&place);
+    std::fs::write(dir.join("f.txt"), many("edited")).unwrap();
+    let begun = std::time::Instant::now();
+    assert_eq!(read_back(&place)["left"], 0);
+    let took = begun.elapsed();
+    println!("read back in {took:?}");
+    assert!(took.as_secs() < 30, "{took:?}");
+    place.ok(&["merge", "--continue"]);
+    assert_eq!(read(&place, "f.txt"), many("edited"));
+}

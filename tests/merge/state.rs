@@ -151,3 +151,44 @@ fn one_state_alone_stands() {
     place.ok(&["merge", "try"]);
     assert_eq!(state(&place), json!({"only": "theirs"}));
 }
+
+#[test]
+fn a_fact_of_one_of_two_bases_does_not_come_back_once_it_is_deleted() {
+    let place = Place::new();
+    place.write("f.txt", "f\n");
+    place.ok(&["init"]);
+    snapshot(&place, &memories(&[("1", "root")]));
+    place.ok(&["branch", "create", "try"]);
+    snapshot(
+        &place,
+        &memories(&[("1", "root"), ("9", "deploys go out on fridays")]),
+    );
+    let first = tips(&place)["main"].clone();
+    // The newest of the two bases does not have that fact.
+    place.ok(&["switch", "try"]);
+    snapshot(&place, &memories(&[("1", "root"), ("8", "use tabs")]));
+    let second = tips(&place)["try"].clone();
+    json_of(&place, &["merge", &first], 0);
+    place.ok(&["switch", "main"]);
+    json_of(&place, &["merge", &second], 0);
+    let both = memories(&[
+        ("1", "root"),
+        ("8", "use tabs"),
+        ("9", "deploys go out on fridays"),
+    ]);
+    let ids = |state: &Value| -> Vec<String> {
+        let all = state["memories"].as_array().unwrap().iter();
+        let mut ids: Vec<_> = all.map(|m| m["id"].as_str().unwrap().to_owned()).collect();
+        ids.sort();
+        ids
+    };
+    assert_eq!(ids(&state(&place)), ids(&both));
+    place.ok(&["switch", "try"]);
+    snapshot(&place, &memories(&[("1", "root"), ("8", "use tabs")]));
+    place.ok(&["switch", "main"]);
+    let dry = json_of(&place, &["merge", "try", "--dry-run"], 0);
+    assert_eq!(dry["bases"].as_array().unwrap().len(), 2, "{dry}");
+    json_of(&place, &["merge", "try"], 0);
+    assert_eq!(ids(&state(&place)), ["1", "8"]);
+    sound(&place);
+}

@@ -165,6 +165,134 @@ fn a_side_that_moves_keeps_the_picks_that_fit() {
     sound(&place);
 }
 
+/// As [`two_hunks`], with a line between them that only theirs changed: when ours changes it too, it is hunk 2 of 3.
+fn one_to_come() -> Place {
+    parted(
+        |p| p.write("f.txt", numbered(&[])),
+        |p| {
+            p.write(
+                "f.txt",
+                numbered(&[(5, "theirs"), (17, "their middle"), (30, "their end")]),
+            );
+        },
+        |p| p.write("f.txt", numbered(&[(5, "ours"), (30, "our end")])),
+    )
+}
+
+fn ours_moves(place: &Place, first: &str) {
+    let change = [(5, first), (17, "our middle"), (30, "our end")];
+    place.write("f.txt", numbered(&change));
+    place.ok(&["checkpoint", "-m", "moved"]);
+}
+
+#[test]
+fn a_number_of_an_earlier_list_picks_nothing_else() {
+    let place = one_to_come();
+    assert_eq!(json_of(&place, &["merge", "try"], 1)["left"], 1);
+    ours_moves(&place, "ours");
+    let out = place.bt(&["merge", "--pick", "f.txt#2=theirs"]);
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert!(
+        !out.status.success() && said.contains("a side has moved"),
+        "{said}"
+    );
+    let shown = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(shown.contains("f.txt"), "it is shown as it is now: {shown}");
+    let info = json_of(&place, &["merge", "--status"], 0);
+    assert_eq!(
+        (
+            info["undoable"].as_u64(),
+            info["conflicts"][0]["hunks"].as_u64()
+        ),
+        (Some(0), Some(3)),
+        "{info}"
+    );
+    // Now it has been seen.
+    json_of(&place, &["merge", "--pick", "f.txt#3=theirs"], 0);
+    // A move that leaves the numbers as they are is in nobody's way, and a whole file has none.
+    place.write("other.txt", "o\n");
+    place.ok(&["checkpoint", "-m", "elsewhere"]);
+    json_of(&place, &["merge", "--pick", "f.txt#2=ours"], 0);
+    ours_moves(&place, "ours again");
+    json_of(&place, &["merge", "--pick", "f.txt=theirs"], 0);
+    place.ok(&["merge", "--continue"]);
+    let wanted = [(5, "theirs"), (17, "their middle"), (30, "their end")];
+    assert_eq!(read(&place, "f.txt"), numbered(&wanted));
+}
+
+async fn detail(client: &dyn Source, path: &RepoPath) -> backtrail::engine::api::ConflictDetail {
+    let path = path.clone();
+    match ask(client, Request::MergeConflict { path }).await {
+        Response::MergeConflict(detail) => *detail,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_looked_at_is_what_is_picked_though_others_have_looked_since() {
+    let place = one_to_come();
+    json_of(&place, &["merge", "try"], 1);
+    let path = RepoPath::try_from("f.txt").unwrap();
+    let _engine = place.engine(None);
+    let client = place.client().await;
+    let client: &dyn Source = client.as_ref();
+    let seen = detail(client, &path).await;
+    let propose = |hunk, text: &str, of| Request::MergeProposal {
+        path: path.clone(),
+        hunk,
+        of,
+        record: ProposalRecord {
+            model: "m".into(),
+            prompt_hash: "hash".into(),
+            text: Bytes(text.as_bytes().to_vec()),
+            explanation: String::new(),
+            cites: Vec::new(),
+            drops: Vec::new(),
+            confidence: "high".into(),
+            tokens: (1, 1),
+            time: Time(1),
+            accepted: false,
+        },
+    };
+    ask(client, propose(0, "for the first\n", None)).await;
+    ours_moves(&place, "ours again");
+    // Another client is told of it first.
+    assert_eq!(
+        json_of(&place, &["merge", "--status"], 0)["conflicts"][0]["hunks"],
+        3
+    );
+    let pick = |hunk, of| Request::MergePick {
+        path: path.clone(),
+        hunk: Some(hunk),
+        pick: Some(Pick::Theirs),
+        origin: PickOrigin::Person,
+        of,
+    };
+    ask(client, pick(1, seen.of)).await;
+    let Response::Bytes(result) = ask(client, Request::MergeResult { path: path.clone() }).await
+    else {
+        panic!()
+    };
+    let wanted = [(5, "ours again"), (17, "our middle"), (30, "their end")];
+    assert_eq!(String::from_utf8_lossy(&result), numbered(&wanted));
+    // The first is another one now: nothing is picked, and who moved is said.
+    let said = client.ask(pick(0, seen.of)).await.unwrap_err().message;
+    assert!(said.contains("main has moved since"), "{said}");
+    // So is what was proposed for it; what is proposed late for what was looked at then finds its hunk.
+    ask(client, propose(1, "for the end\n", seen.of)).await;
+    let now = detail(client, &path).await;
+    assert_ne!(now.of, seen.of);
+    let proposals: Vec<_> = now
+        .proposals
+        .iter()
+        .map(|(n, p)| (*n, String::from_utf8_lossy(&p.text).into_owned()))
+        .collect();
+    assert_eq!(proposals, [(2, "for the end\n".to_owned())]);
+    // Commits that are not there are refused, not taken for others.
+    let nowhere = Some((backtrail::model::CommitId([7; 32]), seen.of.unwrap().1));
+    assert!(client.ask(pick(0, nowhere)).await.is_err());
+}
+
 #[test]
 fn a_damaged_record_is_kept_and_said() {
     let place = two_hunks();
@@ -238,6 +366,7 @@ async fn it_survives_a_killed_engine_with_its_proposals() {
                     path,
                     hunk: 0,
                     record,
+                    of: None,
                 },
             )
             .await;
@@ -250,6 +379,7 @@ async fn it_survives_a_killed_engine_with_its_proposals() {
                 model: "a model".into(),
                 reviewed: false,
             },
+            of: None,
         };
         ask(client, pick).await;
     }
@@ -289,6 +419,7 @@ async fn it_survives_a_killed_engine_with_its_proposals() {
             hunk,
             pick: Some(Pick::Ours),
             origin: PickOrigin::Person,
+            of: None,
         };
         ask(client, pick).await;
     }

@@ -80,6 +80,9 @@ pub struct MergeInfo {
     /// A side has moved since the last act and the merge was made again over what is there now; the picks that still
     /// fit were kept.
     pub remade: bool,
+    /// Hunks or conflicts of the state have other numbers since, and this is the first answer that says so.
+    #[serde(default)]
+    pub renumbered: bool,
     /// Theirs follows ours, so that nothing had to be put together.
     #[serde(default)]
     pub fast_forward: bool,
@@ -100,6 +103,14 @@ pub struct MergeInfo {
     /// The project's own check of a result: `check` of `[merge]` in `backtrail.toml`. It is the project's word: show it
     /// before it is run.
     pub check: Option<String>,
+}
+
+impl MergeInfo {
+    /// Of which commits it tells, ours and theirs: a pick of what is seen here says so with `of`.
+    #[must_use]
+    pub fn of(&self) -> (CommitId, CommitId) {
+        (self.ours.commit, self.theirs.commit)
+    }
 }
 
 /// A conflict for lists.
@@ -128,6 +139,9 @@ pub struct ConflictInfo {
 /// A conflict with all that is needed to look at it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ConflictDetail {
+    /// Of which commits it tells, ours and theirs: a pick of what is seen here says so with `of`.
+    #[serde(default)]
+    pub of: Option<(CommitId, CommitId)>,
     /// As in the list.
     pub info: ConflictInfo,
     /// What ours has there.

@@ -354,6 +354,9 @@ pub enum Request {
         /// Who picks.
         #[serde(default)]
         origin: PickOrigin,
+        /// In which merge that was seen, by the latest commits of ours and theirs: numbers mean what they meant there.
+        #[serde(default)]
+        of: Option<(CommitId, CommitId)>,
     },
     /// Settles a conflict of the agent's state. -> `Merging`
     MergeStatePick {
@@ -364,6 +367,9 @@ pub enum Request {
         /// Who picks.
         #[serde(default)]
         origin: PickOrigin,
+        /// In which merge that was seen, by the latest commits of ours and theirs: numbers mean what they meant there.
+        #[serde(default)]
+        of: Option<(CommitId, CommitId)>,
     },
     /// Takes the last act back. -> `Merging`
     MergeUnpick,
@@ -384,6 +390,9 @@ pub enum Request {
         hunk: usize,
         /// The proposal.
         record: ProposalRecord,
+        /// In which merge that was seen, by the latest commits of ours and theirs: numbers mean what they meant there.
+        #[serde(default)]
+        of: Option<(CommitId, CommitId)>,
     },
     /// A file as it would be written now; what is not settled reads as ours. -> `Bytes`
     MergeResult {

@@ -18,7 +18,7 @@ use crate::engine::api::{Bytes, MergeInfo, PickOrigin, ProposalRecord, Request, 
 use crate::engine::source::Source;
 use crate::llm::{self, Client, Config, Prompt, Usage, estimate};
 use crate::merge::resolve::Pick;
-use crate::model::{RepoPath, Time, neutral};
+use crate::model::{CommitId, RepoPath, Time, neutral};
 
 /// Who asks a model for a person. Cheap to clone; all clones share the connection.
 #[derive(Clone)]
@@ -150,6 +150,13 @@ impl Assistant {
         match ask {
             Ask::Hunk(ask) => {
                 let hunk = evidence::of_hunk(&*self.source, &ask.path, ask.hunk).await?;
+                let sides = hunk.sides().map(String::as_bytes);
+                if ask.seen.as_ref().is_some_and(|seen| *seen != sides) {
+                    return Err(Error::Stale {
+                        path: ask.path.clone(),
+                        hunk: ask.hunk,
+                    });
+                }
                 Ok((prompt::of_hunk(&hunk, ask)?, Some(hunk)))
             }
             Ask::Question { question, about } => {
@@ -222,7 +229,8 @@ impl Assistant {
                 let found = judge(&answer.text, &made, &hunk, &ask, &by)?;
                 for proposal in &found.proposals {
                     // Shown is shown, whether the record can be kept or not.
-                    let _ = self.record(&ask.path, ask.hunk, proposal, false).await;
+                    let place = (&ask.path, ask.hunk, hunk.of);
+                    let _ = self.record(place, proposal, false).await;
                 }
                 News::Proposals(found)
             }
@@ -255,20 +263,21 @@ impl Assistant {
                 model: proposal.by.model.clone(),
                 reviewed,
             },
+            // That a side moves from here on does not make it another hunk's.
+            of: now.of,
         };
         let info = match self.source.ask(request).await? {
             Response::Merging(Some(info)) => info,
             other => return Err(evidence::unexpected(&other)),
         };
         // It is picked under the model's name; that the record is full does not take that back.
-        let _ = self.record(path, hunk, proposal, true).await;
+        let _ = self.record((path, hunk, now.of), proposal, true).await;
         Ok(info)
     }
 
     async fn record(
         &self,
-        path: &RepoPath,
-        hunk: usize,
+        (path, hunk, of): (&RepoPath, usize, Option<(CommitId, CommitId)>),
         proposal: &Proposal,
         accepted: bool,
     ) -> Result<(), Error> {
@@ -276,6 +285,7 @@ impl Assistant {
             path: path.clone(),
             hunk,
             record: proposal.record(accepted),
+            of,
         };
         self.source.ask(request).await?;
         Ok(())

@@ -6,7 +6,7 @@ use crate::engine::api::{
 };
 use crate::engine::source::Source;
 use crate::merge::resolve::Pick;
-use crate::model::RepoPath;
+use crate::model::{CommitId, RepoPath};
 
 /// Bytes of the three sides together that a model is given at most.
 const MAX_SIDES: usize = 60 << 10;
@@ -35,6 +35,8 @@ pub(super) struct HunkEvidence {
     pub(super) crlf: bool,
     /// Why ours and theirs are as they are.
     pub(super) reasons: [Vec<Reason>; 2],
+    /// In which merge that is: the latest commits of ours and theirs.
+    pub(super) of: Option<(CommitId, CommitId)>,
 }
 
 impl HunkEvidence {
@@ -202,5 +204,6 @@ fn of_detail(
         key: key.clone(),
         crlf: *crlf,
         reasons: detail.reasons.clone(),
+        of: detail.of,
     })
 }

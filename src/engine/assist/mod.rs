@@ -57,6 +57,8 @@ pub struct HunkAsk {
     pub instructions: Vec<String>,
     /// What was proposed before: it is to propose otherwise.
     pub earlier: Vec<Proposal>,
+    /// The hunk as the person sees it: ours, base, theirs. Another one that has its number by now is not asked about.
+    pub seen: Option<[Vec<u8>; 3]>,
 }
 
 impl HunkAsk {
@@ -69,6 +71,7 @@ impl HunkAsk {
             want: 3,
             instructions: Vec::new(),
             earlier: Vec::new(),
+            seen: None,
         }
     }
 }

@@ -34,12 +34,9 @@ use crate::model::{Cause, CommitId, RefTarget, RepoPath, Time, neutral};
 
 use finish::How;
 pub(super) use finish::merge_link;
-use picks::{Settling, refit};
+use picks::{Picker, Settling, refit, same_numbers};
 use plan::Plan;
-use record::{Act, At, Found, Keeper, OnePick, Record, Shown};
-
-/// Proposals that are kept in the record.
-const PROPOSALS: usize = 1_000;
+use record::{Act, At, Found, Keeper, OnePick, Record, Shown, Written};
 
 /// The unfinished merge of a project, if there is one.
 #[derive(Default)]
@@ -69,6 +66,9 @@ struct Asked {
     how: How,
 }
 
+/// The latest commits of both sides of a merge: ours, theirs.
+type Tips = (CommitId, CommitId);
+
 fn refused(why: impl Into<String>) -> Failure {
     ApiError::new(ErrorCode::Refused, why).into()
 }
@@ -80,6 +80,16 @@ fn none_unfinished() -> Failure {
 impl Core {
     /// Answers the requests of merges.
     pub(super) fn merge_request(&self, request: Request) -> Result<Response, Failure> {
+        let mut response = self.merge_answer(request)?;
+        if let Response::Merging(Some(info)) = &mut response
+            && info.kept
+        {
+            info.renumbered = self.told_renumbered()?;
+        }
+        Ok(response)
+    }
+
+    fn merge_answer(&self, request: Request) -> Result<Response, Failure> {
         match request {
             Request::Merge {
                 branch,
@@ -114,28 +124,32 @@ impl Core {
                 hunk,
                 pick,
                 origin,
+                of,
             } => {
                 let at = match hunk {
                     Some(hunk) => At::Hunk { path, hunk },
                     None => At::Whole { path },
                 };
-                self.act(vec![(at, pick, origin)])
+                self.act(vec![(at, pick, origin)], of)
             }
             Request::MergeStatePick {
                 conflict,
                 pick,
                 origin,
-            } => self.act(vec![(At::State { conflict }, pick, origin)]),
+                of,
+            } => self.act(vec![(At::State { conflict }, pick, origin)], of),
             Request::MergeUnpick => self.unpick(),
-            Request::MergeMarkers { path, text: None } => {
-                let (record, plan) = self.unfinished()?.ok_or_else(none_unfinished)?;
-                Ok(Response::Bytes(self.merge_markers(&record, &plan, &path)?))
-            }
+            Request::MergeMarkers { path, text: None } => self.write_markers(&path),
             Request::MergeMarkers {
                 path,
                 text: Some(text),
             } => self.read_markers(&path, &text),
-            Request::MergeProposal { path, hunk, record } => self.propose(path, hunk, record),
+            Request::MergeProposal {
+                path,
+                hunk,
+                record,
+                of,
+            } => self.propose(path, hunk, record, of),
             Request::MergeResult { path } => {
                 let (record, plan) = self.unfinished()?.ok_or_else(none_unfinished)?;
                 Ok(Response::Bytes(self.merge_result(&record, &plan, &path)?))
@@ -260,6 +274,14 @@ impl Core {
         if !moved && let Some(plan) = plan {
             return Ok(Some(((**record).clone(), Arc::clone(plan))));
         }
+        let before = match (moved, plan.as_ref()) {
+            (true, Some(plan)) => Some(Arc::clone(plan)),
+            // What cannot be made again is as if it had been another.
+            (true, None) => self
+                .plan_of(record.resumed, record.ours, record.theirs)
+                .ok(),
+            (false, _) => None,
+        };
         let fresh = self.plan_of(record.resumed, ours, theirs)?;
         // It was finished, and the engine died before it could forget it; or somebody has merged otherwise.
         let over = match record.resumed {
@@ -276,6 +298,7 @@ impl Core {
             record.theirs = fresh.theirs;
             record.acts = refit(&record.acts, &fresh);
             record.remade = true;
+            record.untold |= before.is_none_or(|before| !same_numbers(&before, &fresh));
             record.id += 1;
             self.keeper().save(record)?;
         }
@@ -297,6 +320,19 @@ impl Core {
         }
         self.tell_status();
         Ok(Box::new(info))
+    }
+
+    /// Whether numbers mean other things since a side moved and nobody has been told; now somebody is.
+    fn told_renumbered(&self) -> Result<bool, Failure> {
+        let mut slot = self.slot()?;
+        let Slot::Kept { record, .. } = &mut *slot else {
+            return Ok(false);
+        };
+        let untold = std::mem::take(&mut record.untold);
+        if untold {
+            self.keeper().save(record)?;
+        }
+        Ok(untold)
     }
 
     fn forget_merge(&self) -> Result<(), Failure> {
@@ -384,6 +420,8 @@ impl Core {
                     acts: Vec::new(),
                     proposals: Vec::new(),
                     remade: false,
+                    untold: false,
+                    written: Vec::new(),
                     left: 0,
                     began,
                 };
@@ -463,48 +501,69 @@ impl Core {
         if places.is_empty() {
             return Ok(None);
         }
+        let mut picker = Picker::new(plan);
         let picks = places
             .into_iter()
-            .map(|at| picks::pick(plan, at, Some(side.clone()), PickOrigin::Rule))
+            .map(|at| picker.pick(at, Some(side.clone()), PickOrigin::Rule))
             .collect::<Result<_, _>>()?;
         Ok(Some(Act { picks }))
     }
 
-    /// The merge that a client saw last: of the commits that the record names.
-    fn seen_plan(&self) -> Result<Option<Arc<Plan>>, Failure> {
-        let mut slot = self.slot()?;
-        let Slot::Kept { record, plan } = &mut *slot else {
-            return Ok(None);
-        };
-        if plan.is_none() {
-            *plan = Some(self.plan_of(record.resumed, record.ours, record.theirs)?);
-        }
-        Ok(plan.clone())
+    /// The commits that the unfinished merge was last made of.
+    fn last_tips(&self) -> Result<Option<Tips>, Failure> {
+        Ok(match &*self.slot()? {
+            Slot::Kept { record, .. } => Some((record.ours, record.theirs)),
+            _ => None,
+        })
     }
 
-    /// One act: these picks, which are taken back together.
-    fn act(&self, wanted: Vec<(At, Option<Pick>, PickOrigin)>) -> Result<Response, Failure> {
+    /// The merge that a client looked at, of these commits: `now`, or an earlier one.
+    fn seen_plan(
+        &self,
+        record: &Record,
+        now: &Arc<Plan>,
+        of: Option<Tips>,
+    ) -> Result<Arc<Plan>, Failure> {
+        match of {
+            Some(of) if of != (now.ours, now.theirs) => {
+                self.plan_of(record.resumed, of.0, of.1).map_err(|e| {
+                    refused(format!(
+                        "the merge that was looked at cannot be made again ({e}): look at it again"
+                    ))
+                })
+            }
+            _ => Ok(Arc::clone(now)),
+        }
+    }
+
+    /// One act: these picks, which are taken back together. Numbers mean what they mean in the merge `of` these commits;
+    /// a client that does not say which means the one that was made last.
+    fn act(
+        &self,
+        wanted: Vec<(At, Option<Pick>, PickOrigin)>,
+        of: Option<Tips>,
+    ) -> Result<Response, Failure> {
         let _one = self.world();
-        let seen = self.seen_plan()?;
+        let last = self.last_tips()?;
         let (mut record, plan) = self.unfinished()?.ok_or_else(none_unfinished)?;
-        let remade = seen.as_ref().is_some_and(|seen| !Arc::ptr_eq(seen, &plan));
-        // Numbers mean what they meant in the merge that was looked at.
-        let on = seen.filter(|_| remade).unwrap_or_else(|| Arc::clone(&plan));
+        let on = self.seen_plan(&record, &plan, of.or(last))?;
+        let mut picker = Picker::new(&on);
         let picks: Vec<OnePick> = wanted
             .into_iter()
-            .map(|(at, pick, origin)| picks::pick(&on, at, pick, origin))
+            .map(|(at, pick, origin)| picker.pick(at, pick, origin))
             .collect::<Result<_, _>>()?;
         let mut act = Act { picks };
-        if remade {
+        let is_old = !Arc::ptr_eq(&on, &plan);
+        if is_old {
             let wanted = act.picks.len();
             let fits = refit(&[act], &plan).pop();
-            act = fits.filter(|a| a.picks.len() == wanted).ok_or_else(|| {
-                refused("a side moved just now and what was picked is another thing there: look at it again")
-            })?;
+            act = fits
+                .filter(|a| a.picks.len() == wanted)
+                .ok_or_else(|| refused(moved_words(&record, &on)))?;
         }
         record.acts.push(act);
         record.id += 1;
-        record.remade = remade;
+        record.remade = is_old;
         Ok(Response::Merging(Some(self.keep_merge(record, plan)?)))
     }
 
@@ -519,15 +578,49 @@ impl Core {
         Ok(Response::Merging(Some(self.keep_merge(record, plan)?)))
     }
 
-    fn read_markers(&self, path: &RepoPath, text: &Bytes) -> Result<Response, Failure> {
+    /// A file with markers. Of which commits it was written is kept: when it comes back, a side may have moved.
+    fn write_markers(&self, path: &RepoPath) -> Result<Response, Failure> {
+        let _one = self.world();
         let (record, plan) = self.unfinished()?.ok_or_else(none_unfinished)?;
+        let text = self.merge_markers(&record, &plan, path)?;
+        let mut slot = self.slot()?;
+        if let Slot::Kept { record, .. } = &mut *slot {
+            let written = Written {
+                path: path.clone(),
+                ours: plan.ours,
+                theirs: plan.theirs,
+            };
+            if !record.written.contains(&written) {
+                record.written.retain(|w| w.path != *path);
+                record.written.push(written);
+                self.keeper().save(record)?;
+            }
+        }
+        Ok(Response::Bytes(text))
+    }
+
+    fn read_markers(&self, path: &RepoPath, text: &Bytes) -> Result<Response, Failure> {
+        let (now, present) = self.unfinished()?.ok_or_else(none_unfinished)?;
+        let written = now.written.iter().find(|w| w.path == *path);
+        let of = written.map(|w| (w.ours, w.theirs));
+        let stale = || {
+            refused(format!(
+                "{path}: a side has moved since this file was written, and what it says does not fit any more: write it again with `backtrail merge --markers DIR`"
+            ))
+        };
+        let plan = self.seen_plan(&now, &present, of).map_err(|_| stale())?;
+        let is_old = !Arc::ptr_eq(&plan, &present);
+        let mut record = now.clone();
+        if is_old {
+            record.acts = refit(&record.acts, &plan);
+        }
         let conflict = show::with_hunks(&plan, path)?;
         let settling = Settling::of(&record.acts, &plan);
         let settlement = settling.files.get(path);
         // Untouched it says nothing, also where hunks on one line could not be told apart again.
         if *text == self.merge_markers(&record, &plan, path)? {
             return Ok(Response::Merging(Some(Box::new(
-                self.merge_info(&record, &plan, true)?,
+                self.merge_info(&now, &present, true)?,
             ))));
         }
         let labels = show::labels(&record);
@@ -569,10 +662,14 @@ impl Core {
         };
         if wanted.is_empty() {
             return Ok(Response::Merging(Some(Box::new(
-                self.merge_info(&record, &plan, true)?,
+                self.merge_info(&now, &present, true)?,
             ))));
         }
-        self.act(wanted)
+        let tips = (plan.ours, plan.theirs);
+        self.act(wanted, Some(tips)).map_err(|e| match e {
+            Failure::Api(e) if is_old && e.code == ErrorCode::Refused => stale(),
+            e => e,
+        })
     }
 
     fn propose(
@@ -580,26 +677,20 @@ impl Core {
         path: RepoPath,
         hunk: usize,
         record: ProposalRecord,
+        of: Option<Tips>,
     ) -> Result<Response, Failure> {
         let _one = self.world();
+        let last = self.last_tips()?;
         let (mut merge, plan) = self.unfinished()?.ok_or_else(none_unfinished)?;
-        show::in_conflict(&plan, &path)?;
-        let same = |s: &Shown| {
-            s.path == path
-                && s.hunk == hunk
-                && s.record.prompt_hash == record.prompt_hash
-                && s.record.text == record.text
-        };
-        let full = merge.proposals.len() >= PROPOSALS;
-        match merge.proposals.iter_mut().find(|s| same(s)) {
-            Some(shown) => shown.record = record,
-            None if full => {
-                return Err(refused(format!(
-                    "{PROPOSALS} proposals are kept of a merge already"
-                )));
-            }
-            None => merge.proposals.push(Shown { path, hunk, record }),
-        }
+        let on = self.seen_plan(&merge, &plan, of.or(last))?;
+        let (print, nth) = Picker::new(&on).hunk(&path, hunk)?;
+        merge.keep_shown(Shown {
+            path,
+            hunk,
+            print,
+            nth,
+            record,
+        });
         merge.id += 1;
         self.keep_merge(merge, plan)?;
         Ok(Response::Done(String::new()))
@@ -655,6 +746,8 @@ impl Core {
             acts: Vec::new(),
             proposals: Vec::new(),
             remade: false,
+            untold: false,
+            written: Vec::new(),
             left: 0,
             began,
         };
@@ -665,6 +758,17 @@ impl Core {
     fn merge_check(&self) -> Option<String> {
         settings::merge_check(&self.project.root)
     }
+}
+
+/// Why a pick of what was seen in `on` cannot be made in the merge as it is now.
+fn moved_words(now: &Record, on: &Plan) -> String {
+    let name = |name: &str| neutral(name.as_bytes());
+    let who = match (now.ours != on.ours, now.theirs != on.theirs) {
+        (true, false) => format!("{} has moved", name(&now.into)),
+        (false, true) => format!("{} has moved", name(&now.branch)),
+        _ => format!("{} and {} have moved", name(&now.into), name(&now.branch)),
+    };
+    format!("{who} since, and what was picked is another thing there now: look at it again")
 }
 
 fn up_to_date(branch: String, into: String) -> MergeReport {

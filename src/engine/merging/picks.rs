@@ -162,56 +162,109 @@ fn nothing(what: String) -> ApiError {
     ApiError::new(ErrorCode::NotFound, what)
 }
 
-/// A pick of `at`, if that is there.
-pub(super) fn pick(
-    plan: &Plan,
-    at: At,
-    pick: Option<Pick>,
-    origin: PickOrigin,
-) -> Result<OnePick, ApiError> {
-    let conflict = |path: &RepoPath| {
-        plan.conflict(path)
+/// A hash of what is in conflict, and how many with the same one stand before it.
+pub(super) type Print = (String, usize);
+
+fn numbered(prints: impl Iterator<Item = String>) -> Vec<Print> {
+    let mut seen: HashMap<String, usize> = HashMap::new();
+    prints
+        .map(|print| {
+            let count = seen.entry(print.clone()).or_default();
+            let nth = *count;
+            *count += 1;
+            (print, nth)
+        })
+        .collect()
+}
+
+/// What each hunk of a conflict is known by.
+pub(super) fn hunk_prints(conflict: &Conflict) -> Vec<Print> {
+    numbered(conflict.hunks().map(hunk_print))
+}
+
+fn state_prints(plan: &Plan) -> Vec<Print> {
+    numbered(plan.state.conflicts().iter().map(state_print))
+}
+
+/// Whether each number that names a hunk or a conflict of the state means the same in both.
+pub(super) fn same_numbers(a: &Plan, b: &Plan) -> bool {
+    let files = |plan: &Plan| -> BTreeMap<RepoPath, Vec<String>> {
+        let prints = |c: &Conflict| c.hunks().map(hunk_print).collect();
+        let all = plan.merged.conflicts.iter();
+        all.map(|c| (c.path.clone(), prints(c))).collect()
+    };
+    state_prints(a) == state_prints(b) && files(a) == files(b)
+}
+
+/// Makes the picks of an act: what they are known by is hashed once for all of them, since there may be 50,000.
+pub(super) struct Picker<'a> {
+    plan: &'a Plan,
+    hunks: HashMap<RepoPath, Vec<Print>>,
+    states: Option<Vec<Print>>,
+}
+
+impl<'a> Picker<'a> {
+    pub fn new(plan: &'a Plan) -> Self {
+        Self {
+            plan,
+            hunks: HashMap::new(),
+            states: None,
+        }
+    }
+
+    fn conflict(&self, path: &RepoPath) -> Result<&'a Conflict, ApiError> {
+        self.plan
+            .conflict(path)
             .ok_or_else(|| nothing(format!("{path} is not in conflict in this merge")))
-    };
-    let (print, nth) = match &at {
-        At::Whole { path } => (whole_print(conflict(path)?, pick.as_ref()), 0),
-        At::Hunk { path, hunk } => {
-            let all = conflict(path)?;
-            let here = all.hunks().nth(*hunk).ok_or_else(|| {
-                nothing(match all.hunks().count() {
-                    0 => format!("{path} has no hunks: settle it as a whole"),
-                    n => format!("{path} has {n} hunks, not {}", hunk.saturating_add(1)),
-                })
-            })?;
-            let print = hunk_print(here);
-            let nth = all.hunks().take(*hunk).filter(|h| *h == here).count();
-            (print, nth)
+    }
+
+    /// What the hunk is known by, if it is there.
+    pub fn hunk(&mut self, path: &RepoPath, hunk: usize) -> Result<Print, ApiError> {
+        if !self.hunks.contains_key(path) {
+            let prints = hunk_prints(self.conflict(path)?);
+            self.hunks.insert(path.clone(), prints);
         }
-        At::State { conflict } => {
-            let all = plan.state.conflicts();
-            let here = all.get(*conflict).ok_or_else(|| {
-                nothing(format!(
-                    "the agent's state has {} conflicts, not {}",
-                    all.len(),
-                    conflict.saturating_add(1)
-                ))
-            })?;
-            let print = state_print(here);
-            let nth = all
-                .iter()
-                .take(*conflict)
-                .filter(|c| state_print(c) == print)
-                .count();
-            (print, nth)
-        }
-    };
-    Ok(OnePick {
-        at,
-        print,
-        nth,
-        pick,
-        origin,
-    })
+        let all = self.hunks.get(path).map_or(&[][..], Vec::as_slice);
+        all.get(hunk).cloned().ok_or_else(|| {
+            nothing(match all.len() {
+                0 => format!("{path} has no hunks: settle it as a whole"),
+                n => format!("{path} has {n} hunks, not {}", hunk.saturating_add(1)),
+            })
+        })
+    }
+
+    fn state(&mut self, conflict: usize) -> Result<Print, ApiError> {
+        let plan = self.plan;
+        let all = self.states.get_or_insert_with(|| state_prints(plan));
+        all.get(conflict).cloned().ok_or_else(|| {
+            nothing(format!(
+                "the agent's state has {} conflicts, not {}",
+                all.len(),
+                conflict.saturating_add(1)
+            ))
+        })
+    }
+
+    /// A pick of `at`, if that is there.
+    pub fn pick(
+        &mut self,
+        at: At,
+        pick: Option<Pick>,
+        origin: PickOrigin,
+    ) -> Result<OnePick, ApiError> {
+        let (print, nth) = match &at {
+            At::Whole { path } => (whole_print(self.conflict(path)?, pick.as_ref()), 0),
+            At::Hunk { path, hunk } => self.hunk(path, *hunk)?,
+            At::State { conflict } => self.state(*conflict)?,
+        };
+        Ok(OnePick {
+            at,
+            print,
+            nth,
+            pick,
+            origin,
+        })
+    }
 }
 
 /// The picks that fit the merge as it is now, at the places where they fit.

@@ -194,6 +194,38 @@ impl StatePlan {
     }
 }
 
+/// The state that several common ancestors have in common, as [`base::find`] puts their files together; where they
+/// contradict one another the newest is right. A made one is put into the store: a commit may have to keep it.
+fn base_state(
+    store: &Store,
+    commits: &[CommitId],
+    depth: usize,
+) -> Result<Option<BlobId>, Failure> {
+    let commits = match depth >= base::MAX_DEPTH || commits.len() > base::MAX_BASES {
+        true => commits.get(..1).unwrap_or_default(),
+        false => commits,
+    };
+    let Some(first) = commits.first() else {
+        return Ok(None);
+    };
+    let mut so_far = store.commit(*first)?.state;
+    for (i, next) in commits.iter().enumerate().skip(1) {
+        let side = store.commit(*next)?.state;
+        if side == so_far {
+            continue;
+        }
+        let below = base::common(store, commits.get(..i).unwrap_or_default(), *next)?;
+        let before = base_state(store, &below, depth + 1)?;
+        let plan = StatePlan::of(store, [before, so_far, side])?;
+        so_far = match plan.with_ours(&BTreeMap::new()) {
+            SettledState::Kept(blob) => blob,
+            SettledState::New(text) => Some(store.put_blob(text.as_bytes())?),
+            SettledState::Left(_) => so_far,
+        };
+    }
+    Ok(so_far)
+}
+
 fn merging(e: merge::Error) -> Failure {
     Failure::from(e)
 }
@@ -204,10 +236,7 @@ impl Plan {
         let base = base::find(store, store, store.empty_tree(), ours, theirs)?;
         let (left, right) = (store.commit(ours)?, store.commit(theirs)?);
         let merged = trees::merge_with(base.made, store, base.tree, left.tree, right.tree)?;
-        let before = match base.commits.first() {
-            Some(first) => store.commit(*first)?.state,
-            None => None,
-        };
+        let before = base_state(store, &base.commits, 0)?;
         Ok(Self {
             ours,
             theirs,

@@ -26,6 +26,9 @@ const VERSION: u64 = 1;
 /// A longer file is not ours.
 const MAX: u64 = 1 << 30;
 
+/// So many proposals are kept.
+const PROPOSALS: usize = 1_000;
+
 /// A merge that is not finished.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Record {
@@ -56,11 +59,38 @@ pub(super) struct Record {
     /// A side has moved since the last act.
     #[serde(default)]
     pub remade: bool,
+    /// Numbers of conflicts mean other things since a side moved, and nobody has been told.
+    #[serde(default)]
+    pub untold: bool,
+    /// Of which commits each file with markers was written.
+    #[serde(default)]
+    pub written: Vec<Written>,
     /// Conflicts that were not settled when it was last written.
     #[serde(default)]
     pub left: usize,
     /// When it was begun.
     pub began: Time,
+}
+
+impl Record {
+    /// Keeps a proposal, or what has become of one that is kept. Of too many the oldest that was not taken goes: what was
+    /// taken tells how a file came to be what it is.
+    pub fn keep_shown(&mut self, one: Shown) {
+        let same = |s: &Shown| {
+            (&s.path, &s.print, s.nth) == (&one.path, &one.print, one.nth)
+                && s.record.prompt_hash == one.record.prompt_hash
+                && s.record.text == one.record.text
+        };
+        if let Some(shown) = self.proposals.iter_mut().find(|s| same(s)) {
+            *shown = one;
+            return;
+        }
+        if self.proposals.len() >= PROPOSALS {
+            let oldest = self.proposals.iter().position(|s| !s.record.accepted);
+            self.proposals.remove(oldest.unwrap_or_default());
+        }
+        self.proposals.push(one);
+    }
 }
 
 /// What was picked at once, and is taken back at once.
@@ -99,8 +129,22 @@ pub(super) enum At {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Shown {
     pub path: RepoPath,
+    /// Which hunk it was when it was shown.
     pub hunk: usize,
+    /// Which it was in truth, as for a pick: by what it was proposed between.
+    #[serde(default)]
+    pub print: String,
+    #[serde(default)]
+    pub nth: usize,
     pub record: ProposalRecord,
+}
+
+/// A file that was written with markers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Written {
+    pub path: RepoPath,
+    pub ours: CommitId,
+    pub theirs: CommitId,
 }
 
 /// What is in the file.
@@ -307,6 +351,8 @@ mod tests {
             }],
             proposals: Vec::new(),
             remade: false,
+            untold: false,
+            written: Vec::new(),
             left: 2,
             began: Time(5),
         }
@@ -328,6 +374,45 @@ mod tests {
     }
 
     #[test]
+    fn of_too_many_proposals_the_oldest_that_was_not_taken_goes() {
+        let shown = |n: usize, accepted| Shown {
+            path: RepoPath::new(&b"f"[..]).unwrap(),
+            hunk: 0,
+            print: "p".into(),
+            nth: 0,
+            record: ProposalRecord {
+                model: "m".into(),
+                prompt_hash: format!("{n}"),
+                text: crate::model::Bytes(b"t".to_vec()),
+                explanation: String::new(),
+                cites: Vec::new(),
+                drops: Vec::new(),
+                confidence: "high".into(),
+                tokens: (1, 1),
+                time: Time(1),
+                accepted,
+            },
+        };
+        let mut record = record();
+        for n in 0..PROPOSALS {
+            record.keep_shown(shown(n, n == 0));
+        }
+        record.keep_shown(shown(PROPOSALS, false));
+        let kept = |record: &Record, n: usize| {
+            let hash = format!("{n}");
+            let all = &record.proposals;
+            all.iter().any(|s| s.record.prompt_hash == hash)
+        };
+        assert_eq!(record.proposals.len(), PROPOSALS);
+        assert!(kept(&record, 0) && !kept(&record, 1) && kept(&record, 2));
+        assert!(kept(&record, PROPOSALS));
+        // One that is there is taken: none goes for it.
+        record.keep_shown(shown(2, true));
+        assert_eq!(record.proposals.len(), PROPOSALS);
+        assert!(kept(&record, 3));
+    }
+
+    #[test]
     fn what_is_damaged_is_moved_aside_and_kept() {
         let dir = tempfile::tempdir().unwrap();
         let keeper = Keeper::new(dir.path());
@@ -339,7 +424,7 @@ mod tests {
             .map(|n| whole[..n].to_vec())
             .collect();
         cases.push(b"something else\n".to_vec());
-        let mut flipped = whole.clone();
+        let mut flipped = whole;
         let last = flipped.len() - 20;
         flipped[last] ^= 1;
         cases.push(flipped);

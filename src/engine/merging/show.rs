@@ -1,6 +1,8 @@
 //! What is told of a merge: the whole, one conflict of it, a file as it would be written.
 
-use super::picks::{Settlement, Settling};
+use std::collections::HashMap;
+
+use super::picks::{Print, Settlement, Settling, hunk_prints};
 use super::plan::{Plan, Settled, SettledState, StatePlan};
 use super::record::Record;
 use crate::engine::answer::{entry_info, file_changes};
@@ -90,6 +92,7 @@ impl Core {
             bases: bases.collect::<Result<_, _>>()?,
             kept,
             remade: record.remade,
+            renumbered: false,
             fast_forward: plan.is_fast_forward(),
             changes,
             joined: plan
@@ -125,8 +128,19 @@ impl Core {
                 .unwrap_or(path);
             entry.as_ref().map(|e| entry_info(at, e))
         };
+        // Each at the hunk that it was for; what that was may be gone.
+        let places: HashMap<Print, usize> = hunk_prints(conflict)
+            .into_iter()
+            .enumerate()
+            .map(|(n, print)| (print, n))
+            .collect();
         let proposals = record.proposals.iter().filter(|p| p.path == *path);
+        let proposals = proposals.filter_map(|p| {
+            let n = places.get(&(p.print.clone(), p.nth))?;
+            Some((*n, p.record.clone()))
+        });
         Ok(ConflictDetail {
+            of: Some((plan.ours, plan.theirs)),
             info: conflict_info(conflict, settlement, left),
             ours: entry(&conflict.ours, Some(0)),
             base: entry(&conflict.base, None),
@@ -134,7 +148,7 @@ impl Core {
             pieces: pieces(conflict, settlement)?,
             whole: settlement.and_then(|s| s.whole.clone()),
             reasons: self.conflict_reasons(plan, conflict)?,
-            proposals: proposals.map(|p| (p.hunk, p.record.clone())).collect(),
+            proposals: proposals.collect(),
         })
     }
 

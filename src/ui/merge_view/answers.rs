@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::engine::api::{ApiError, MergeInfo, MergeReport, Request, Response};
+use crate::engine::api::{ApiError, ErrorCode, MergeInfo, MergeReport, Request, Response};
 use crate::ui::action::Action;
 use crate::ui::app::{App, Tone, View};
 use crate::ui::msg::{Effect, Tag};
@@ -91,6 +91,7 @@ pub(crate) fn answer(
             }
         }
         (tag, Err(error)) => {
+            let is_pick = matches!(tag, MergeTag::Picked);
             let what = match tag {
                 MergeTag::Begun(_) => "no merge",
                 MergeTag::Finished => "the merge was not written",
@@ -102,6 +103,11 @@ pub(crate) fn answer(
                 view.refused();
             }
             failed(app, what, &error, out);
+            // It may have been for what is no more as it was: the list is looked at again too.
+            if is_pick && error.code == ErrorCode::Refused {
+                let tag = Tag::Merge(MergeTag::Standing);
+                out.push(Effect::Ask(None, tag, Request::Merging));
+            }
         }
         (_, Ok(_)) => toast(app, Tone::Bad, OTHER.to_owned(), &[], out),
     }
@@ -135,10 +141,13 @@ fn standing(app: &mut App, tag: &MergeTag, info: Option<MergeInfo>, out: &mut Ve
     let Some(view) = view_mut(app) else { return };
     let before = view.info.clone();
     let undone = *tag == MergeTag::Unpicked;
-    let again = undone || matches!(tag, MergeTag::ReadBack(_) | MergeTag::Standing) || info.remade;
+    // Another merge than the one that is shown, whoever was told of it first.
+    let other = before.as_ref().is_some_and(|b| b.of() != info.of());
+    let again =
+        undone || matches!(tag, MergeTag::ReadBack(_) | MergeTag::Standing) || info.remade || other;
     let left = info.left;
     let was = before.as_ref().map_or(0, |i| i.left);
-    let moved = info.remade && before.as_ref().is_some_and(|b| b.id != info.id);
+    let moved = other || (info.remade && before.as_ref().is_some_and(|b| b.id != info.id));
     if again {
         view.missing = None;
         view.stale = true;

@@ -7,14 +7,15 @@ use std::collections::{HashMap, VecDeque};
 
 use ratatui::text::{Line, Span};
 
-use crate::engine::assist::{Ask, HunkAsk, News, Proposal, Refused, Sent};
+use crate::engine::api::Request;
+use crate::engine::assist::{Ask, Error, HunkAsk, News, Proposal, Refused, Sent};
 use crate::llm::Usage;
 use crate::model::RepoPath;
 use crate::ui::action::Action;
 use crate::ui::app::{App, Overlay, Tone, View};
 use crate::ui::draw::key_of;
 use crate::ui::line::{LineInput, Purpose};
-use crate::ui::msg::{Effect, Slot};
+use crate::ui::msg::{Effect, Slot, Tag};
 use crate::ui::text;
 use crate::ui::theme::Token;
 use crate::ui::update::toast;
@@ -22,7 +23,7 @@ use crate::ui::words;
 
 use super::right::Text;
 use super::subject::{About, Subject};
-use super::{Focus, MergeView, Right, offers, open_mut, view_mut};
+use super::{Focus, MergeTag, MergeView, Right, offers, open_mut, view_mut};
 
 /// Proposals asked for at a time.
 const WANT: usize = 3;
@@ -232,12 +233,22 @@ fn next(app: &mut App, out: &mut Vec<Effect>) {
         refused: Vec::new(),
         instructions: instructions.clone(),
     };
+    // A hunk that is on the screen is asked about as it is there.
+    let subject = view
+        .subject
+        .as_ref()
+        .filter(|s| s.about == About::File(place.0.clone()));
+    let seen = subject.and_then(|s| s.part(place.1)).map(|part| {
+        let sides = &part.sides;
+        [&sides.ours, &sides.base, &sides.theirs].map(Clone::clone)
+    });
     let ask = HunkAsk {
         path: place.0.clone(),
         hunk: place.1,
         want: WANT,
         instructions,
         earlier,
+        seen,
     };
     view.talks.by_place.insert(place.clone(), talk);
     view.talks.asking = Some(place);
@@ -264,7 +275,7 @@ pub(crate) fn news(app: &mut App, stamp: u64, news: News, out: &mut Vec<Effect>)
         return false;
     };
     let place = place.clone();
-    let mut over = true;
+    let (mut over, mut stale) = (true, false);
     match news {
         News::Prompt(sent) => {
             talk.sent = Some(sent);
@@ -287,10 +298,17 @@ pub(crate) fn news(app: &mut App, stamp: u64, news: News, out: &mut Vec<Effect>)
             talk.state = State::Done;
             talk.streamed = answer.text;
         }
-        News::Failed(error) => talk.state = State::Failed(error.to_string()),
+        News::Failed(error) => {
+            stale = matches!(error, Error::Stale { .. });
+            talk.state = State::Failed(error.to_string());
+        }
     }
     if !over {
         return true;
+    }
+    if stale {
+        let tag = Tag::Merge(MergeTag::Standing);
+        out.push(Effect::Ask(None, tag, Request::Merging));
     }
     let failed = matches!(talk.state, State::Failed(_));
     view.talks.asking = None;

@@ -418,9 +418,11 @@ impl MergeView {
         }
         match about {
             About::State(n) => {
+                let of = self.info.as_ref().map(|i| i.of());
                 let made = self
                     .state_conflict(n)
-                    .map(|(conflict, pick)| Subject::state(n, conflict, pick));
+                    .zip(of)
+                    .map(|((conflict, pick), of)| Subject::state(n, conflict, pick, of));
                 if let Some(subject) = made {
                     self.have(subject);
                 }

@@ -405,6 +405,7 @@ mod tests {
     fn subject(pieces: Vec<Piece>) -> Subject {
         Subject {
             about: About::File(RepoPath::new(b"a.txt").unwrap()),
+            of: None,
             words: String::new(),
             kind: None,
             pieces,

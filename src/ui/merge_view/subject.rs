@@ -8,7 +8,7 @@ use crate::engine::api::{
 use crate::merge::conflict::{ConflictKind, Hunk};
 use crate::merge::resolve::{Pick, picked_text};
 use crate::merge::state::StateConflict;
-use crate::model::RepoPath;
+use crate::model::{CommitId, RepoPath};
 
 /// What is in conflict.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -55,6 +55,8 @@ pub(crate) enum Piece {
 #[derive(Debug, Clone)]
 pub(crate) struct Subject {
     pub about: About,
+    /// In which merge that is, by the latest commits of ours and theirs: numbers of parts are of that one.
+    pub of: Option<(CommitId, CommitId)>,
     /// What kind of disagreement it is, in words.
     pub words: String,
     /// For a file's conflict.
@@ -111,6 +113,7 @@ impl Subject {
             })
             .collect();
         Self {
+            of: detail.of,
             about: About::File(detail.info.path),
             words: detail.info.words,
             kind: Some(detail.info.kind),
@@ -127,7 +130,12 @@ impl Subject {
     }
 
     /// A conflict of the agent's state: one value with three forms.
-    pub(crate) fn state(number: usize, conflict: &StateConflict, pick: Option<&Pick>) -> Self {
+    pub(crate) fn state(
+        number: usize,
+        conflict: &StateConflict,
+        pick: Option<&Pick>,
+        of: (CommitId, CommitId),
+    ) -> Self {
         let json = |place: &Option<crate::merge::state::Place>| {
             place.as_ref().map(|p| p.json.clone().into_bytes())
         };
@@ -152,6 +160,7 @@ impl Subject {
         };
         Self {
             about: About::State(number),
+            of: Some(of),
             words: conflict.kind.words().to_owned(),
             kind: None,
             pieces: vec![Piece::Part(Box::new(part))],

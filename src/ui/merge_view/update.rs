@@ -174,11 +174,13 @@ pub(crate) fn pick(app: &mut App, pick: Pick, origin: PickOrigin, out: &mut Vec<
             hunk: (!subject.is_whole()).then_some(n),
             pick: Some(pick.clone()),
             origin: origin.clone(),
+            of: subject.of,
         },
         About::State(number) => Request::MergeStatePick {
             conflict: *number,
             pick: Some(pick.clone()),
             origin: origin.clone(),
+            of: subject.of,
         },
     };
     subject.settle(n, Some(pick), origin);

@@ -252,6 +252,34 @@ async fn a_merge_that_was_made_again_says_so() {
 }
 
 #[tokio::test]
+async fn a_pick_says_in_which_merge_it_was_made() {
+    let mut stage = at(6, "").await;
+    let before = stage.script.with(|w| w.merge.info().of());
+    // A side moves and another client is told of it: nothing says so here.
+    stage.script.with(|w| w.merge.moves = 1);
+    stage.keys("o").await;
+    assert_eq!(stage.script.with(|w| w.merge.of.clone()), [Some(before)]);
+    assert!(
+        stage.screen().contains("the merge was made again"),
+        "{}",
+        stage.screen()
+    );
+    // It was looked at again.
+    let now = stage.script.with(|w| w.merge.info().of());
+    stage.keys("t").await;
+    assert_ne!(before, now);
+    assert_eq!(
+        stage.script.with(|w| w.merge.of.last().copied()),
+        Some(Some(now))
+    );
+    // Of the agent's state too.
+    let mut stage = at(10, "").await;
+    stage.script.with(|w| w.merge.moves = 1);
+    stage.keys("o").await;
+    assert_eq!(stage.script.with(|w| w.merge.of.clone()), [Some(before)]);
+}
+
+#[tokio::test]
 async fn picks_say_who_made_them() {
     let stage = at(6, "o").await;
     let by = stage.script.with(|w| match &w.merge.acts[0] {

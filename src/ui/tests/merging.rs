@@ -28,6 +28,10 @@ pub(super) struct Merge {
     /// It was begun and is not finished.
     pub kept: bool,
     pub remade: bool,
+    /// Theirs has moved so often.
+    pub moves: u64,
+    /// In which merge each pick was made.
+    pub of: Vec<Option<(CommitId, CommitId)>>,
     pub check: Option<String>,
     pub finished: Vec<bool>,
     pub id: u64,
@@ -98,6 +102,7 @@ pub(super) fn detail(name: &str, kind: ConflictKind, pieces: Vec<PieceInfo>) -> 
         .filter(|p| matches!(p, PieceInfo::Hunk { .. }))
         .count();
     ConflictDetail {
+        of: None,
         info: ConflictInfo {
             path: path(name),
             kind,
@@ -335,11 +340,12 @@ impl Merge {
             id: self.id,
             branch: "try-2".to_owned(),
             into: "main".to_owned(),
-            theirs: resolved(28),
+            theirs: resolved(28 + self.moves),
             ours: resolved(31),
             bases: vec![resolved(8)],
             kept: self.kept,
             remade: self.remade,
+            renumbered: false,
             fast_forward: false,
             changes: World::changes(
                 &super::script::tree(&[("src/lib.rs", "a\n")]),
@@ -484,18 +490,25 @@ impl World {
             },
             Request::Merging => merge.merging(),
             Request::MergeConflict { path } if merge.kept => {
-                Response::MergeConflict(Box::new(merge.detail(&path).ok_or_else(none)?))
+                let mut detail = merge.detail(&path).ok_or_else(none)?;
+                detail.of = Some(merge.info().of());
+                Response::MergeConflict(Box::new(detail))
             }
             Request::MergePick {
                 path,
                 hunk,
                 pick,
                 origin,
+                of,
             } if merge.kept => {
+                merge.of.push(of);
                 merge.acts.push(Act::File(path, hunk, pick, origin));
                 merge.merging()
             }
-            Request::MergeStatePick { conflict, pick, .. } if merge.kept => {
+            Request::MergeStatePick {
+                conflict, pick, of, ..
+            } if merge.kept => {
+                merge.of.push(of);
                 merge.acts.push(Act::State(conflict, pick));
                 merge.merging()
             }
