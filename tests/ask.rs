@@ -297,3 +297,57 @@ fn recordings_can_be_asked_about_and_left_at_once() {
     assert_eq!(rest, "");
     llm.wait_for_hang_up();
 }
+
+/// Emits a call whose arguments hold files, and changes a key in its middle.
+#[test]
+fn secrets_in_arguments_and_in_parts_of_files_stay_here() {
+    let place = Place::new();
+    let line = |n: u8| format!("{n:02}MIIEpAIBAAKCAQEA0Z3VS5JJcds3xfn3yg\n");
+    let key = |seed: u8| -> String {
+        let mut key = "-----BEGIN RSA PRIVATE KEY-----\n".to_owned();
+        for n in 0..20 {
+            key.push_str(&line(if n == 10 { seed } else { n + 30 }));
+        }
+        key + "-----END RSA PRIVATE KEY-----\n"
+    };
+    place.write("key.pem", key(10));
+    place.ok(&["init"]);
+    let inner = serde_json::json!({"db_password": "correcthorse"}).to_string();
+    let tail = format!(
+        "{}password = \"trombone {}\"",
+        "x ".repeat(3_950),
+        "staple ".repeat(20)
+    );
+    let mut lines =
+        serde_json::json!({"type": "prompt", "session": "s", "text": "do it"}).to_string();
+    for (n, content) in [
+        "# app\nDB_PASSWORD=swordfish9\n",
+        inner.as_str(),
+        "tok:\nghp_0123456789abcdefABCDEF0123456789abcd",
+        tail.as_str(),
+    ]
+    .iter()
+    .enumerate()
+    {
+        lines.push_str(&format!(
+            "\n{}",
+            serde_json::json!({
+                "type": "call", "session": "s", "id": format!("c{n}"), "name": "Write", "kind": "edit",
+                "input": {"path": "a", "content": content},
+            })
+        ));
+    }
+    send(&place, &format!("{lines}\n"));
+    place.write("key.pem", key(11));
+    place.ok(&["checkpoint"]);
+    let dry = run(
+        &place,
+        &["ask", "--dry-run", "3", "4", "5", "6", "@", "why?"],
+    );
+    let sent = text(&dry.stdout);
+    assert!(dry.status.success(), "{}", text(&dry.stderr));
+    assert!(sent.contains("# app") && sent.contains("key.pem"), "{sent}");
+    for secret in ["swordfish9", "correcthorse", "ghp_", "trombone", "MIIEpAIB"] {
+        assert!(!sent.contains(secret), "{secret} in {sent}");
+    }
+}

@@ -695,3 +695,75 @@ async fn without_a_model_it_is_said_how_to_have_one() {
     };
     assert!(matches!(e, Error::Llm(llm::Error::NoKey { .. })), "{e}");
 }
+
+#[tokio::test]
+async fn what_loses_both_sides_or_was_settled_meanwhile_is_not_picked() {
+    let pieces = (0..5)
+        .flat_map(|n| {
+            let ours = [b'a' + n, b'\n'];
+            [settled("-----\n"), hunk(&ours, b"base\n", b"theirs\n")]
+        })
+        .collect();
+    let merge = Arc::new(Merge::of(vec![("a.txt", pieces)]));
+    let person = Arc::clone(&merge);
+    let pick = move |n| {
+        let at = ("a.txt".to_owned(), n);
+        let mut picks = person.picks.lock().unwrap();
+        picks.insert(at, (Pick::Ours, PickOrigin::Person));
+    };
+    let llm = FakeLlm::start(Speaks::OpenAi, move |seen| {
+        let text = match seen.number {
+            0 => "",
+            1 => "base\n",
+            2 => {
+                // Somebody settles this one while it is asked about, and the next one.
+                pick(2);
+                pick(3);
+                "mine\n"
+            }
+            _ => "good\n",
+        };
+        Say::proposals(&[proposal(text, "e", &[], "high")])
+    });
+    let out = assistant(&merge, config(&llm, Speaks::OpenAi))
+        .resolve_all(&mut |_| ())
+        .await
+        .unwrap();
+    let said: Vec<(Option<usize>, bool)> =
+        out.hunks.iter().map(|h| (h.hunk, h.what.is_ok())).collect();
+    assert_eq!(said, [(Some(0), false), (Some(1), false), (Some(4), true)]);
+    for settled in &out.hunks[..2] {
+        let why = settled.what.as_ref().unwrap_err();
+        assert!(why.contains("a person must decide"), "{why}");
+    }
+    assert_eq!(llm.requests().len(), 4);
+    let picks = merge.picks.lock().unwrap();
+    assert_eq!(picks.len(), 3);
+    for n in [2, 3] {
+        assert_eq!(picks[&("a.txt".to_owned(), n)].1, PickOrigin::Person);
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_counts_nothing_does_not_make_the_budget_endless() {
+    let answer = json!({"proposals": [proposal("good\n", "e", &[], "high")]}).to_string();
+    let chunk = |v: serde_json::Value| format!("data: {v}\n\n");
+    let wire = [
+        chunk(json!({"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m",
+            "choices": [{"index": 0, "delta": {"role": "assistant", "content": answer}, "finish_reason": null}]})),
+        chunk(json!({"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m",
+            "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})),
+        chunk(json!({"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [],
+            "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}})),
+        "data: [DONE]\n\n".to_owned(),
+    ]
+    .concat();
+    let llm = FakeLlm::scripted(Speaks::OpenAi, [Say::Raw(wire.into_bytes())]);
+    let merge = Arc::new(Merge::usual());
+    let assistant = assistant(&merge, config(&llm, Speaks::OpenAi));
+    let sent = assistant.dry_run(&first()).await.unwrap().sent.tokens;
+    let last = assistant.ask(first()).last().await;
+    assert!(matches!(last, Some(News::Proposals(_))), "{last:?}");
+    let (spent, _) = assistant.setup().unwrap().tokens;
+    assert!(spent > sent, "{spent} of {sent}");
+}

@@ -825,3 +825,53 @@ fn a_recording_becomes_a_branch_of_the_repository_it_is_of() {
         git(&p, ["rev-parse", "rec^{tree}"])
     );
 }
+
+#[test]
+fn messages_hold_no_secrets_and_other_names_for_branches_are_refused() {
+    if !fuse() {
+        return;
+    }
+    let place = Place::new();
+    let p = place.project.clone();
+    git(&p, ["init", "-q", "-b", "main"]);
+    put(&place, b"a", b"1\n", 0o644);
+    git(&p, ["add", "-A"]);
+    git(&p, ["commit", "-q", "-m", "first"]);
+    let script = r##"
+        printf '%s\n' '{"type":"prompt","text":"the db password: hunter22!"}' \
+            '{"type":"call","id":"c","name":"Write","kind":"edit","input":{"path":"a","content":"# app\nDB_PASSWORD=swordfish9\n"}}' | "$BT" emit
+        echo 2 > a
+        printf '%s\n' '{"type":"result","id":"c"}' | "$BT" emit
+    "##;
+    let out = place.run(script);
+    assert!(out.status.success(), "{}", said(&out));
+    let told = place.ok(&["export", "--git-branch", "out"]);
+    assert!(told.contains("taken out of the messages"), "{told}");
+    let message = git(&p, ["log", "-1", "--format=%B", "out"]);
+    assert!(
+        message.contains("DB_PASSWORD=[redacted:password"),
+        "{message}"
+    );
+    for secret in ["hunter22", "swordfish9"] {
+        assert!(!message.contains(secret), "{message}");
+    }
+
+    // A name that stands for another branch would move that one.
+    git(&p, ["branch", "victim", "main"]);
+    git(
+        &p,
+        ["symbolic-ref", "refs/heads/alias", "refs/heads/victim"],
+    );
+    git(
+        &p,
+        ["symbolic-ref", "refs/heads/nowhere", "refs/heads/unborn"],
+    );
+    for bad in ["alias", "nowhere", "HEAD"] {
+        let out = place.bt(&["export", "--git-branch", bad, "--force"]);
+        assert!(!out.status.success(), "{bad} was taken");
+    }
+    assert_eq!(
+        git(&p, ["rev-parse", "victim"]),
+        git(&p, ["rev-parse", "main"])
+    );
+}

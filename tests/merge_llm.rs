@@ -227,3 +227,41 @@ fn without_a_model_no_merge_is_begun() {
     let status = place.ok(&["merge", "--status"]);
     assert!(status.contains("no merge is unfinished"), "{status}");
 }
+
+#[test]
+fn a_dry_run_prints_what_is_asked_of_each_hunk_and_sends_nothing() {
+    if !fuse() {
+        return;
+    }
+    let place = place();
+    let llm = FakeLlm::start(Speaks::OpenAi, good);
+    let args = ["merge", "try-2", "--resolver", "llm", "--dry-run"];
+    let plan = run(&place, &llm, &args);
+    assert!(
+        text(&plan.stderr).contains("--resolver llm --dry-run prints it"),
+        "{}",
+        text(&plan.stderr)
+    );
+    assert!(
+        place
+            .ok(&["merge", "--status"])
+            .contains("no merge is unfinished")
+    );
+    assert_eq!(place.bt(&["merge", "--dry-run"]).status.code(), Some(2));
+    assert_eq!(place.bt(&["merge", "try-2"]).status.code(), Some(1));
+    let before = place.ok(&["merge", "--status"]);
+    let dry = run(&place, &llm, &["merge", "--resolver", "llm", "--dry-run"]);
+    let printed = text(&dry.stdout);
+    assert!(dry.status.success(), "{}", text(&dry.stderr));
+    for part in [
+        "one(ours)",
+        "one(theirs)",
+        "part 1 of 2",
+        "part 2 of 2",
+        "two(theirs)",
+    ] {
+        assert!(printed.contains(part), "no {part} in {printed}");
+    }
+    assert_eq!(llm.requests().len(), 0);
+    assert_eq!(place.ok(&["merge", "--status"]), before);
+}

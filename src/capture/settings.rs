@@ -4,7 +4,8 @@
 //! The file belongs to the person and may be half written at any moment, so reading it never fails the recorder: an
 //! unreadable one is an error for whoever asked, an unknown key is reported and otherwise ignored.
 
-use std::io;
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -73,6 +74,8 @@ struct Capture {
 const MERGE: &str = "merge";
 /// In it: the command that checks a result.
 const CHECK: &str = "check";
+/// Largest settings file that is read.
+const LARGEST: u64 = 1 << 20;
 /// Longest command that is taken.
 const LONGEST_CHECK: usize = 4 << 10;
 
@@ -80,16 +83,28 @@ const LONGEST_CHECK: usize = 4 << 10;
 /// names none: the recorder says what is wrong with it.
 #[must_use]
 pub fn merge_check(root: &Path) -> Option<String> {
-    let path = root.join(FILE);
-    // Nobody may keep us waiting with something that is no file.
-    std::fs::metadata(&path)
-        .ok()
-        .filter(|m| m.is_file() && m.len() <= 1 << 20)?;
-    let bytes = std::fs::read(path).ok()?;
+    let bytes = read(&root.join(FILE)).ok()?;
     let table: toml::Table = toml::from_str(std::str::from_utf8(&bytes).ok()?).ok()?;
     let check = table.get(MERGE)?.get(CHECK)?.as_str()?.trim();
     (!check.is_empty() && check.len() <= LONGEST_CHECK && !check.contains('\0'))
         .then(|| check.to_owned())
+}
+
+/// Reads an ordinary file. A pipe would be waited for, already when it is opened.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let file = std::fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no ordinary file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(io::Error::other("it is longer than 1 MiB"));
+    }
+    Ok(bytes)
 }
 
 const KNOWN: [&str; 4] = ["all", "include", "exclude", "ignored-file-limit"];
@@ -97,7 +112,7 @@ const KNOWN: [&str; 4] = ["all", "include", "exclude", "ignored-file-limit"];
 impl Settings {
     /// Reads `backtrail.toml` in `root`; the defaults where there is none. The strings name keys that mean nothing.
     pub fn load(root: &Path) -> Result<(Self, Vec<String>), SettingsError> {
-        match std::fs::read(root.join(FILE)) {
+        match read(&root.join(FILE)) {
             Ok(bytes) => Self::parse(&bytes),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok((Self::default(), Vec::new())),
             Err(e) => Err(SettingsError::Read(e)),
@@ -158,6 +173,22 @@ impl Settings {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
+
+    #[test]
+    fn a_pipe_in_its_place_is_an_error_and_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        nix::unistd::mkfifo(&dir.path().join(FILE), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let (tell, told) = std::sync::mpsc::channel();
+        let root = dir.path().to_owned();
+        std::thread::spawn(move || {
+            let found = Settings::load(&root).map_err(|e| e.to_string());
+            let _ = tell.send((found, merge_check(&root)));
+        });
+        let wait = std::time::Duration::from_secs(30);
+        let (found, check) = told.recv_timeout(wait).unwrap();
+        assert!(found.unwrap_err().contains("no ordinary file"));
+        assert_eq!(check, None);
+    }
 
     #[test]
     fn reads_every_key_and_reports_unknown_ones() {

@@ -599,15 +599,17 @@ pub enum ResolverArg {
 
 /// `merge`
 #[derive(Debug, Default, Args)]
+#[command(group = clap::ArgGroup::new("for_model").args(["branch", "dry_run"]).multiple(true))]
 pub struct Merge {
     /// What to merge: a branch or another revision [default: go on with the unfinished merge]
-    #[arg(value_name = "BRANCH", required_unless_present_any = ["status", "go_on", "abort", "pick", "unpick", "markers", "read_markers", "show"], conflicts_with_all = ["status", "go_on", "abort", "unpick", "show"])]
+    #[arg(value_name = "BRANCH", required_unless_present_any = ["status", "go_on", "abort", "pick", "unpick", "markers", "read_markers", "show", "dry_run"], conflicts_with_all = ["status", "go_on", "abort", "unpick", "show"])]
     pub branch: Option<String>,
     /// The branch to merge into [default: the one that the workspace is on]
     #[arg(long, value_name = "B", requires = "branch")]
     pub into: Option<String>,
-    /// Only look
-    #[arg(long, requires = "branch", conflicts_with_all = ["pick", "markers", "read_markers", "keep_conflicts"])]
+    /// Only look. With `--resolver llm` and no BRANCH: print what a model would be asked about the unfinished merge, and send
+    /// nothing
+    #[arg(long, conflicts_with_all = ["pick", "markers", "read_markers", "keep_conflicts", "status", "go_on", "abort", "unpick", "show"])]
     pub dry_run: bool,
     /// Who settles conflicts
     #[arg(
@@ -615,11 +617,11 @@ pub struct Merge {
         value_name = "WHO",
         value_enum,
         default_value_t,
-        requires = "branch"
+        requires = "for_model"
     )]
     pub resolver: ResolverArg,
     /// Another model than the one configured
-    #[arg(long, value_name = "NAME", requires = "branch")]
+    #[arg(long, value_name = "NAME", requires = "for_model")]
     pub model: Option<String>,
     /// A line for people, for the merge's commit
     #[arg(short = 'm', long, value_name = "MSG")]

@@ -142,7 +142,7 @@ fn told(sent: &Sent) {
     }
 }
 
-fn print_dry(dry: &DryRun, json: bool, out: &mut Out) -> Result<(), Fail> {
+pub(super) fn print_dry(dry: &DryRun, json: bool, out: &mut Out) -> Result<(), Fail> {
     let sent = &dry.sent;
     if json {
         return out.json(&DryJson {

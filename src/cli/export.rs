@@ -259,6 +259,12 @@ fn print_branch(made: &BranchMade, out: &mut Out) -> Result<(), Fail> {
     if let Some(was) = &made.replaced {
         out.line(&format!("it was at {} before", short(was)))?;
     }
+    if made.redacted > 0 {
+        out.line(&format!(
+            "{} taken out of the messages (what the files hold is as it was)",
+            count(made.redacted, "secret")
+        ))?;
+    }
     for line in made.left_out.lines() {
         out.line(&line)?;
     }

@@ -46,6 +46,9 @@ fn resolver(arg: ResolverArg) -> Resolver {
 
 /// `merge`
 pub async fn merge(cx: &Context, args: &args::Merge, out: &mut Out) -> Ended {
+    if args.dry_run && args.branch.is_none() {
+        return dry_run(cx, args, out).await;
+    }
     let picks = !args.pick.is_empty() || args.read_markers.is_some();
     let mut shown = None;
     let assistant = match args.resolver {
@@ -75,6 +78,11 @@ pub async fn merge(cx: &Context, args: &args::Merge, out: &mut Out) -> Ended {
             Response::Merged(report) => return merged(&report, args.json, out),
             Response::Merging(Some(info)) if args.dry_run => {
                 show(&info, args.json, out)?;
+                if args.resolver == ResolverArg::Llm && info.left > 0 {
+                    say(
+                        "what a model would be asked is known once the merge is begun: backtrail merge without --resolver, then backtrail merge --resolver llm --dry-run prints it",
+                    );
+                }
                 return Ok(0);
             }
             Response::Merging(Some(info)) => shown = Some(info),
@@ -163,6 +171,34 @@ pub async fn merge(cx: &Context, args: &args::Merge, out: &mut Out) -> Ended {
     Ok(u8::from(
         (args.go_on || args.branch.is_some()) && now.left > 0,
     ))
+}
+
+/// Prints what a model would be asked about the unfinished merge.
+async fn dry_run(cx: &Context, args: &args::Merge, out: &mut Out) -> Ended {
+    if args.resolver != ResolverArg::Llm {
+        return Err(Fail::Usage(
+            "what is to be merged? backtrail merge BRANCH --dry-run looks; without BRANCH, --resolver llm --dry-run prints what a model would be asked about the unfinished merge"
+                .to_owned(),
+        ));
+    }
+    unfinished(cx).await?;
+    let root = Some(cx.project.root.as_path());
+    let assistant = Assistant::with_model(cx.source.clone(), root, args.model.as_deref());
+    for warning in assistant.warnings() {
+        say(warning);
+    }
+    let all = assistant
+        .dry_run_all()
+        .await
+        .map_err(|e| Fail::Message(e.to_string()))?;
+    if all.is_empty() {
+        say("nothing is left that a model could be asked about");
+    }
+    for (path, hunk, dry) in &all {
+        say(&format!("{path}, hunk {}:", hunk + 1));
+        super::ask::print_dry(dry, args.json, out)?;
+    }
+    Ok(0)
 }
 
 /// Lets a language model settle what is left.

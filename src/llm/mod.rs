@@ -9,6 +9,7 @@ mod budget;
 mod client;
 pub mod config;
 mod error;
+mod escapes;
 mod faults;
 mod key;
 pub mod redact;

@@ -4,15 +4,25 @@
 //! one secret and can be put back exactly. A secret that was seen in one text is taken out of all. Placeholders that
 //! the texts themselves contain are never given out.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use super::escapes;
 use super::secrets::{self, Found};
 
 /// Shortest secret that is looked for elsewhere too.
 const ELSEWHERE: usize = 8;
 
 /// Most secrets that are looked for elsewhere.
-const MOST: usize = 500;
+const MOST: usize = 2_000;
+
+/// Shortest line of a key that is looked for by itself.
+const KEY_LINE: usize = 16;
+
+/// Shortest beginning of a secret that is known again where a text was cut, in characters.
+const BEGINNING: usize = 8;
+
+/// Longest secret whose beginning is looked for, in bytes.
+const CUT: usize = 400;
 
 /// Knows the secrets of one prompt.
 #[derive(Debug, Default)]
@@ -21,6 +31,8 @@ pub struct Redactor {
     by_placeholder: BTreeMap<String, String>,
     /// Secrets that are looked for everywhere, with their kinds, longest first.
     known: Vec<(String, &'static str)>,
+    /// Those of `known`.
+    seen: HashSet<String>,
     /// Placeholders that stand in the texts as they are.
     taken: BTreeSet<String>,
     counts: BTreeMap<&'static str, usize>,
@@ -45,16 +57,95 @@ impl Redactor {
         for placeholder in placeholders(&whole) {
             self.taken.insert(placeholder.to_owned());
         }
-        for found in secrets::find(&whole) {
-            let secret = &whole[found.at];
-            if secret.len() >= ELSEWHERE
-                && self.known.len() < MOST
-                && !self.known.iter().any(|(s, _)| s == secret)
-            {
-                self.known.push((secret.to_owned(), found.kind));
+        self.note(&whole, secrets::find(&whole));
+        for meant in escapes::meant(&whole) {
+            let found = secrets::find(&meant.text);
+            for found in &found {
+                // As it stands, too: other texts may have it in the same spelling.
+                let raw = whole.get(meant.back(&found.at)).unwrap_or_default();
+                self.know(raw, found.kind);
             }
+            self.note(&meant.text, found);
         }
         self.known.sort_by_key(|(s, _)| std::cmp::Reverse(s.len()));
+    }
+
+    fn note(&mut self, text: &str, all: Vec<Found>) {
+        for found in all {
+            let secret = text.get(found.at).unwrap_or_default();
+            self.know(secret, found.kind);
+            if found.kind != "private-key" {
+                continue;
+            }
+            // A part of a key is one as well.
+            for line in secret.lines() {
+                let line = line.trim_matches(|c: char| !c.is_ascii_alphanumeric() && c != '/');
+                let base64 = |b: u8| b.is_ascii_alphanumeric() || b"+/=".contains(&b);
+                if line.len() >= KEY_LINE && line.bytes().all(base64) {
+                    self.know(line, found.kind);
+                }
+            }
+        }
+    }
+
+    fn know(&mut self, secret: &str, kind: &'static str) {
+        if secret.len() >= ELSEWHERE
+            && self.known.len() < MOST
+            && self.seen.insert(secret.to_owned())
+        {
+            self.known.push((secret.to_owned(), kind));
+        }
+    }
+
+    /// Where secrets stand in a text.
+    fn places(&self, whole: &str) -> Vec<Found> {
+        let mut all = self.plain(whole);
+        for meant in escapes::meant(whole) {
+            all.extend(self.plain(&meant.text).into_iter().map(|found| Found {
+                at: meant.back(&found.at),
+                kind: found.kind,
+            }));
+        }
+        secrets::merged(all)
+    }
+
+    fn plain(&self, text: &str) -> Vec<Found> {
+        let mut all = secrets::find(text);
+        for (secret, kind) in &self.known {
+            all.extend(text.match_indices(secret.as_str()).map(|(at, s)| Found {
+                at: at..at + s.len(),
+                kind,
+            }));
+        }
+        let ends = text.match_indices('…').map(|(at, _)| at);
+        for end in ends.chain([text.len()]) {
+            self.cut(text, end, &mut all);
+        }
+        all
+    }
+
+    /// The beginning of a secret at the end of a text that was cut.
+    fn cut(&self, text: &str, end: usize, all: &mut Vec<Found>) {
+        let mut from = end.saturating_sub(CUT);
+        while !text.is_char_boundary(from) {
+            from += 1;
+        }
+        let tail = text.get(from..end).unwrap_or_default();
+        for (secret, kind) in self.known.iter().filter(|(s, _)| s.len() <= CUT) {
+            let Some((n, _)) = secret.char_indices().nth(BEGINNING) else {
+                continue;
+            };
+            let (begin, _) = secret.split_at(n);
+            let found = tail
+                .match_indices(begin)
+                .find(|(at, _)| tail.get(*at..).is_some_and(|t| secret.starts_with(t)));
+            if let Some((at, _)) = found {
+                all.push(Found {
+                    at: from + at..end,
+                    kind,
+                });
+            }
+        }
     }
 
     /// A text without its secrets.
@@ -65,14 +156,7 @@ impl Redactor {
     /// Neighbouring parts of one text without their secrets; one that lies across a border is taken out of both parts.
     pub fn parts(&mut self, parts: &[&str]) -> Vec<String> {
         let whole = parts.concat();
-        let mut all = secrets::find(&whole);
-        for (secret, kind) in &self.known {
-            all.extend(whole.match_indices(secret.as_str()).map(|(at, s)| Found {
-                at: at..at + s.len(),
-                kind,
-            }));
-        }
-        let all = secrets::merged(all);
+        let all = self.places(&whole);
         let mut out = Vec::new();
         let mut start = 0;
         for part in parts {
@@ -262,6 +346,68 @@ mod tests {
         assert!(r.restore(&out[0], &[&out[1]]).is_err());
     }
 
+    #[test]
+    fn what_is_escaped_is_found_as_it_is_meant() {
+        let pem =
+            "-----BEGIN PRIVATE KEY-----\\nMIIEpAIBAAKCAQEA0Z3VS5JJ\\n-----END PRIVATE KEY-----\\n";
+        for (text, secret) in [
+            (
+                r##"{"content":"# app\nDB_PASSWORD=swordfish9\n"}"##,
+                "swordfish9",
+            ),
+            (
+                r#"{"content":"{\"db_password\": \"correcthorse\"}"}"#,
+                "correcthorse",
+            ),
+            (
+                r#"{"content":"tok:\nghp_0123456789abcdefABCDEF0123456789abcd"}"#,
+                "ghp_0123",
+            ),
+            (
+                r#"{"content":"SALT=9f8a7b6c5d4e3f2a1b0c9d8e\n"}"#,
+                "9f8a7b6c",
+            ),
+            (
+                r#"{"a":"{\"b\":\"{\\\"pass\\\": \\\"hunter22\\\"}\"}"}"#,
+                "hunter22",
+            ),
+            (&format!("{{\"content\":\"{pem}\"}}"), "MIIEpAIB"),
+            // Cut, so that it is no JSON any more.
+            (r#"{"content":"x\nDB_PASSWORD=swordfish9\ny"#, "swordfish9"),
+        ] {
+            let mut r = Redactor::default();
+            r.learn(&[text]);
+            let out = r.text(text);
+            assert!(!out.contains(secret), "{text}: {out}");
+            assert_eq!(r.restore(&out, &[&out]).unwrap(), text);
+            // And plain elsewhere.
+            let said = format!("it was {secret} there");
+            if secret.len() > 8 && !secret.starts_with("ghp") {
+                assert!(!r.text(&said).contains(secret), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_secret_that_was_seen_whole_is_taken_out() {
+        let line = "MIIEpAIBAAKCAQEA0Z3VS5JJcds3xfn3ygWyF8PbnGy0AHB7MhgwMbRvI0MBZhpP";
+        let other = line.replace("MII", "Abc");
+        let whole = format!(
+            "-----BEGIN RSA PRIVATE KEY-----\n{line}\n{other}\n-----END RSA PRIVATE KEY-----\npassword = \"correct horse battery staple\"\n"
+        );
+        let mut r = Redactor::default();
+        r.learn(&[&whole]);
+        let out = r.text(&format!("+{other}\n"));
+        assert_eq!(out, "+[redacted:private-key]\n");
+        for cut in [
+            "it is correct horse bat…",
+            "it is correct horse bat",
+            "correct horse bat… (cut)",
+        ] {
+            assert!(!r.text(cut).contains("horse"), "{cut}: {}", r.text(cut));
+        }
+    }
+
     mod laws {
         use super::super::*;
         use proptest::prelude::*;
@@ -276,6 +422,8 @@ mod tests {
                 Just("[redacted:password]".to_owned()),
                 Just("[redacted:".to_owned()),
                 Just("\r\n".to_owned()),
+                Just("\\nTOKEN=\\\"ab12cd34ef\\\"\\n".to_owned()),
+                Just("…".to_owned()),
                 Just("\n".to_owned()),
                 "[ -~é\u{1F600}]{0,12}",
             ]

@@ -26,11 +26,17 @@ struct Rule {
 type Shape = (&'static str, String, fn(&str) -> bool);
 
 /// Words that names of secrets have in them.
-const NAMES: &str = r"(?:passw(?:or)?d|passwd|pwd|secret|api[_ -]?key|apikey|access[_ -]?key|auth[_ -]?token|access[_ -]?token|refresh[_ -]?token|private[_ -]?key|client[_ -]?secret|credentials?|encryption[_ -]?key|signing[_ -]?key|bearer)";
+const NAMES: &str = r"(?:passw(?:or)?d|passwd|passphrase|pwd|secret|api[_ -]?key|apikey|access[_ -]?key|auth[_ -]?token|access[_ -]?token|refresh[_ -]?token|private[_ -]?key|client[_ -]?secret|credentials?|encryption[_ -]?key|signing[_ -]?key|bearer)";
+
+/// Words that names of secrets may be; then the value must look like one.
+const MAYBE: &str = r"(?:(?:[\w.-]*[_.-])?(?:pass|auth|cookie|session[_-]?id)|[\w.-]*token)";
 
 fn rules() -> Option<Vec<Rule>> {
     let always: fn(&str) -> bool = |_| true;
-    let names = NAMES;
+    let (names, maybe) = (NAMES, MAYBE);
+    let then = r#"["']?\]?[^\S\n]*(?::=|=>|[:=])[^\S\n]*"#;
+    let (in_double, in_single) = (r#"(?:[^"\\\n]|\\.){4,}?"#, r"(?:[^'\\\n]|\\.){4,}?");
+    let (end, end_single) = (r#"(?:"|…|\\?\z)"#, r"(?:'|…|\\?\z)");
     let shapes: Vec<Shape> = vec![
         (
             "private-key",
@@ -40,8 +46,21 @@ fn rules() -> Option<Vec<Rule>> {
         // The end of one that began before the text.
         (
             "private-key",
-            r"\A[A-Za-z0-9+/=\s]*-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----".to_owned(),
+            r#"(?:\A|["'`])(?P<s>[A-Za-z0-9+/=\s]*-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----)"#.to_owned(),
             always,
+        ),
+        // Its middle, where neither is seen: lines of nothing but base64, perhaps quoted, numbered or of a difference.
+        (
+            "private-key",
+            {
+                let before = r#"[^\S\n]*(?:[0-9]+[^\S\n]*[\t→:|])?[^\S\n]*[-+>"'`]?[^\S\n]*"#;
+                let after = r#"["'`,\\+]{0,3}[^\S\n]*\r?"#;
+                let line = format!("[A-Za-z0-9+/]{{60,76}}={{0,2}}{after}");
+                format!(
+                    r#"(?m)(?:^|["'`]){before}(?P<s>{line}(?:\n{before}{line}){{2,}}(?:\n{before}[A-Za-z0-9+/]{{15,76}}={{0,2}})?)"#
+                )
+            },
+            is_mixed,
         ),
         ("jwt", r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*".to_owned(), always),
         ("aws-key", r"\b(?:AKIA|ASIA|ABIA|ACCA|A3T[A-Z0-9])[A-Z0-9]{16}\b".to_owned(), always),
@@ -59,6 +78,8 @@ fn rules() -> Option<Vec<Rule>> {
         ("huggingface-token", r"\bhf_[A-Za-z0-9]{24,}".to_owned(), always),
         ("sendgrid-key", r"\bSG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}".to_owned(), always),
         ("telegram-token", r"\b[0-9]{8,10}:AA[A-Za-z0-9_-]{32,}".to_owned(), always),
+        ("vault-token", r"\bhv[sbr]\.[A-Za-z0-9_-]{16,}".to_owned(), always),
+        ("digitalocean-token", r"\bdo[opr]_v1_[A-Za-z0-9]{16,}".to_owned(), always),
         ("age-key", r"\bAGE-SECRET-KEY-1[A-Z0-9]{20,}".to_owned(), always),
         ("azure-key", r"(?i)\b(?:AccountKey|SharedAccessKey)=(?P<s>[A-Za-z0-9+/=]{20,})".to_owned(), always),
         // scheme://user:password@host
@@ -69,35 +90,84 @@ fn rules() -> Option<Vec<Rule>> {
         ),
         ("authorization", r"(?i)\bauthorization[^\S\n]*[:=][^\S\n]*[\x22']?(?:bearer|basic|token)[^\S\n]+(?P<s>[A-Za-z0-9._~+/=-]{8,})".to_owned(), is_value),
         ("authorization", r"(?i)\bbearer[^\S\n]+(?P<s>[A-Za-z0-9._~+/=-]{20,})".to_owned(), has_digit),
-        // name = "value" in code, JSON, TOML
+        // name = "value" in code, JSON, TOML; one that is cut has no second quote
         (
             "password",
-            format!(r#"(?i)[\w.-]*{names}[\w-]*["']?\]?[^\S\n]*(?::=|=>|[:=])[^\S\n]*"(?P<s>[^"\n]{{4,}})""#),
+            format!(r#"(?i)[\w.-]*{names}[\w-]*{then}"(?P<s>{in_double}){end}"#),
             is_value,
         ),
         (
             "password",
-            format!(r"(?i)[\w.-]*{names}[\w-]*[\x22']?\]?[^\S\n]*(?::=|=>|[:=])[^\S\n]*'(?P<s>[^'\n]{{4,}})'"),
+            format!(r"(?i)[\w.-]*{names}[\w-]*{then}'(?P<s>{in_single}){end_single}"),
             is_value,
+        ),
+        (
+            "password",
+            format!(r#"(?i)(?:^|[^A-Za-z0-9]){maybe}{then}"(?P<s>{in_double}){end}"#),
+            is_likely,
+        ),
+        (
+            "password",
+            format!(r"(?i)(?:^|[^A-Za-z0-9]){maybe}{then}'(?P<s>{in_single}){end_single}"),
+            is_likely,
         ),
         // NAME=value
         (
             "password",
-            format!(r#"(?im)(?:^|[\s;&|"'`+-])[\w.-]*{names}[\w-]*=(?P<s>[^\s"'(){{}}<>;,$&|`]{{4,}})(?:[\s;&|"'`]|$)"#),
+            format!(r#"(?im)(?:^|[\s;&|"'`+-])[\w.-]*{names}[\w-]*=(?P<s><?[^\s"'(){{}}<>;,&|`]{{4,}}?)(?:[\s;&|"'`…]|\z)"#),
             is_value,
+        ),
+        (
+            "password",
+            format!(r#"(?im)(?:^|[\s;&|"'`+-]){maybe}=(?P<s>[^\s"'(){{}}<>;,&|`]{{8,}}?)(?:[\s;&|"'`…]|\z)"#),
+            is_likely,
+        ),
+        // ... whatever it consists of, alone in a line and by a name as variables have
+        (
+            "password",
+            r#"(?m)(?:^[^\S\n]*(?:[-+>][^\S\n]?)?|["'`])(?:export[^\S\n]+)?[A-Z0-9_]*(?:PASS|PASSWORD|PASSWD|PASSPHRASE|PWD|SECRET|TOKEN|API_?KEY|PRIVATE_KEY)=(?P<s>[^\s"'`…]{4,})(?:["'`…]|[^\S\n]*\r?$)"#.to_owned(),
+            |s| is_value(s) && !s.ends_with([';', ')', ',']),
         ),
         // name: value, name = value, where the value is no identifier
         (
             "password",
-            format!(r#"(?im)(?:^|[\s;,+-])[\w.-]*{names}[\w-]*[^\S\n]*[:=][^\S\n]+(?P<s>[^\s"'(){{}}<>;,$\[\]]{{6,}})(?:[\s;,]|$)"#),
+            format!(r#"(?im)(?:^|[\s;,+-])[\w.-]*{names}[\w-]*[^\S\n]*[:=][^\S\n]+(?P<s>[^\s"'(){{}}<>;,\[\]]{{6,}}?)(?:[\s;,…]|\z)"#),
             |s| is_value(s) && (has_digit(s) || s.bytes().any(|b| b"!@#%^&*+/=".contains(&b))),
         ),
+        (
+            "password",
+            format!(r#"(?im)(?:^|[\s;,+-]){maybe}[^\S\n]*[:=][^\S\n]+(?P<s>[^\s"'(){{}}<>;,\[\]]{{8,}}?)(?:[\s;,…]|\z)"#),
+            is_likely,
+        ),
+        // <password>value</password>
+        (
+            "password",
+            format!(r"(?i)<[\w.:-]*{names}[\w-]*(?:[^\S\n][^<>\n]*)?>[^\S\n]*(?P<s>[^<\n]{{4,}}?)[^\S\n]*(?:</|…|\z)"),
+            is_value,
+        ),
+        (
+            "password",
+            format!(r"(?i)<{maybe}(?:[^\S\n][^<>\n]*)?>[^\S\n]*(?P<s>[^<\n]{{8,}}?)[^\S\n]*(?:</|…|\z)"),
+            is_likely,
+        ),
+        // .netrc
+        ("password", r"(?i)\blogin[^\S\n]+\S+\s+password[^\S\n]+(?P<s>\S{2,})".to_owned(), is_value),
+        ("password", r"(?m)^[^\S\n]*[-+>]?[^\S\n]*password[^\S\n]+(?P<s>\S{4,})[^\S\n]*\r?$".to_owned(), is_value),
+        // curl -u me:password
+        (
+            "password",
+            r#"\bcurl\b[^\n]*?[^\S\n](?:-[a-zA-Z]*u|--user|-U|--proxy-user)(?:[^\S\n]+|=)?["']?[^\s:"']+:(?P<s>[^\s"']{2,})"#.to_owned(),
+            is_value,
+        ),
+        ("cookie", r#"(?i)\b(?:set-)?cookie["']?[^\S\n]*[:=][^\S\n]*["']?(?P<s>[\w.-]+=[^\n"'`]{4,})"#.to_owned(), is_value),
+        // Docker's, which are base64
+        ("password", r#""(?:auth|identitytoken|registrytoken)"[^\S\n]*:[^\S\n]*"(?P<s>[A-Za-z0-9+/_.-]{8,}={0,2})"#.to_owned(), is_value),
         // --password value, -p value
-        ("password", r#"(?i)--(?:password|passwd|token|secret|api-key)[ =](?P<s>[^\s"'$-][^\s"'$]{5,})"#.to_owned(), is_value),
+        ("password", r#"(?i)--(?:password|passwd|token|secret|api-key)[ =](?P<s>[^\s"'-][^\s"']{5,})"#.to_owned(), is_value),
         // What looks random in a line of an environment file
         (
             "value",
-            r#"(?m)^[^\S\n]*(?:export[^\S\n]+|[-+>][^\S\n]?)?[A-Z][A-Z0-9_]{2,}=["']?(?P<s>[^\s"']{20,})["']?[^\S\n]*\r?$"#.to_owned(),
+            r#"(?m)(?:^[^\S\n]*(?:[-+>][^\S\n]?)?|["'`])(?:export[^\S\n]+)?[A-Z][A-Z0-9_]{2,}=["']?(?P<s>[^\s"'`]{20,})(?:["'`]|[^\S\n]*\r?$)"#.to_owned(),
             is_random,
         ),
     ];
@@ -133,8 +203,6 @@ fn is_value(s: &str) -> bool {
         "your_",
         "placeholder",
         "redacted",
-        "<",
-        "$",
     ];
     let holds = [
         "${",
@@ -162,7 +230,35 @@ fn is_value(s: &str) -> bool {
     !begins.iter().any(|p| lower.starts_with(p))
         && !holds.iter().any(|p| lower.contains(p))
         && !word.contains(&lower.as_str())
+        && !is_named(s)
         && s.chars().any(|c| c.is_alphanumeric())
+}
+
+/// Whether it is a variable's name (`$NAME`, `$NAME/x`, `$name`), or a word in brackets that stands for a value.
+fn is_named(s: &str) -> bool {
+    if let Some(inner) = s.strip_prefix('<') {
+        return inner.ends_with('>') && !has_digit(inner);
+    }
+    let Some(name) = s.strip_prefix('$') else {
+        return false;
+    };
+    let end = name.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    let (name, rest) = name.split_at(end.unwrap_or(name.len()));
+    let begins = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    let plain = !has_digit(name) || !name.bytes().any(|b| b.is_ascii_lowercase());
+    begins && plain && (rest.is_empty() || rest.starts_with(['/', '.', ':', '$']))
+}
+
+/// Whether a value of a name that may be a secret's is one.
+fn is_likely(s: &str) -> bool {
+    is_value(s) && has_digit(s) && s.chars().count() >= 8
+}
+
+/// Whether it has what base64 has, and hashes in lines have not.
+fn is_mixed(s: &str) -> bool {
+    has_digit(s)
+        && s.bytes().any(|b| b.is_ascii_lowercase())
+        && s.bytes().any(|b| b.is_ascii_uppercase())
 }
 
 /// Whether it looks made by chance: letters and digits, hardly any repetition, no path or address.
@@ -274,6 +370,36 @@ mod tests {
             ("mysql --password hunter22 db", "hunter22"),
             ("run DB_PASSWORD=swordfish ./serve", "swordfish"),
             ("he said: the api key: abc123! works", "abc123!"),
+            ("DB_PASS=correcthorse\n", "correcthorse"),
+            ("{\"pass\": \"swordfish9\"}", "swordfish9"),
+            (
+                "passphrase: \"correct horse battery\"",
+                "correct horse battery",
+            ),
+            ("{\"token\": \"9f8a7b6c5d\"}", "9f8a7b6c5d"),
+            ("token: 9f8a7b6c5d\n", "9f8a7b6c5d"),
+            ("API_TOKEN=9f8a7b6c5d\n", "9f8a7b6c5d"),
+            ("<password>swordfish</password>", "swordfish"),
+            ("machine h login me password swordfish", "swordfish"),
+            ("  password swordfish\n", "swordfish"),
+            ("curl -s -u me:swordfish https://h/", "swordfish"),
+            ("Cookie: session=abcdefgh; x=y\n", "session=abcdefgh; x=y"),
+            ("{\"auth\": \"bWU6c3dvcmRmaXNo\"}", "bWU6c3dvcmRmaXNo"),
+            ("x hvs.CAESIJabcdefghijklmn y", "hvs.CAESIJabcdefghijklmn"),
+            (
+                "x dop_v1_0123456789abcdef0123 y",
+                "dop_v1_0123456789abcdef0123",
+            ),
+            ("password = \"$ecret99\"", "$ecret99"),
+            ("DB_PASSWORD=$ecret99\n", "$ecret99"),
+            ("password = \"<x9!ab\"", "<x9!ab"),
+            (
+                "password = \"correct horse battery stap…",
+                "correct horse battery stap",
+            ),
+            ("password = 'correct horse battery", "correct horse battery"),
+            ("DB_PASSWORD=ab(cd!9\n", "ab(cd!9"),
+            ("password = \"say \\\"hi\\\" 9\"", "say \\\"hi\\\" 9"),
         ] {
             let got = kinds(text);
             assert_eq!(got.len(), 1, "{text}: {got:?}");
@@ -298,6 +424,14 @@ mod tests {
             "https://example.org/a:b@c",
             "sk-learn-is-a-library-for-python",
             "commit bff09a0d1c2e3f4a5b6c7d8e9f0a1b2c3d4e5f60",
+            "password=\"$PASSWORD\"",
+            "password=\"$password\" run",
+            "PASSWORD=$HOME/x\n",
+            "password = \"<your password>\"",
+            "bypass = \"abcdefgh1\"",
+            "let token = \"identifier\";",
+            "docker run -u 1000:1000 x",
+            "the password reset was done\n",
         ] {
             assert_eq!(kinds(text), [], "{text}");
         }
@@ -311,6 +445,16 @@ mod tests {
         assert_eq!(kinds(cut), [("private-key", &cut[2..])]);
         let tail = "MIIabc\ndef==\n-----END PRIVATE KEY-----";
         assert_eq!(kinds(&format!("{tail}\nb")), [("private-key", tail)]);
+        // Its middle alone, plain and in a difference.
+        let line = "MIIEpAIBAAKCAQEA0Z3VS5JJcds3xfn3ygWyF8PbnGy0AHB7MhgwMbRvI0MBZhpP";
+        let middle = format!("{line}\n{line}\n{line}");
+        let found = find(&format!("a\n{middle}\nb c\n"));
+        assert_eq!(found.len(), 1);
+        let diff = format!(" a\n+{line}\n+{line}\n+{line}\n+b c\n");
+        assert!(find(&diff)[0].at.len() > 3 * line.len());
+        assert_eq!(kinds(&format!("{line}\n{line}\nb\n")), []);
+        let hash = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08\n";
+        assert_eq!(kinds(&hash.repeat(4)), []);
         assert_eq!(
             kinds("-----BEGIN CERTIFICATE-----\nMIIabc\n-----END CERTIFICATE-----"),
             []

@@ -22,7 +22,7 @@ pub use event::{EmitBody, EmitEvent};
 pub use id::{BlobId, CommitId, IdError, OpId, SessionId, StepId, TreeId};
 pub use known::{Known, git_sha1};
 pub use op::{OpKind, Operation, RefChange, RefTarget};
-pub use path::{PathError, RepoPath, neutral};
+pub use path::{PathError, RepoPath, is_hidden, neutral};
 pub use step::{
     CallKind, Link, LinkRule, Ordinal, Session, Source, Status, Step, StepKind, Talk, Tokens,
 };

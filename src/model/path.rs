@@ -140,6 +140,35 @@ impl TryFrom<&str> for RepoPath {
     }
 }
 
+/// Characters of which nothing is seen, or a blank, although they are no white space. Variation selectors are none: they say
+/// how the character before them looks.
+fn is_filler(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{34f}'
+            | '\u{115f}'
+            | '\u{1160}'
+            | '\u{180e}'
+            | '\u{2061}'..='\u{2064}'
+            | '\u{206a}'..='\u{206f}'
+            | '\u{2800}'
+            | '\u{3164}'
+            | '\u{ffa0}'
+            | '\u{fff9}'..='\u{fffb}'
+    )
+}
+
+/// Whether a person who looks at a text may not see that this is in it: what [`neutral`] shows as an escape, and variation
+/// selectors, of which any number hides behind one character.
+#[must_use]
+pub fn is_hidden(c: char) -> bool {
+    let selector = matches!(c, '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}');
+    let mut buffer = [0; 4];
+    let text = c.encode_utf8(&mut buffer);
+    selector || neutral(text.as_bytes()) != *text
+}
+
 /// `bytes` as text that is safe on a terminal: control characters, bidirectional controls and bytes that are not UTF-8
 /// become visible escapes (`\n`, `\x1b`, `\u{202e}`, `\xff`); everything else stays as it is.
 #[must_use]
@@ -148,7 +177,8 @@ pub fn neutral(bytes: &[u8]) -> String {
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
             let bidi = matches!(c, '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-            let invisible = matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}' | '\u{2028}' | '\u{2029}' | '\u{e0000}'..='\u{e007f}');
+            let invisible = matches!(c, '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{feff}' | '\u{2028}' | '\u{2029}' | '\u{e0000}'..='\u{e007f}')
+                || is_filler(c);
             match c {
                 '\n' => out.push_str("\\n"),
                 '\r' => out.push_str("\\r"),
@@ -256,5 +286,10 @@ mod tests {
             .unwrap()
             .to_string();
         assert_eq!(shown, "a\\x1b[2Jb\\n\\xff\\u{202e}");
+        assert_eq!(
+            neutral("a\u{3164}\u{ad}\u{2800}\u{206a}b".as_bytes()),
+            "a\\u{3164}\\u{ad}\\u{2800}\\u{206a}b"
+        );
+        assert_eq!(neutral("\u{2764}\u{fe0f}".as_bytes()), "\u{2764}\u{fe0f}");
     }
 }

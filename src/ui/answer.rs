@@ -26,6 +26,9 @@ use super::words;
 /// Lines of a selection that are sent.
 const MOST_LINES: usize = 200;
 
+/// Bytes of the file around a selection that are looked through for secrets.
+const AROUND: usize = 2 << 20;
+
 /// A question under way, or answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
@@ -95,6 +98,12 @@ fn about(app: &App) -> Vec<About> {
                     title: format!("what step {at} changed in {}", change.path),
                     text: lines.join("\n"),
                 });
+                for one in [Side::Removed, Side::Added] {
+                    let all = found.hunks.iter().flat_map(|h| &h.lines);
+                    let all = all.filter(|l| l.side == Side::Both || l.side == one);
+                    let all = all.map(|l| String::from_utf8_lossy(&l.text).into_owned());
+                    out.push(About::Around(all.collect::<Vec<_>>().join("\n")));
+                }
             }
         }
         Some(View::State(state)) => {
@@ -115,6 +124,8 @@ fn about(app: &App) -> Vec<About> {
                     ),
                     text: lines.join("\n"),
                 });
+                let all = bytes.get(..bytes.len().min(AROUND)).unwrap_or_default();
+                out.push(About::Around(String::from_utf8_lossy(all).into_owned()));
             }
         }
         _ => {}

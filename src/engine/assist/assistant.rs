@@ -161,8 +161,14 @@ impl Assistant {
             }
             Ask::Question { question, about } => {
                 let found = question::gather(&*self.source, about).await?;
-                let made =
-                    prompt::of_question(&found.sections, question, found.steps, found.left_out)?;
+                let made = prompt::of_question(
+                    &found.sections,
+                    &found.around,
+                    question::ALL,
+                    question,
+                    found.steps,
+                    found.left_out,
+                )?;
                 Ok((made, None))
             }
         }

@@ -9,7 +9,7 @@ use super::answer::Raw;
 use super::evidence::HunkEvidence;
 use super::{By, Proposal};
 use crate::llm::redact::Redactor;
-use crate::model::{Ordinal, neutral};
+use crate::model::{Ordinal, is_hidden, neutral};
 
 /// A proposal may always be so long, in bytes.
 const SHORT: usize = 64 << 10;
@@ -120,7 +120,7 @@ fn value(hunk: &HunkEvidence, text: &str) -> Result<String, String> {
     if serde_json::from_str::<IgnoredAny>(text).is_err() {
         return Err("it is not one JSON value, which this key must have".to_owned());
     }
-    if let Some(line) = strange(text, &HashMap::new()) {
+    if let Some(line) = strange(hunk, text, &HashMap::new()) {
         return Err(line);
     }
     let text = text.replace("\r\n", "\n");
@@ -141,7 +141,7 @@ fn lines(hunk: &HunkEvidence, text: &str, notes: &mut Vec<String>) -> Result<Str
             ends.entry(body).or_insert(end);
         }
     }
-    if let Some(why) = strange(text, &ends) {
+    if let Some(why) = strange(hunk, text, &ends) {
         return Err(why);
     }
     for line in text.split('\n') {
@@ -193,25 +193,35 @@ fn parted(line: &str) -> (&str, &str) {
     (line, "")
 }
 
-/// Characters that a person would not see, in lines that no side has.
-fn strange(text: &str, known: &HashMap<&str, &str>) -> Option<String> {
-    for (i, line) in text.split('\n').enumerate() {
-        let line = line.strip_suffix('\r').unwrap_or(line);
+/// Characters that a person would not see, in lines that no side has; those of scripts and signs may be where a side has them.
+fn strange(hunk: &HunkEvidence, text: &str, known: &HashMap<&str, &str>) -> Option<String> {
+    for (i, line) in text.split_inclusive('\n').enumerate() {
+        // A carriage return alone is no line end: what comes after it would be shown over the line.
+        let (line, _) = parted(line);
         if known.contains_key(line) {
             continue;
         }
+        let theirs = |c: char| is_of_writing(c) && hunk.sides().iter().any(|s| s.contains(c));
         let bad = line
             .chars()
-            .find(|c| *c != '\t' && neutral(c.to_string().as_bytes()) != c.to_string());
+            .find(|c| *c != '\t' && is_hidden(*c) && !theirs(*c));
         if let Some(c) = bad {
             return Some(format!(
                 "line {} has a control or invisible character ({})",
                 i + 1,
-                neutral(c.to_string().as_bytes())
+                c.escape_default()
             ));
         }
     }
     None
+}
+
+/// Invisible, but it has its place in some writing: soft hyphens, joiners, fillers, variation selectors; nothing that a
+/// terminal acts on or that turns the direction.
+fn is_of_writing(c: char) -> bool {
+    let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{61c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{206f}');
+    let tag = matches!(c, '\u{e0000}'..='\u{e007f}' | '\u{2028}' | '\u{2029}');
+    !(c.is_control() || turns || tag)
 }
 
 /// Git's markers: seven or more of one sign, alone or before a blank.
@@ -334,6 +344,19 @@ mod tests {
             "\u{202e}evil\n",
             "a\u{200b}b\n",
             "a\rb\n",
+            "a\r",
+            "a\u{3164}b\n",
+            "a\u{115f}\u{1160}\n",
+            "\u{ffa0}\n",
+            "a\u{ad}b\n",
+            "a\u{34f}\n",
+            "a\u{180e}\n",
+            "a\u{2061}\n",
+            "a\u{206a}\n",
+            "a\u{2800}b\n",
+            "a\u{fe00}\u{fe0f}\n",
+            "a\u{e0100}\n",
+            "a\u{fff9}b\n",
         ] {
             let e = checked(&h, bad).unwrap_err();
             assert!(e.contains("character"), "{bad:?}: {e}");
@@ -344,6 +367,11 @@ mod tests {
             "what a side has may stay"
         );
         assert_eq!(text(&h, "\tx\n"), "\tx\n");
+        let h = hunk("say(\"\u{2764}\u{fe0f}\")\n", "b\n", "\u{202e}c\n");
+        let heart = "shout(\"\u{2764}\u{fe0f}\")\n";
+        assert_eq!(text(&h, heart), heart, "a side has the character");
+        assert!(checked(&h, "x\u{fe0e}\n").is_err());
+        assert!(checked(&h, "x\u{202e}\n").is_err(), "it turns the text");
     }
 
     #[test]

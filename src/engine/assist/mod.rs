@@ -90,6 +90,8 @@ pub enum About {
         /// The text.
         text: String,
     },
+    /// What such a text is a part of. It is not sent: what is secret is often told by what stands around it.
+    Around(String),
 }
 
 /// What comes while a question is under way, in this order. The last is `Proposals`, `Answer` or `Failed`; then the

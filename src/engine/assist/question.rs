@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::evidence::unexpected;
-use super::prompt::{Section, clip};
+use super::prompt::{Piece, Raw};
 use super::{About, Error};
 use crate::diff::text;
 use crate::engine::api::{ApiError, ErrorCode, FileChange, Request, Response, Row, StepDetail};
@@ -22,7 +22,13 @@ const DIFF: usize = 6_000;
 const DIFFS: usize = 24_000;
 
 /// Longest text of all, in bytes; sections beyond it are left out.
-const ALL: usize = 120 << 10;
+pub(super) const ALL: usize = 120 << 10;
+
+/// Longest text that is looked through for secrets although only its beginning is given, in bytes.
+const WHOLE: u64 = 2 << 20;
+
+/// Files that are looked through for secrets, in bytes together; of those beyond nothing is given.
+const READ: usize = 16 << 20;
 
 /// Rows listed before and after the first step that is asked about.
 const BEFORE: u64 = 25;
@@ -30,7 +36,9 @@ const ROWS: usize = 40;
 
 /// What was gathered.
 pub(super) struct Gathered {
-    pub(super) sections: Vec<Section>,
+    pub(super) sections: Vec<Raw>,
+    /// What they are from, which is not given: whole texts and files, for the secrets in them.
+    pub(super) around: Vec<String>,
     pub(super) steps: BTreeSet<Ordinal>,
     pub(super) left_out: Vec<String>,
 }
@@ -39,6 +47,7 @@ pub(super) struct Gathered {
 pub(super) async fn gather(source: &dyn Source, about: &[About]) -> Result<Gathered, Error> {
     let mut found = Gathered {
         sections: Vec::new(),
+        around: Vec::new(),
         steps: BTreeSet::new(),
         left_out: Vec::new(),
     };
@@ -47,8 +56,13 @@ pub(super) async fn gather(source: &dyn Source, about: &[About]) -> Result<Gathe
         match one {
             About::Text { title, text } => found.add(
                 "selected by the person".to_owned(),
-                format!("{}\n{}", clip(title, 300), clip(text, BODY * 2)),
+                vec![
+                    Piece::cut(title, 300),
+                    Piece::whole("\n"),
+                    Piece::cut(text, BODY * 2),
+                ],
             ),
+            About::Around(text) => found.around.push(text.clone()),
             About::Step(ordinal) => {
                 first.get_or_insert(*ordinal);
                 found.step(source, *ordinal).await?;
@@ -74,13 +88,8 @@ pub(super) async fn gather(source: &dyn Source, about: &[About]) -> Result<Gathe
 }
 
 impl Gathered {
-    fn add(&mut self, name: String, text: String) {
-        let all: usize = self.sections.iter().map(|s| s.text.len()).sum();
-        if all + text.len() > ALL {
-            self.left_out.push(neutral(name.as_bytes()));
-        } else {
-            self.sections.push(Section { name, text });
-        }
+    fn add(&mut self, name: String, pieces: Vec<Piece>) {
+        self.sections.push(Raw { name, pieces });
     }
 
     async fn step(&mut self, source: &dyn Source, ordinal: Ordinal) -> Result<(), Error> {
@@ -90,33 +99,46 @@ impl Gathered {
             other => return Err(unexpected(&other)),
         };
         self.steps.insert(ordinal);
-        let text = self.words(&detail);
-        self.add(format!("step {ordinal}"), text);
+        for part in [&detail.body, &detail.output].into_iter().flatten() {
+            if part.len > part.text.len() as u64
+                && let Some(whole) = content(source, Some(part.blob), WHOLE).await?
+            {
+                self.around
+                    .push(String::from_utf8_lossy(&whole).into_owned());
+            }
+        }
+        let pieces = self.words(&detail);
+        self.add(format!("step {ordinal}"), pieces);
         self.changes(source, &format!("step {ordinal}"), &detail.changes)
             .await
     }
 
     /// A step's words.
-    fn words(&mut self, detail: &StepDetail) -> String {
+    fn words(&mut self, detail: &StepDetail) -> Vec<Piece> {
         let row = &detail.row;
-        let mut out = line(row);
+        let mut out = self.line(row);
         if let Some(code) = row.exit_code {
-            out.push_str(&format!("exit code {code}\n"));
+            out.push(Piece::whole(format!("exit code {code}\n")));
         }
-        for (what, said) in [
+        let mut said = |label: String, text: &str, most| {
+            out.push(Piece::whole(label));
+            out.push(Piece::cut(text, most));
+            out.push(Piece::whole("\n"));
+        };
+        for (what, text) in [
             ("prompt of its turn", &detail.prompt),
             ("thought before it", &detail.thought),
         ] {
-            if let Some((step, text)) = said
+            if let Some((step, text)) = text
                 && *step != row.ordinal
             {
                 self.steps.insert(*step);
-                out.push_str(&format!("{what}, step {step}:\n{}\n", clip(text, BODY / 2)));
+                said(format!("{what}, step {step}:\n"), text, BODY / 2);
             }
         }
         for (what, text) in [("text", &detail.body), ("output", &detail.output)] {
             if let Some(text) = text {
-                out.push_str(&format!("{what}:\n{}\n", clip(&text.text, BODY)));
+                said(format!("{what}:\n"), &text.text, BODY);
             }
         }
         out
@@ -131,15 +153,19 @@ impl Gathered {
             other => return Err(unexpected(&other)),
         };
         let commit = &detail.commit;
-        let text = format!(
-            "commit {} ({}) on {}: {}\n",
+        let head = format!(
+            "commit {} ({}) on {}: ",
             commit.id.short(),
             commit.cause.word(),
             commit.branch,
-            clip(&commit.message, 500)
         );
+        let pieces = vec![
+            Piece::whole(head),
+            Piece::cut(&commit.message, 500),
+            Piece::whole("\n"),
+        ];
         let name = format!("commit {}", commit.id.short());
-        self.add(name.clone(), text);
+        self.add(name.clone(), pieces);
         self.changes(source, &name, &detail.changes).await
     }
 
@@ -153,27 +179,63 @@ impl Gathered {
         if changes.is_empty() {
             return Ok(());
         }
-        let mut out = String::new();
+        let mut out = Vec::new();
+        let mut given = 0;
         for change in changes {
             let op = format!("{:?}", change.op).to_lowercase();
-            if out.len() > DIFFS {
+            let read: usize = self.around.iter().map(String::len).sum();
+            if given > DIFFS || read > READ {
                 self.left_out
                     .push(format!("differences of {of} in {}", change.path));
                 continue;
             }
-            out.push_str(&format!("{op} {}\n", change.path));
+            out.push(Piece::whole(format!("{op} {}\n", change.path)));
             let (before, after) = (
-                content(source, change.before.as_ref().and_then(|e| e.blob)).await?,
-                content(source, change.after.as_ref().and_then(|e| e.blob)).await?,
+                content(source, change.before.as_ref().and_then(|e| e.blob), FILE).await?,
+                content(source, change.after.as_ref().and_then(|e| e.blob), FILE).await?,
             );
             if let (Some(before), Some(after)) = (before, after) {
                 let diff = text::unified(&before, &after, "before", "after", 3);
-                out.push_str(&clip(&String::from_utf8_lossy(&diff), DIFF));
-                out.push('\n');
+                // The difference shows a few lines of what may be one secret.
+                for file in [&before, &after] {
+                    self.around.push(String::from_utf8_lossy(file).into_owned());
+                }
+                given += diff.len().min(DIFF);
+                out.push(Piece::cut(String::from_utf8_lossy(&diff), DIFF));
+                out.push(Piece::whole("\n"));
             }
         }
         self.add(format!("what {of} changed"), out);
         Ok(())
+    }
+
+    /// A step in a line.
+    fn line(&mut self, row: &Row) -> Vec<Piece> {
+        let kind = match row.tool.as_str() {
+            "" => format!("{:?}", row.kind).to_lowercase(),
+            tool => neutral(tool.as_bytes()),
+        };
+        let failed = match row.status {
+            crate::model::Status::Error => " (failed)",
+            crate::model::Status::Aborted => " (aborted)",
+            _ => "",
+        };
+        let changed = row
+            .effect
+            .map(|e| format!(" [{} changed, +{} -{}]", e.files, e.added, e.removed))
+            .unwrap_or_default();
+        let title = row.title.lines().next().unwrap_or_default();
+        if title.len() < row.title.len() {
+            self.around.push(row.title.clone());
+        }
+        vec![
+            Piece::whole(format!(
+                "step {} turn {} {kind}{failed}: ",
+                row.ordinal, row.turn
+            )),
+            Piece::cut(title, 240),
+            Piece::whole(format!("{changed}\n")),
+        ]
     }
 
     /// The rows around.
@@ -200,39 +262,16 @@ impl Gathered {
             Response::Rows(rows) => rows.rows,
             other => return Err(unexpected(&other)),
         };
-        let mut out = String::new();
+        let mut out = Vec::new();
         for row in &rows {
             self.steps.insert(row.ordinal);
-            out.push_str(&line(row));
+            out.extend(self.line(row));
         }
         if !out.is_empty() {
             self.add("the steps around, one a line".to_owned(), out);
         }
         Ok(())
     }
-}
-
-/// A step in a line.
-fn line(row: &Row) -> String {
-    let kind = match row.tool.as_str() {
-        "" => format!("{:?}", row.kind).to_lowercase(),
-        tool => neutral(tool.as_bytes()),
-    };
-    let failed = match row.status {
-        crate::model::Status::Error => " (failed)",
-        crate::model::Status::Aborted => " (aborted)",
-        _ => "",
-    };
-    let changed = row
-        .effect
-        .map(|e| format!(" [{} changed, +{} -{}]", e.files, e.added, e.removed))
-        .unwrap_or_default();
-    format!(
-        "step {} turn {} {kind}{failed}: {}{changed}\n",
-        row.ordinal,
-        row.turn,
-        clip(row.title.lines().next().unwrap_or_default(), 240)
-    )
 }
 
 /// The row of a step, by its number.
@@ -263,14 +302,18 @@ async fn row(source: &dyn Source, ordinal: Ordinal) -> Result<Row, Error> {
 }
 
 /// A file's content; `None` where it is too long or not there to be had. No file is an empty one.
-async fn content(source: &dyn Source, blob: Option<BlobId>) -> Result<Option<Vec<u8>>, Error> {
+async fn content(
+    source: &dyn Source,
+    blob: Option<BlobId>,
+    most: u64,
+) -> Result<Option<Vec<u8>>, Error> {
     let Some(id) = blob else {
         return Ok(Some(Vec::new()));
     };
     let request = Request::Blob {
         id,
         offset: 0,
-        len: FILE,
+        len: most,
     };
     match source.ask(request).await {
         Ok(Response::Blob(part)) if part.len as usize == part.bytes.len() => Ok(Some(part.bytes)),

@@ -6,8 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Ask, Assistant, Confidence, Error, HunkAsk, News, Proposal, evidence};
-use crate::engine::api::{MergeInfo, PieceInfo};
+use super::evidence::{self, HunkEvidence};
+use super::{Ask, Assistant, Confidence, DryRun, Error, HunkAsk, News, Proposal};
+use crate::engine::api::{ErrorCode, MergeInfo, PieceInfo};
 use crate::engine::source::Source;
 use crate::llm;
 use crate::model::RepoPath;
@@ -86,23 +87,32 @@ impl Assistant {
             warnings: self.warnings().to_vec(),
             tokens: (0, 0),
         };
-        let open = self.open(&out).await?;
+        let open = self.open(out.merge.as_deref()).await?;
         let mut failures = 0;
         let mut stopped: Option<String> = None;
+        let mut settled_by_others = false;
         for (i, (path, hunk)) in open.iter().enumerate() {
             let what = match (hunk, &stopped) {
                 (None, _) => Err("it is settled as a whole only, by hand".to_owned()),
                 (Some(_), Some(why)) => Err(why.clone()),
                 (Some(hunk), None) => {
+                    if !self.is_open(path, *hunk).await? {
+                        settled_by_others = true;
+                        continue;
+                    }
                     tell(Progress::Asking {
                         path: path.clone(),
                         hunk: *hunk,
                         left: open.len() - i,
                     });
                     match self.one(path, *hunk, &mut out, tell).await {
-                        Ok(found) => {
+                        Ok(Some(found)) => {
                             failures = 0;
                             found
+                        }
+                        Ok(None) => {
+                            settled_by_others = true;
+                            continue;
                         }
                         Err(e) => {
                             failures += 1;
@@ -123,13 +133,51 @@ impl Assistant {
             tell(Progress::Done(Box::new(settled.clone())));
             out.hunks.push(settled);
         }
+        if settled_by_others {
+            out.merge = evidence::merge(&*self.source).await?;
+        }
+        Ok(out)
+    }
+
+    /// Whether a hunk is still there and not settled: a person may be at it while a model is asked.
+    async fn is_open(&self, path: &RepoPath, hunk: usize) -> Result<bool, Error> {
+        let now = match evidence::conflict(&*self.source, path).await {
+            Ok(now) => now,
+            // The merge was finished or given up, or the path settled as a whole.
+            Err(Error::Source(e)) if matches!(e.code, ErrorCode::NotFound | ErrorCode::Refused) => {
+                return Ok(false);
+            }
+            Err(e) => return Err(e),
+        };
+        let done = now.info.done;
+        let mut picks = now.pieces.iter().filter_map(|p| match p {
+            PieceInfo::Hunk { pick, .. } => Some(pick.is_none()),
+            PieceInfo::Text { .. } => None,
+        });
+        Ok(!done && picks.nth(hunk).unwrap_or(false))
+    }
+
+    /// What would be sent for each hunk that is not settled. Nothing is.
+    pub async fn dry_run_all(&self) -> Result<Vec<(RepoPath, usize, DryRun)>, Error> {
+        let merge = evidence::merge(&*self.source).await?;
+        let mut out = Vec::new();
+        for (path, hunk) in self.open(merge.as_deref()).await? {
+            if let Some(hunk) = hunk {
+                let ask = Ask::Hunk(HunkAsk::new(path.clone(), hunk));
+                let dry = self.dry_run(&ask).await?;
+                out.push((path, hunk, dry));
+            }
+        }
         Ok(out)
     }
 
     /// What is not settled: hunks, and conflicts without.
-    async fn open(&self, out: &Outcome) -> Result<Vec<(RepoPath, Option<usize>)>, Error> {
+    async fn open(
+        &self,
+        merge: Option<&MergeInfo>,
+    ) -> Result<Vec<(RepoPath, Option<usize>)>, Error> {
         let mut open = Vec::new();
-        for conflict in out.merge.iter().flat_map(|m| &m.conflicts) {
+        for conflict in merge.iter().flat_map(|m| &m.conflicts) {
             if conflict.done {
                 continue;
             }
@@ -149,14 +197,14 @@ impl Assistant {
         Ok(open)
     }
 
-    /// Asks about one hunk, and picks.
+    /// Asks about one hunk, and picks; `None` when somebody else has settled it meanwhile.
     async fn one(
         &self,
         path: &RepoPath,
         hunk: usize,
         out: &mut Outcome,
         tell: &mut (dyn FnMut(Progress) + Send),
-    ) -> Result<Result<Proposal, String>, Error> {
+    ) -> Result<Option<Result<Proposal, String>>, Error> {
         let mut waited = false;
         loop {
             let ask = HunkAsk::new(path.clone(), hunk);
@@ -192,15 +240,38 @@ impl Assistant {
                 .iter()
                 .find(|p| p.confidence >= Confidence::Medium);
             let Some(proposal) = sure else {
-                return Ok(Err(format!(
+                return Ok(Some(Err(format!(
                     "the model is not sure enough of any of {} proposals",
                     found.proposals.len()
-                )));
+                ))));
             };
+            if !self.is_open(path, hunk).await? {
+                return Ok(None);
+            }
+            let sides = evidence::of_hunk(&*self.source, path, hunk).await?;
+            if let Some(why) = loses_both(&sides, &proposal.text) {
+                return Ok(Some(Err(why.to_owned())));
+            }
             out.merge = Some(self.accept(path, hunk, proposal, false).await?);
-            return Ok(Ok(proposal.clone()));
+            return Ok(Some(Ok(proposal.clone())));
         }
     }
+}
+
+/// Whether a proposal throws away what both sides did: that may be right, but nobody would see it.
+fn loses_both(hunk: &HunkEvidence, text: &[u8]) -> Option<&'static str> {
+    if hunk.ours.trim().is_empty() || hunk.theirs.trim().is_empty() {
+        return None;
+    }
+    let text = String::from_utf8_lossy(text);
+    if text.trim().is_empty() {
+        return Some(
+            "the model proposes to remove what both sides have: a person must decide that",
+        );
+    }
+    (text.trim_end() == hunk.base.trim_end()).then_some(
+        "the model proposes what stood there before either side changed it: a person must decide that",
+    )
 }
 
 /// How long to wait before the one other try.

@@ -18,6 +18,7 @@ use super::patch::hex;
 use super::read::{content, git_mode, listing};
 use super::span::{Span, changes};
 use super::{Error, LeftOut};
+use crate::llm::redact::{self, Redactor};
 use crate::model::{Cause, CommitId, Ordinal, RepoPath, Session, SessionId, StepKind};
 
 /// Rows in one answer.
@@ -97,6 +98,8 @@ pub struct BranchMade {
     pub line_ends: usize,
     /// What stays behind.
     pub left_out: LeftOut,
+    /// Secrets that were taken out of the messages.
+    pub redacted: usize,
     /// Where a branch of that name was before.
     pub replaced: Option<String>,
 }
@@ -197,7 +200,16 @@ pub async fn branch(
         });
     }
     let mut import = Import::start(repo)?;
-    let written = work.write(&mut import, &parent, &parts, &sessions).await;
+    if !redact::ready() {
+        return Err(Error::Refused(
+            "secrets cannot be recognised in this build, so that no messages are written"
+                .to_owned(),
+        ));
+    }
+    let mut redactor = Redactor::default();
+    let written = work
+        .write(&mut import, &parent, &parts, &sessions, &mut redactor)
+        .await;
     let commits = match written {
         Ok(commits) => commits,
         Err(e) => return Err(import.abort(e).await),
@@ -215,6 +227,7 @@ pub async fn branch(
         start,
         line_ends: parent.unix.len(),
         left_out: filter.left_out(),
+        redacted: redactor.counts().values().sum(),
         replaced,
     })
 }
@@ -223,6 +236,11 @@ pub async fn branch(
 fn free(repo: &Repository, wish: &BranchWish) -> Result<Option<String>, Error> {
     let name = &wish.name;
     repo.check_name(name)?;
+    if let Some(other) = repo.stands_for(name)? {
+        return Err(Error::Refused(format!(
+            "{name} is only another name for {other}, which would be moved: choose another name"
+        )));
+    }
     if let Some(place) = repo.checked_out(name)? {
         return Err(Error::Refused(format!(
             "{name} is the branch that {place} is on, which must not move under it: choose another name"
@@ -465,6 +483,7 @@ impl Work<'_> {
         parent: &Parent,
         parts: &[Part<'_>],
         sessions: &HashMap<SessionId, Session>,
+        redactor: &mut Redactor,
     ) -> Result<usize, Error> {
         let committer = self.repo.identity();
         let from = Some(parent.commit.as_str()).filter(|p| !p.is_empty());
@@ -487,7 +506,7 @@ impl Work<'_> {
                 author: &committer,
                 committer: &committer,
                 time: base.time,
-                message: &message::message(self.source, &story).await?,
+                message: &message::message(self.source, &story, redactor).await?,
             };
             import.commit(&facts, from, &list).await?;
             commits += 1;
@@ -513,7 +532,7 @@ impl Work<'_> {
                 author: &person(author),
                 committer: &committer,
                 time: last.time,
-                message: &message::message(self.source, &story).await?,
+                message: &message::message(self.source, &story, redactor).await?,
             };
             import.commit(&facts, from, &list).await?;
             commits += 1;

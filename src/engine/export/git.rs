@@ -267,7 +267,8 @@ impl Repository {
     pub(super) fn check_name(&self, name: &str) -> Result<(), Error> {
         let full = branch_ref(name);
         let args = [OsStr::new(&full)];
-        if name.starts_with('-') || self.ask("check-ref-format", &args)?.is_none() {
+        if name == "HEAD" || name.starts_with('-') || self.ask("check-ref-format", &args)?.is_none()
+        {
             return Err(Error::Refused(format!(
                 "{:?} cannot be the name of a branch in git",
                 neutral(name.as_bytes())
@@ -281,6 +282,13 @@ impl Repository {
         let full = branch_ref(name);
         let args = ["--verify", "--quiet", "--end-of-options", &full].map(OsStr::new);
         Ok(self.ask("rev-parse", &args)?.map(|id| text(&id)))
+    }
+
+    /// What a branch of that name is another name for: to move it would move that one.
+    pub(super) fn stands_for(&self, name: &str) -> Result<Option<String>, Error> {
+        let full = branch_ref(name);
+        let found = self.ask("symbolic-ref", &["-q", &full].map(OsStr::new))?;
+        Ok(found.map(|to| neutral(to.trim_ascii())))
     }
 
     /// The working tree that has the branch checked out, or will have once it is there.
@@ -321,6 +329,7 @@ impl Repository {
         let nothing = "0".repeat(to.len());
         let full = branch_ref(name);
         let args = [
+            "--no-deref",
             "--create-reflog",
             "-m",
             "backtrail: export",

@@ -6,6 +6,7 @@
 use super::super::api::{Request, Response, Row, StepDetail};
 use super::super::source::Source;
 use super::Error;
+use crate::llm::redact::Redactor;
 use crate::model::{CommitId, Ordinal, Session, Status, StepKind, neutral};
 
 /// Longest subject, in characters.
@@ -33,47 +34,71 @@ pub(super) struct Story<'a> {
     pub(super) commit: Option<CommitId>,
 }
 
-/// The message.
-pub(super) async fn message(source: &dyn Source, story: &Story<'_>) -> Result<String, Error> {
+/// The message, without the secrets that the texts hold: it goes where the recording does not.
+pub(super) async fn message(
+    source: &dyn Source,
+    story: &Story<'_>,
+    redactor: &mut Redactor,
+) -> Result<String, Error> {
+    let mut details = Vec::new();
+    for row in story.prompt.iter().chain(story.steps.iter().take(STEPS)) {
+        let detail = detail(source, row).await?;
+        redactor.learn(&[&row.title]);
+        for (_, text) in detail.prompt.iter().chain(&detail.thought) {
+            redactor.learn(&[text]);
+        }
+        if let Some(body) = &detail.body {
+            redactor.learn(&[&body.text]);
+            redactor.learn(&[&arguments(&body.text)]);
+        }
+        details.push(detail);
+    }
+    for text in story.notes.iter().chain(&story.subject) {
+        redactor.learn(&[text]);
+    }
+    let mut details = details.into_iter();
     let mut out = String::new();
     let mut last_thought = None;
     let mut told_prompt = None;
-    if let Some(row) = story.prompt {
-        let detail = detail(source, row).await?;
-        tell_prompt(row.ordinal, &body(&detail, &row.title), &mut out);
+    if let Some(row) = story.prompt
+        && let Some(detail) = details.next()
+    {
+        let text = redactor.text(&body(&detail, &row.title));
+        tell_prompt(row.ordinal, &text, &mut out);
         told_prompt = Some(row.ordinal);
     }
     for (n, row) in story.steps.iter().enumerate() {
-        if n >= STEPS || out.len() > WHOLE {
+        let detail = details.next().filter(|_| out.len() <= WHOLE);
+        let Some(detail) = detail else {
             let more = story.steps.len() - n;
             out.push_str(&format!("And {more} more steps.\n\n"));
             break;
-        }
-        let detail = detail(source, row).await?;
+        };
         if let Some((ordinal, text)) = &detail.prompt
             && told_prompt != Some(*ordinal)
         {
-            tell_prompt(*ordinal, text, &mut out);
+            tell_prompt(*ordinal, &redactor.text(text), &mut out);
             told_prompt = Some(*ordinal);
         }
         if let Some((ordinal, text)) = &detail.thought
             && last_thought != Some(*ordinal)
         {
             out.push_str(&format!("Thought (step {ordinal}):\n\n"));
-            quote(text, TEXT, &mut out);
+            quote(&redactor.text(text), TEXT, &mut out);
             last_thought = Some(*ordinal);
         }
-        out.push_str(&format!("{}\n\n", headline(row)));
+        out.push_str(&format!("{}\n\n", headline(row, redactor)));
         if row.kind == StepKind::Call
             && let Some(body) = &detail.body
         {
-            quote(&arguments(&body.text), CALL, &mut out);
+            let text = redactor.text(&arguments(&body.text));
+            quote(&text, CALL, &mut out);
         }
     }
     for note in story.notes {
-        out.push_str(&format!("Checkpoint: {note}\n\n"));
+        out.push_str(&format!("Checkpoint: {}\n\n", redactor.text(note)));
     }
-    let mut message = format!("{}\n\n{out}", subject(story));
+    let mut message = format!("{}\n\n{out}", subject(story, redactor));
     message.push_str(&trailers(story));
     Ok(message)
 }
@@ -98,7 +123,7 @@ fn tell_prompt(ordinal: Ordinal, text: &str, out: &mut String) {
 }
 
 /// A step in a line, with its outcome where that is bad.
-fn headline(row: &Row) -> String {
+fn headline(row: &Row, redactor: &mut Redactor) -> String {
     let how = match (row.status, row.exit_code) {
         (_, Some(code)) if code != 0 => format!(", exit {code}"),
         (Status::Error, _) => ", failed".to_owned(),
@@ -107,7 +132,7 @@ fn headline(row: &Row) -> String {
     };
     format!(
         "{} (step {}{how})",
-        first_line(&titled(row), 120),
+        first_line(&redactor.text(&titled(row)), 120),
         row.ordinal
     )
 }
@@ -124,7 +149,7 @@ fn titled(row: &Row) -> String {
     }
 }
 
-fn subject(story: &Story<'_>) -> String {
+fn subject(story: &Story<'_>, redactor: &mut Redactor) -> String {
     let named = story
         .subject
         .clone()
@@ -138,7 +163,7 @@ fn subject(story: &Story<'_>) -> String {
                 None => several.first().map(|r| titled(r)),
             },
         });
-    let line = first_line(&named.unwrap_or_default(), SUBJECT);
+    let line = first_line(&redactor.text(&named.unwrap_or_default()), SUBJECT);
     if line.is_empty() {
         "A recorded state".to_owned()
     } else {
