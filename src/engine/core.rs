@@ -31,8 +31,10 @@ use super::shelf::Opening;
 use super::stats::Counter;
 use super::timeline::Timeline;
 
-/// How long a checkpoint waits for news of the real directory that are on their way.
-const SETTLE: Duration = Duration::from_millis(250);
+/// How long a checkpoint waits at most for news of the real directory that are on their way. They come within a few
+/// milliseconds, but not while everything else wants the processor too, and a fork or a rollback that missed what a person
+/// has just saved would be wrong.
+const SETTLE: Duration = Duration::from_secs(2);
 /// How many notices a slow client may be behind before it is told to ask again.
 const BACKLOG: usize = 8_192;
 
