@@ -1,6 +1,7 @@
 //! What was typed: the command line as clap reads it. What it means is worked out by each verb.
 
 mod graph;
+mod screen;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::agent::Place;
+pub use screen::{Config, Keys, Man, Screen};
 pub use graph::{Blame, Children, History, Leaves, Lineage, TraceOf};
 
 /// A time-travel debugger for AI coding agents.
@@ -35,6 +37,10 @@ pub struct Cli {
     /// How a recording is read instead of a project.
     #[command(flatten)]
     pub trace: Trace,
+
+    /// How the screen is drawn.
+    #[command(flatten)]
+    pub screen: Screen,
 
     /// What to do.
     #[command(subcommand)]
@@ -158,7 +164,9 @@ pub enum Verb {
     /// Re-hash the whole store and say what is wrong with it
     Verify(JsonOnly),
     /// Print the keys of the screen
-    Keys,
+    Keys(Keys),
+    /// Say where your settings are and whether they can be followed; print all of them with their defaults
+    Config(Config),
     /// Watch a recorded agent at work on a small project in a temporary directory
     Demo(Demo),
 
@@ -277,6 +285,9 @@ pub struct Open {
     /// A recording, a directory of recordings, or - for standard input
     #[arg(value_name = "FILE|DIR|-")]
     pub what: PathBuf,
+    /// How the screen is drawn.
+    #[command(flatten)]
+    pub screen: Screen,
 }
 
 /// `import`
@@ -751,6 +762,9 @@ pub struct Demo {
     /// The process that shows, in a directory that is laid out.
     #[arg(long, hide = true)]
     pub stage: Option<PathBuf>,
+    /// How the screen is drawn.
+    #[command(flatten)]
+    pub screen: Screen,
 }
 
 /// `enter`; written by [`crate::agent::Place::to_args`].
