@@ -27,6 +27,7 @@ mod merge;
 mod merge_out;
 pub mod out;
 mod race;
+mod restore;
 mod run;
 mod session;
 mod state;
@@ -241,7 +242,7 @@ async fn answer(
         Verb::Import(args) => trace::import(cx, &args, trace, out).await,
         Verb::Effects(args) => trace::effects(cx, args.json, out).await,
         Verb::Diff(args) if args.state => facts::diff(cx, &args, out).await,
-        Verb::Restore(args) => facts::restore(cx, &args, out).await,
+        Verb::Restore(args) => restore::restore(cx, &args, out).await,
         Verb::Diff(args) => diff::diff(cx, &args, out).await,
         Verb::Cat(args) => cat::cat(cx, &args.what, out).await,
         Verb::Rollback(args) => change::rollback(cx, &args, out).await,

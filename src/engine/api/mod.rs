@@ -11,6 +11,7 @@ mod graph;
 mod merging;
 mod overlaps;
 mod recordings;
+mod restore;
 
 use std::collections::BTreeMap;
 
@@ -34,6 +35,7 @@ pub use merging::{
 };
 pub use overlaps::{Meeting, MergeTry};
 pub use recordings::{EffectInfo, Imported, RawRecord, RecordingInfo, RecordingSummary};
+pub use restore::{Part, PastLines, RestoreReport};
 
 /// Number of the protocol's meaning. Both sides must have the same.
 pub const PROTOCOL: u32 = 1;
@@ -261,6 +263,19 @@ pub enum Request {
         /// Only say what would be done.
         #[serde(default)]
         dry_run: bool,
+    },
+    /// Brings parts of a past state back into the workspace. -> `Restored`
+    Restore {
+        /// A revision.
+        rev: String,
+        /// Which parts.
+        parts: Vec<Part>,
+        /// Only say what would be done.
+        #[serde(default)]
+        dry_run: bool,
+        /// Leave the agents frozen afterwards.
+        #[serde(default)]
+        keep_frozen: bool,
     },
     /// Reverses the last undoable operation. -> `Rollback` (or `Done` when it moved refs only)
     Undo,
@@ -607,6 +622,8 @@ pub enum Response {
     Bytes(Bytes),
     /// See [`Request::Graph`].
     Graph(GraphAnswer),
+    /// See [`Request::Restore`].
+    Restored(Box<RestoreReport>),
     /// See [`Request::Operations`].
     Operations(Vec<OpInfo>),
     /// See [`Request::Begin`].
