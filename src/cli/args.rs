@@ -9,8 +9,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::agent::Place;
-pub use screen::{Config, Keys, Man, Screen};
 pub use graph::{Blame, Children, History, Leaves, Lineage, TraceOf};
+pub use screen::{Config, Keys, Man, Screen};
 
 /// A time-travel debugger for AI coding agents.
 ///

@@ -22,7 +22,9 @@ pub fn config(args: &args::Config, out: &mut Out) -> Ended {
     if !path.exists() {
         let none = out.paint(Tone::Dim, "is not there: the defaults count");
         out.line(&format!("{shown} {none}"))?;
-        out.line("To begin one: backtrail config --default, and take over what you want to be different")?;
+        out.line(
+            "To begin one: backtrail config --default, and take over what you want to be different",
+        )?;
         out.flush()?;
         return Ok(0);
     }

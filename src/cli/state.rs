@@ -25,11 +25,7 @@ pub fn screen(cwd: PathBuf, options: ui::Options) -> Ended {
 }
 
 /// Opens the screen on the project that lies at `cwd`, and returns when it is closed.
-pub fn open_screen(
-    runtime: &tokio::runtime::Runtime,
-    cwd: PathBuf,
-    options: ui::Options,
-) -> Ended {
+pub fn open_screen(runtime: &tokio::runtime::Runtime, cwd: PathBuf, options: ui::Options) -> Ended {
     if !stdin().is_terminal() || !stdout().is_terminal() {
         return Err(Fail::Usage(
             "the screen needs a terminal. As text: backtrail steps, backtrail log; all verbs: backtrail --help".into(),

@@ -90,15 +90,16 @@ pub fn open(cwd: PathBuf, args: &args::Open, trace: &args::Trace) -> Ended {
     let options = args.screen.options();
     let runtime = runtime(false)?;
     let result = match list {
-        Some(list) if list.len() != 1 => runtime.block_on(browse(link::shelf_of(list), how, options)),
+        Some(list) if list.len() != 1 => {
+            runtime.block_on(browse(link::shelf_of(list), how, options))
+        }
         one => {
             let path = one
                 .and_then(|l| l.into_iter().next().map(|f| f.path))
                 .unwrap_or(path);
             let recorded = link::open_recording(&path, &how)?;
             let source: Arc<dyn Source> = link::opened(Arc::clone(&recorded));
-            let result =
-                runtime.block_on(ui::run(async move { Ok(source) }, options));
+            let result = runtime.block_on(ui::run(async move { Ok(source) }, options));
             // The screen's tasks may let go of it later than we end.
             recorded.leave();
             result

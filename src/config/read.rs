@@ -52,7 +52,6 @@ pub fn read(text: &str) -> (Settings, Vec<KeyLine>, Vec<Problem>) {
             reader.problem(at, format!("it is not TOML: {message}"));
         }
     }
-    let mut reader = reader;
     reader.problems.sort();
     reader.keys.sort_by_key(|k| k.line);
     (reader.settings, reader.keys, reader.problems)

@@ -56,24 +56,34 @@ pub(crate) fn load(options: &Options, first: bool) -> Loaded {
         }
         Some(Ok(None)) | None => String::new(),
     };
-    let (settings, lines, wrong) = config::read(&text);
+    let mut loaded = of_text(&text, &name, options);
+    problems.append(&mut loaded.problems);
+    Loaded {
+        problems,
+        first,
+        ..loaded
+    }
+}
+
+/// What a settings file of that name and text comes to, were it read later.
+pub(crate) fn of_text(text: &str, name: &str, options: &Options) -> Loaded {
+    let (settings, lines, wrong) = config::read(text);
     let (keymap, mut bad_keys) = match Keymap::new(&lines) {
         Ok(map) => (map, Vec::new()),
         Err(bad) => (Keymap::default(), bad),
     };
     bad_keys.extend(wrong);
     bad_keys.sort();
-    problems.extend(
-        bad_keys
-            .iter()
-            .map(|p| format!("{name}:{}: {}", p.line, p.what)),
-    );
+    let problems = bad_keys
+        .iter()
+        .map(|p| format!("{name}:{}: {}", p.line, p.what))
+        .collect();
     Loaded {
         glyphs: glyphs(options, settings.glyphs),
         settings,
         keymap: Arc::new(keymap),
         problems,
-        first,
+        first: false,
     }
 }
 

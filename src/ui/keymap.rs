@@ -13,8 +13,6 @@ use super::keys::{self, Key, Stroke};
 /// Keys with what they do.
 #[derive(Debug, Clone)]
 pub(crate) struct Binding {
-    /// As the table writes it.
-    pub text: String,
     pub strokes: Vec<Stroke>,
     pub entry: &'static Entry,
     /// Where.
@@ -36,7 +34,6 @@ impl Default for Keymap {
             .flat_map(|entry| {
                 entry.keys.iter().filter_map(move |text| {
                     Some(Binding {
-                        text: (*text).to_owned(),
                         strokes: keys::parse(text)?,
                         entry,
                         contexts: entry.contexts.to_vec(),
@@ -180,7 +177,6 @@ impl Keymap {
         own.retain(|b| !b.contexts.is_empty());
         if let Some(entry) = entry {
             own.push(Binding {
-                text: keys::written(&strokes),
                 strokes,
                 entry,
                 contexts,
@@ -221,6 +217,7 @@ impl Keymap {
     }
 
     /// All bindings.
+    #[cfg(test)]
     pub(crate) fn bindings(&self) -> &[Binding] {
         &self.bindings
     }
@@ -323,7 +320,7 @@ mod tests {
         assert_eq!(does(&map, Context::Timeline, "gg"), is(Action::First));
         // The person's key is the one to show.
         let key = map.key(Action::ViewState, Context::Timeline).unwrap();
-        assert_eq!(key.text, "go");
+        assert_eq!(keys::written(&key.strokes), "go");
     }
 
     #[test]

@@ -238,6 +238,7 @@ fn spelled(key: Key) -> (String, String, String) {
 }
 
 /// A sequence as the table writes it.
+#[cfg(test)]
 pub(crate) fn written(strokes: &[Stroke]) -> String {
     let one = |stroke: &Stroke| match stroke {
         Stroke::Key(key) => spelled(*key).0,

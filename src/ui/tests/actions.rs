@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use crate::ui::action::{Action, Context, EVERYWHERE, Meaning, TABLE, entry, keys_text};
+use crate::ui::action::{Action, Context, EVERYWHERE, Meaning, TABLE, entry};
 use crate::ui::keymap::Keymap;
-use crate::ui::keys_text::keys_text;
 use crate::ui::keys::{self, Key};
+use crate::ui::keys_text::keys_text;
 
 #[test]
 fn every_sequence_can_be_read() {
@@ -20,11 +20,11 @@ fn every_sequence_can_be_read() {
 #[test]
 fn no_sequence_means_two_things_or_begins_another() {
     let map = Keymap::default();
-    for context in EVERYWHERE.iter().copied() {
+    for context in EVERYWHERE {
         let here: Vec<_> = map
             .bindings()
             .iter()
-            .filter(|b| b.contexts.contains(&context))
+            .filter(|b| b.contexts.contains(context))
             .collect();
         for (i, a) in here.iter().enumerate() {
             for b in &here[i + 1..] {
