@@ -740,6 +740,42 @@ pub enum OpVerb {
         #[arg(short = 'n', long = "limit", value_name = "N")]
         limit: Option<usize>,
     },
+    /// Show what an operation changed: branches, labels and files
+    Show {
+        /// Its number, the beginning of its id, or @ for the newest
+        #[arg(value_name = "OP", default_value = "@")]
+        op: String,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Set files, branches and labels to what they were right after an operation
+    Restore {
+        /// Its number, the beginning of its id, or @ for the newest
+        #[arg(value_name = "OP")]
+        op: String,
+        /// To what they were before it
+        #[arg(long)]
+        before: bool,
+        /// Only say what would be done
+        #[arg(long)]
+        dry_run: bool,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Reverse one operation and nothing else
+    Revert {
+        /// Its number, the beginning of its id, or @ for the newest
+        #[arg(value_name = "OP")]
+        op: String,
+        /// Only say what would be done
+        #[arg(long)]
+        dry_run: bool,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// `demo`

@@ -23,6 +23,7 @@ mod link;
 mod markers;
 mod merge;
 mod merge_out;
+mod ops;
 pub mod out;
 mod race;
 mod run;
@@ -42,7 +43,7 @@ use clap::{CommandFactory, Parser};
 use crate::engine::api::{ApiError, Request, Response};
 use crate::engine::source::Source;
 use crate::model::neutral;
-use args::{Cli, OpVerb, Verb};
+use args::{Cli, Verb};
 use link::{Project, Want};
 use out::Out;
 
@@ -223,9 +224,7 @@ async fn answer(
         Verb::Log(args) => history::log(cx, &args, out).await,
         Verb::Steps(args) => history::steps(cx, args.json, args.limit, out).await,
         Verb::Sessions(args) => history::sessions(cx, args.json, out).await,
-        Verb::Op(args) => match args.verb {
-            OpVerb::Log { json, limit } => history::operations(cx, json, limit, out).await,
-        },
+        Verb::Op(args) => ops::op(cx, args.verb, out).await,
         Verb::Leaves(args) => lineage::leaves(cx, &args, out).await,
         Verb::Lineage(args) => lineage::lineage(cx, &args, out).await,
         Verb::Children(args) => lineage::children(cx, &args, out).await,

@@ -19,6 +19,9 @@ mod intake;
 mod labels;
 mod lineage;
 mod merging;
+mod ops;
+#[cfg(test)]
+mod ops_laws;
 mod overlap;
 pub mod project;
 pub mod recorded;
