@@ -10,12 +10,12 @@ use std::collections::BTreeMap;
 
 use crate::capture::journal::Switch;
 use crate::debug::rev;
-use crate::model::{Cause, CommitId, OpId, OpKind, Operation, Ordinal, RefChange, RefTarget, neutral};
+use crate::model::{
+    Cause, CommitId, OpId, OpKind, Operation, Ordinal, RefChange, RefTarget, neutral,
+};
 
 use super::answer::Answers;
-use super::api::{
-    ApiError, Changes, ErrorCode, OpDetail, OpInfo, OpReport, RefMove, Response,
-};
+use super::api::{ApiError, Changes, ErrorCode, OpDetail, OpInfo, OpReport, RefMove, Response};
 use super::branch_name::clash;
 use super::core::{Core, Failure};
 use super::undo::Renamed;
@@ -333,6 +333,16 @@ impl Core {
                 self.reversible(last, change)?;
             }
             wanted.insert(change.name.clone(), change.before.clone());
+        }
+        // What a crash left half-way may have been committed since on the branch that was left: what was there before
+        // anything was written is what comes back.
+        if let Some((left, _)) = last.workspace {
+            let head = last.refs.iter().find(|r| r.name == HEAD);
+            let of = match head.and_then(|r| r.before.as_ref()) {
+                Some(RefTarget::Branch(name)) => format!("{BRANCH}{name}"),
+                _ => on,
+            };
+            wanted.insert(of, Some(RefTarget::Commit(left)));
         }
         let renamed = Renamed::of(last);
         if let Some(renamed) = &renamed {

@@ -236,12 +236,12 @@ proptest! {
             Ok(other) => panic!("{other:?}"),
             Err(e) => prop_assert_eq!(e.code, ErrorCode::Refused, "{}", e),
         }
-        prop_assert_eq!(bench.state(), before.clone(), "a preview changes nothing");
+        prop_assert_eq!(&bench.state(), &before, "a preview changes nothing");
         match bench.ask(request(false)) {
             Ok(Response::OpDone(_)) => {
                 prop_assert_eq!(bench.state(), then);
                 bench.ask(Request::Undo).unwrap();
-                prop_assert_eq!(bench.state(), before.clone());
+                prop_assert_eq!(bench.state(), before);
                 bench.ask(Request::Redo).unwrap();
                 prop_assert_eq!(bench.state(), which.get(&seen).1.clone());
             }
