@@ -101,7 +101,7 @@ pub(super) fn print_done(word: &str, report: &RollbackReport, out: &mut Out) -> 
     Ok(())
 }
 
-fn print_kept(report: &RollbackReport, out: &mut Out) -> Result<(), Fail> {
+pub(super) fn print_kept(report: &RollbackReport, out: &mut Out) -> Result<(), Fail> {
     for (path, reason) in &report.kept {
         let word = out.paint(Tone::Dim, "keep   ");
         out.line(&format!("{word} {path} ({})", neutral(reason.as_bytes())))?;

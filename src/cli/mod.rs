@@ -26,6 +26,7 @@ mod merge_out;
 mod ops;
 pub mod out;
 mod race;
+mod restore;
 mod run;
 mod session;
 mod state;
@@ -236,7 +237,7 @@ async fn answer(
         Verb::Import(args) => trace::import(cx, &args, trace, out).await,
         Verb::Effects(args) => trace::effects(cx, args.json, out).await,
         Verb::Diff(args) if args.state => facts::diff(cx, &args, out).await,
-        Verb::Restore(args) => facts::restore(cx, &args, out).await,
+        Verb::Restore(args) => restore::restore(cx, &args, out).await,
         Verb::Diff(args) => diff::diff(cx, &args, out).await,
         Verb::Cat(args) => cat::cat(cx, &args.what, out).await,
         Verb::Rollback(args) => change::rollback(cx, &args, out).await,

@@ -564,6 +564,17 @@ impl Core {
                 keep_mtime,
                 keep_frozen,
             )?)),
+            Request::Restore {
+                rev,
+                parts,
+                dry_run,
+                keep_frozen,
+            } => Response::Restored(Box::new(self.restore(
+                &rev,
+                &parts,
+                dry_run,
+                keep_frozen,
+            )?)),
             Request::Switch {
                 branch,
                 create,

@@ -29,6 +29,8 @@ mod replay;
 mod replay_order;
 #[cfg(test)]
 mod replay_tests;
+mod restore;
+mod restore_lines;
 mod serve;
 mod server;
 mod sessions;

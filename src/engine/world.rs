@@ -148,7 +148,7 @@ impl Core {
         ))
     }
 
-    fn plan(
+    pub(super) fn plan(
         &self,
         recorder: &Recorder,
         from: crate::model::TreeId,
@@ -316,9 +316,12 @@ impl Core {
         step.state = Some(intent.to_commit);
         step.status = Status::Ok;
         let refs = self.refs_of(intent, at)?;
-        // The commit of a merge is this step's; other states have steps of their own.
+        // The commit that a merge or a restoring made is this step's; other states have steps of their own.
         let links = match intent.operation {
             OpKind::Merge => vec![merge_link(&step, intent.to_commit)],
+            OpKind::Restore if intent.to_commit != intent.from_commit => {
+                vec![merge_link(&step, intent.to_commit)]
+            }
             _ => Vec::new(),
         };
         point("world.before-refs");
@@ -394,6 +397,7 @@ impl Core {
                 (Some(s), _) if s.refs.is_some() => "a change of the whole state",
                 (Some(_), _) => "a switch",
                 (None, OpKind::Merge) => "a merge",
+                (None, OpKind::Restore) => "a restore",
                 _ => "a rollback",
             },
             intent.description,
@@ -426,7 +430,8 @@ impl Core {
     }
 }
 
-fn report(
+/// What a change of the workspace does or did.
+pub(super) fn report(
     dry_run: bool,
     from: Resolved,
     target: Resolved,

@@ -12,6 +12,7 @@ mod merging;
 mod ops;
 mod overlaps;
 mod recordings;
+mod restore;
 
 use std::collections::BTreeMap;
 
@@ -36,6 +37,7 @@ pub use merging::{
 pub use ops::{OpDetail, OpReport, RefMove};
 pub use overlaps::{Meeting, MergeTry};
 pub use recordings::{EffectInfo, Imported, RawRecord, RecordingInfo, RecordingSummary};
+pub use restore::{Part, PastLines, RestoreReport};
 
 /// Number of the protocol's meaning. Both sides must have the same.
 pub const PROTOCOL: u32 = 1;
@@ -263,6 +265,19 @@ pub enum Request {
         /// Only say what would be done.
         #[serde(default)]
         dry_run: bool,
+    },
+    /// Brings parts of a past state back into the workspace. -> `Restored`
+    Restore {
+        /// A revision.
+        rev: String,
+        /// Which parts.
+        parts: Vec<Part>,
+        /// Only say what would be done.
+        #[serde(default)]
+        dry_run: bool,
+        /// Leave the agents frozen afterwards.
+        #[serde(default)]
+        keep_frozen: bool,
     },
     /// Reverses the last undoable operation. -> `Rollback` (or `Done` when it moved refs only)
     Undo,
@@ -633,6 +648,8 @@ pub enum Response {
     Bytes(Bytes),
     /// See [`Request::Graph`].
     Graph(GraphAnswer),
+    /// See [`Request::Restore`].
+    Restored(Box<RestoreReport>),
     /// See [`Request::Operations`].
     Operations(Vec<OpInfo>),
     /// See [`Request::OpShow`].
