@@ -1,6 +1,7 @@
 //! What was typed: the command line as clap reads it. What it means is worked out by each verb.
 
 mod graph;
+mod mount;
 mod screen;
 
 use std::ffi::OsString;
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::agent::Place;
 pub use graph::{Blame, Children, History, Leaves, Lineage, TraceOf};
+pub use mount::{At, Mount, Umount};
 pub use screen::{Config, Keys, Man, Screen};
 
 /// A time-travel debugger for AI coding agents.
@@ -113,6 +115,12 @@ pub enum Verb {
     Fork(Fork),
     /// List the branches that have a view of their own, and who runs in them
     Forks(JsonOnly),
+    /// Print the path of a directory that is a past state, for any tool to read
+    At(mount::At),
+    /// Show past states, the live view and open branches in a directory of your choice
+    Mount(mount::Mount),
+    /// Take that away again
+    Umount(mount::Umount),
     /// Stop a running session's processes where they are
     Freeze(OneSession),
     /// Let a frozen session go on
@@ -761,6 +769,42 @@ pub enum OpVerb {
         /// At most N operations
         #[arg(short = 'n', long = "limit", value_name = "N")]
         limit: Option<usize>,
+    },
+    /// Show what an operation changed: branches, labels and files
+    Show {
+        /// Its number, the beginning of its id, or @ for the newest
+        #[arg(value_name = "OP", default_value = "@")]
+        op: String,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Set files, branches and labels to what they were right after an operation
+    Restore {
+        /// Its number, the beginning of its id, or @ for the newest
+        #[arg(value_name = "OP")]
+        op: String,
+        /// To what they were before it
+        #[arg(long)]
+        before: bool,
+        /// Only say what would be done
+        #[arg(long)]
+        dry_run: bool,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Reverse one operation and nothing else
+    Revert {
+        /// Its number, the beginning of its id, or @ for the newest
+        #[arg(value_name = "OP")]
+        op: String,
+        /// Only say what would be done
+        #[arg(long)]
+        dry_run: bool,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
     },
 }
 
