@@ -1,6 +1,7 @@
 //! What was typed: the command line as clap reads it. What it means is worked out by each verb.
 
 mod graph;
+mod keep;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::agent::Place;
 pub use graph::{Blame, Children, History, Leaves, Lineage, TraceOf};
+pub use keep::Verify;
 
 /// A time-travel debugger for AI coding agents.
 ///
@@ -156,7 +158,9 @@ pub enum Verb {
     /// List the formats of recordings that can be read
     Formats(JsonOnly),
     /// Re-hash the whole store and say what is wrong with it
-    Verify(JsonOnly),
+    Verify(Verify),
+    /// Make the index of the store anew from what was recorded
+    Doctor(JsonOnly),
     /// Print the keys of the screen
     Keys,
     /// Watch a recorded agent at work on a small project in a temporary directory
