@@ -1,5 +1,6 @@
 //! Which objects are needed: everything that can be reached from the commits whose content is kept, from the texts of
 //! steps, and from ids that others hold.
+#![allow(dead_code, reason = "what collects garbage uses the rest")]
 
 use std::collections::{HashMap, HashSet};
 

@@ -397,6 +397,7 @@ impl Packs {
     }
 
     /// The header of the record at `place`.
+    #[allow(dead_code, reason = "what collects garbage uses it")]
     pub fn header(&self, place: Place) -> Result<Header> {
         let bytes = self.bytes_at(place, HEADER)?;
         Header::parse(&bytes, place)

@@ -23,6 +23,8 @@ enum Differs {
     Other,
 }
 
+/// A key and its value, as bytes.
+type Row = (Vec<u8>, Vec<u8>);
 type Same<'a> = &'a dyn Fn(&[u8], &[u8], &[u8]) -> bool;
 
 struct Diff<'a> {
@@ -42,14 +44,15 @@ impl Diff<'_> {
         let live = self.live.open_table(def)?;
         let fresh = self.fresh.open_table(def)?;
         let (mut a, mut b) = (live.iter()?, fresh.iter()?);
-        let pair = |row: Option<Result<_, redb::StorageError>>| -> Result<Option<(Vec<u8>, Vec<u8>)>, redb::Error> {
-            let Some(row) = row else { return Ok(None) };
-            let (key, value): (redb::AccessGuard<'_, K>, redb::AccessGuard<'_, V>) = row?;
-            Ok(Some((
-                K::as_bytes(&key.value()).as_ref().to_vec(),
-                V::as_bytes(&value.value()).as_ref().to_vec(),
-            )))
-        };
+        let pair =
+            |row: Option<Result<_, redb::StorageError>>| -> Result<Option<Row>, redb::Error> {
+                let Some(row) = row else { return Ok(None) };
+                let (key, value): (redb::AccessGuard<'_, K>, redb::AccessGuard<'_, V>) = row?;
+                Ok(Some((
+                    K::as_bytes(&key.value()).as_ref().to_vec(),
+                    V::as_bytes(&value.value()).as_ref().to_vec(),
+                )))
+            };
         let (mut x, mut y) = (pair(a.next())?, pair(b.next())?);
         let mut count = 0;
         loop {
