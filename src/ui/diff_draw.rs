@@ -14,6 +14,7 @@ use super::changes::lights;
 use super::code;
 use super::diff_view::{BodyRow, DiffView};
 use super::find::Query;
+use super::mouse::{Hit, Side};
 use super::msg::Compared;
 use super::paint;
 use super::screen;
@@ -127,6 +128,10 @@ fn files(app: &App, diff: &DiffView, buf: &mut Buffer, area: Rect, query: Option
     for (y, (i, line)) in (inner.y..inner.bottom()).zip(lines.iter().skip(top)) {
         let place = Rect::new(inner.x, y, inner.width, 1);
         paint::line(buf, place, line, 0, look.glyphs.ellipsis);
+        if let Some(by) = i.and_then(|i| isize::try_from(i).ok()) {
+            let by = by - isize::try_from(diff.cursor).unwrap_or(0);
+            app.feel.hits.put(place, Hit::Row(Side::First(true), by));
+        }
         if *i == Some(diff.cursor) {
             let rest = Rect::new(place.x + 1, y, place.width.saturating_sub(1), 1);
             buf.set_style(rest, theme.selection(diff.in_files));

@@ -23,6 +23,8 @@ mod event_loop;
 mod feel;
 mod find;
 mod folds;
+mod fuzzy;
+mod help_view;
 mod input;
 mod keymap;
 mod keys;
@@ -33,6 +35,7 @@ mod line;
 mod list;
 mod list_draw;
 mod merge_view;
+mod mouse;
 mod msg;
 mod offers;
 mod outside;
@@ -56,6 +59,7 @@ mod timeline;
 mod travel;
 mod update;
 mod welcome;
+mod which_key;
 mod whole;
 mod why;
 mod why_draw;
@@ -70,7 +74,7 @@ use std::sync::Arc;
 use crate::engine::api::ApiError;
 use crate::engine::source::Source;
 
-pub use keys_text::{keys_json, keys_markdown, keys_settings, keys_text};
+pub use keys_text::{keys_grouped, keys_json, keys_markdown, keys_settings, keys_text};
 
 /// How the UI is to behave.
 #[derive(Debug, Clone, Default)]

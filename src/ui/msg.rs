@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use ratatui::crossterm::event::MouseEvent;
 
 use crate::diff::text::TextDiff;
 use crate::engine::api::{ApiError, EntryInfo, FileChange, Notice, Request, Response};
@@ -23,6 +25,8 @@ use super::why::BlameKey;
 pub(crate) enum Msg {
     /// A key was pressed.
     Key(Key),
+    /// Something was done with the mouse, and when.
+    Mouse(MouseEvent, Instant),
     /// Text was pasted.
     Paste(String),
     /// The terminal has another size.
@@ -102,6 +106,9 @@ pub(crate) enum Tag {
     Compared(String),
     /// What a merge of it would come to.
     Trial(String),
+    /// The branches, or the sessions, for the palette.
+    PaletteBranches,
+    PaletteSessions,
     /// Something of the conflict screen.
     Merge(MergeTag),
     /// When the entries of a directory changed last.

@@ -109,6 +109,15 @@ pub(crate) fn offers(context: Context) -> &'static [(&'static [Action], &'static
             (&[A::ConfirmFrozen], "and keep frozen"),
             (&[A::Close], "do nothing"),
         ],
-        Context::Help => &[(&[A::Down, A::Up], "scroll"), (&[A::Close], "close")],
+        Context::Help => &[
+            (&[A::Down, A::Up], "scroll"),
+            (&[A::Manual], "manual"),
+            (&[A::Close], "close"),
+        ],
+        Context::Manual => &[
+            (&[A::Down, A::Up], "scroll"),
+            (&[A::Manual], "keys of this view"),
+            (&[A::Close], "close"),
+        ],
     }
 }

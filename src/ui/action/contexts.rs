@@ -47,8 +47,10 @@ contexts! {
     MergeDialog "Merge question",
     /// The question before a rollback under a running agent.
     Dialog "Question",
-    /// The help.
+    /// The help: what is typed there filters it.
     Help "Help",
+    /// The manual.
+    Manual "Manual",
 }
 
 /// The timeline and the step beside it.
@@ -109,6 +111,7 @@ pub(crate) const LISTS: &[Context] = &[
     Context::Branches,
     Context::Conflicts,
     Context::Help,
+    Context::Manual,
 ];
 
 /// What has a help of its own: what lies over a view has not.
@@ -121,6 +124,7 @@ pub(crate) const HELPED: &[Context] = &[
     Context::List,
     Context::Merge,
     Context::Help,
+    Context::Manual,
 ];
 
 /// What can be scrolled sideways.
@@ -167,7 +171,7 @@ pub(crate) const CLOSED: &[Context] = &[
     Context::Answer,
     Context::Branches,
     Context::Conflicts,
-    Context::Help,
+    Context::Manual,
 ];
 
 /// Lists that lie over a view, from which something is taken.

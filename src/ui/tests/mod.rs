@@ -18,6 +18,7 @@ mod merge_assist;
 mod merge_flows;
 mod merge_screens;
 mod merging;
+mod mouse;
 mod recorded;
 mod rows;
 mod screens;
