@@ -34,6 +34,7 @@ mod tables;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod tied;
 mod trace;
 mod tree_code;
 mod verify;
@@ -55,6 +56,7 @@ pub use graph::Lineage;
 pub use open::OpenReport;
 pub use publish::{NewCommit, NewOperation, Publication, Published};
 pub use query::{CommitNode, CommitStats, PathVersion};
+pub use tied::Tied;
 pub use tree_code::tree_id;
 pub use verify::{Fault, VerifyReport};
 

@@ -10,6 +10,7 @@ mod forks;
 mod graph;
 mod merging;
 mod overlaps;
+mod packed;
 mod recordings;
 
 use std::collections::BTreeMap;
@@ -33,6 +34,8 @@ pub use merging::{
     ProposalRecord, Reason, Resolver, StateMergeInfo, UnfinishedInfo,
 };
 pub use overlaps::{Meeting, MergeTry};
+pub use packed::{PackedRows, UnpackError, pack, unpack};
+pub(crate) use packed::{kind_code, kind_of, status_code, status_of};
 pub use recordings::{EffectInfo, Imported, RawRecord, RecordingInfo, RecordingSummary};
 
 /// Number of the protocol's meaning. Both sides must have the same.
@@ -162,6 +165,14 @@ pub enum Request {
         /// Only steps after this one; from the first when absent.
         #[serde(default)]
         after: Option<Ordinal>,
+        /// At most so many.
+        limit: usize,
+    },
+    /// Rows of the timeline in few bytes, in order: the last ones before a step. -> `PackedRows`
+    PackedRows {
+        /// Only steps before this one; up to the last when absent.
+        #[serde(default)]
+        before: Option<Ordinal>,
         /// At most so many.
         limit: usize,
     },
@@ -554,6 +565,8 @@ pub enum Response {
     Status(Box<EngineStatus>),
     /// See [`Request::Log`].
     Log(Vec<CommitInfo>),
+    /// See [`Request::PackedRows`].
+    PackedRows(PackedRows),
     /// See [`Request::Rows`].
     Rows(Rows),
     /// See [`Request::Step`].
