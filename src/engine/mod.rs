@@ -19,6 +19,9 @@ mod intake;
 mod labels;
 mod lineage;
 mod merging;
+mod ops;
+#[cfg(test)]
+mod ops_laws;
 mod overlap;
 pub mod project;
 pub mod recorded;
@@ -26,6 +29,8 @@ mod replay;
 mod replay_order;
 #[cfg(test)]
 mod replay_tests;
+mod restore;
+mod restore_lines;
 mod serve;
 mod server;
 mod sessions;
