@@ -30,9 +30,12 @@ pub struct Want {
     pub steps: u64,
     /// So many of them changed files.
     pub commits: u64,
-    /// Lines of the file that the last step changed.
+    /// Lines of the file that one of the last steps changed: see [`Want::long_step`].
     pub long_file: usize,
 }
+
+/// Steps from the one that changed the long file to the end.
+const AFTER: u64 = 10;
 
 impl Want {
     /// What the screen is measured with.
@@ -41,6 +44,11 @@ impl Want {
         commits: 100_000,
         long_file: 20_000,
     };
+
+    /// The step that changed the long file.
+    pub fn long_step(self) -> u64 {
+        self.steps - AFTER + 1
+    }
 
     /// The same shape, so many steps.
     pub fn steps(steps: u64) -> Self {
@@ -422,7 +430,7 @@ impl<'a> Maker<'a> {
         );
         let step = self.step(StepKind::Outside, "the state at the start".to_owned());
         self.put(step, Some(first));
-        while self.made + 1 < self.want.steps {
+        while self.made + AFTER < self.want.steps {
             let due = self.commits * self.want.steps < self.want.commits * self.made;
             self.one(due);
             if self.batch.steps.len() >= BATCH {
@@ -433,6 +441,11 @@ impl<'a> Maker<'a> {
         let mut step = self.call(CallKind::Edit, "Edit", name);
         step.output = Some(self.text());
         self.put(step, Some(commit));
+        while self.made < self.want.steps {
+            let title = self.random.words(6);
+            let step = self.step(StepKind::Message, title);
+            self.put(step, None);
+        }
         self.publish();
     }
 
