@@ -23,6 +23,7 @@ mod link;
 mod markers;
 mod merge;
 mod merge_out;
+mod mount;
 mod ops;
 pub mod out;
 mod race;
@@ -180,8 +181,8 @@ async fn ask(cwd: PathBuf, verb: Verb, trace: &args::Trace, out: &mut Out) -> En
     }
     let (project, cwd) = locate(cwd)?;
     let want = match &verb {
-        Verb::Stop(_) => Want::Running,
-        Verb::Emit(_) | Verb::Fork(_) => Want::Engine,
+        Verb::Stop(_) | Verb::Umount(_) => Want::Running,
+        Verb::Emit(_) | Verb::Fork(_) | Verb::At(_) | Verb::Mount(_) => Want::Engine,
         _ => Want::Any,
     };
     // Looking must not leave anything behind.
@@ -197,6 +198,7 @@ async fn ask(cwd: PathBuf, verb: Verb, trace: &args::Trace, out: &mut Out) -> En
         Ok(source) => source,
         Err(e) => match verb {
             Verb::Stop(_) => return state::not_running(&project, &e, out),
+            Verb::Umount(args) => return mount::dead(&cwd, &args, &e, out),
             _ => return Err(e.into()),
         },
     };
@@ -249,6 +251,9 @@ async fn answer(
         Verb::Switch(args) => change::switch(cx, &args, out).await,
         Verb::Fork(args) if args.race.run.is_some() => race::race(cx, &args, out).await,
         Verb::Fork(args) => fork::fork(cx, &args, out).await,
+        Verb::At(args) => mount::at(cx, &args, out).await,
+        Verb::Mount(args) => mount::mount(cx, &args, out).await,
+        Verb::Umount(args) => mount::umount(cx, &args, out).await,
         Verb::Forks(args) => fork::forks(cx, args.json, out).await,
         Verb::Freeze(args) => session::freeze(cx, &args, true, out).await,
         Verb::Thaw(args) => session::freeze(cx, &args, false, out).await,

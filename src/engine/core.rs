@@ -21,6 +21,7 @@ use super::answer::{Answers, NamesKept};
 use super::api::{
     ApiError, Changes, EngineStatus, ErrorCode, Notice, Request, Response, Role, ScanStatus,
 };
+use super::at::Pasts;
 use super::follow::Follower;
 use super::forks::Forks;
 use super::merging::Merges;
@@ -127,6 +128,8 @@ pub struct Core {
     pub(super) sessions: Sessions,
     /// Branches with a view of their own.
     pub(super) forks: Forks,
+    /// Past states that are mounted.
+    pub(super) pasts: Pasts,
     pub(super) journal: Journal,
     pub(super) merges: Merges,
     me: Weak<Self>,
@@ -158,6 +161,7 @@ impl Core {
         Ok(Arc::new_cyclic(|me| Self {
             me: Weak::clone(me),
             forks: Forks::default(),
+            pasts: Pasts::default(),
             project,
             store: Arc::new(store),
             gate: Gate::new(),
@@ -652,6 +656,11 @@ impl Core {
             }
             Request::Forks => Response::Forks(self.fork_list()?),
             Request::ForkScratch { rev, tree } => self.scratch(rev.as_deref(), tree)?,
+            Request::PastPath { rev } => Response::Past(self.past_path(rev.as_deref())?),
+            Request::PastMount { dir } => Response::Past(self.past_mount(dir.as_ref())?),
+            Request::PastUnmount { dir, force } => {
+                Response::Done(self.past_unmount(dir.as_ref(), force)?)
+            }
             Request::ForkDiscard { name } => self.discard(&name)?,
             request @ (Request::Merge { .. }
             | Request::Merging

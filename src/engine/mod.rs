@@ -3,6 +3,7 @@
 mod answer;
 pub mod api;
 pub mod assist;
+mod at;
 mod blame;
 mod branch_name;
 mod branches;
@@ -47,6 +48,7 @@ mod undo;
 mod wire;
 mod world;
 
+pub use at::clean_mount;
 pub use connect::{Want, open};
 pub use project::Project;
 pub use serve::serve;

@@ -5,6 +5,7 @@
 //! kind that the other side does not know is answered with [`ErrorCode::Unsupported`], so that adding requests does
 //! not need a new protocol number; changing the meaning of one does.
 
+mod at;
 mod branches;
 mod forks;
 mod graph;
@@ -26,6 +27,7 @@ use crate::model::{
     RepoPath, Session, SessionId, Status, StepId, StepKind, Talk, Time, TreeId, Writer,
 };
 pub use crate::model::{Bytes, Known};
+pub use at::PastPlace;
 pub use branches::{BranchChange, BranchInfo, BranchReport, Comparison, Overlap, Side, Switched};
 pub use forks::ForkInfo;
 pub use graph::{
@@ -555,6 +557,25 @@ pub enum Request {
         /// Its name, as `Scratch` gave it.
         name: String,
     },
+    /// Where a past state can be read as a directory; it is mounted when it is first asked for. -> `Past`
+    PastPath {
+        /// A revision; the directory of all states when absent.
+        #[serde(default)]
+        rev: Option<String>,
+    },
+    /// Mounts past states, with links to the live view and to open branches, at a directory. -> `Past`
+    PastMount {
+        /// An empty directory, absolute.
+        dir: String,
+    },
+    /// Takes that away. -> `Done`
+    PastUnmount {
+        /// Where.
+        dir: String,
+        /// Also when somebody is in it.
+        #[serde(default)]
+        force: bool,
+    },
     /// All sessions, newest first. -> `Sessions`
     Sessions,
     /// Re-hashes the store. -> `Verify`
@@ -645,6 +666,8 @@ pub enum Response {
         /// By which it is taken away.
         name: String,
     },
+    /// See [`Request::PastPath`].
+    Past(PastPlace),
     /// See [`Request::Compare`].
     Comparison(Box<Comparison>),
     /// What became of which branches.
