@@ -9,7 +9,7 @@ use crate::engine::api::{ApiError, ErrorCode, PackedRows, Request, Response, Row
 use crate::engine::source::Source;
 use crate::model::Ordinal;
 
-use super::msg::{Loaded, Msg, RowsPage};
+use super::msg::{Listed, Msg, RowsPage};
 use super::rows::ZERO;
 use super::runner::job;
 
@@ -50,13 +50,13 @@ fn after(ordinal: Ordinal) -> Ordinal {
 /// Loads all rows of a source and sends them.
 pub(crate) async fn all(source: &dyn Source, stamp: u64, send: &UnboundedSender<Msg>) {
     let tell = |page: RowsPage| {
-        let _ = send.send(Msg::Rows(stamp, Loaded::Page(Box::new(page))));
+        let _ = send.send(Msg::Rows(stamp, Listed::Page(Box::new(page))));
     };
     let end = match packed(source, &tell).await {
         Err(e) if e.code == ErrorCode::Unsupported => plain(source, &tell).await,
         other => other,
     };
-    let _ = send.send(Msg::Rows(stamp, Loaded::End(end)));
+    let _ = send.send(Msg::Rows(stamp, Listed::End(end)));
 }
 
 async fn ask(

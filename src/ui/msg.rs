@@ -35,7 +35,7 @@ pub(crate) enum Msg {
     /// The engine is gone.
     Gone,
     /// Rows that were asked for, by the number of the asking.
-    Rows(u64, Loaded),
+    Rows(u64, Listed),
     /// An answer came.
     Answer(Tag, Result<Response, ApiError>),
     /// Two contents were compared.
@@ -148,7 +148,7 @@ pub(crate) enum Compared {
 
 /// What comes while rows are loaded.
 #[derive(Debug)]
-pub(crate) enum Loaded {
+pub(crate) enum Listed {
     /// Some of them.
     Page(Box<RowsPage>),
     /// All are there, or no more can be had.

@@ -13,7 +13,7 @@ use super::feel;
 use super::input;
 use super::line;
 use super::merge_view;
-use super::msg::{Effect, Loaded, Msg, RowsPage, Tag, Timer};
+use super::msg::{Effect, Listed, Msg, RowsPage, Tag, Timer};
 use super::rows::ZERO;
 use super::state_view::Content;
 use super::sync::sync;
@@ -264,13 +264,13 @@ fn settle(app: &mut App) {
 }
 
 /// Rows of the loading that goes on.
-fn rows_came(app: &mut App, stamp: u64, loaded: Loaded, out: &mut Vec<Effect>) {
+fn rows_came(app: &mut App, stamp: u64, loaded: Listed, out: &mut Vec<Effect>) {
     if stamp != app.loading.stamp {
         return;
     }
     match loaded {
-        Loaded::Page(page) => page_came(app, *page),
-        Loaded::End(result) => {
+        Listed::Page(page) => page_came(app, *page),
+        Listed::End(result) => {
             app.loading.busy = false;
             app.loading.tail |= result.is_ok();
             app.loading.noticed = HashSet::new();
