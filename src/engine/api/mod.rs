@@ -11,6 +11,7 @@ mod graph;
 mod merging;
 mod overlaps;
 mod recordings;
+mod terminal;
 
 use std::collections::BTreeMap;
 
@@ -34,6 +35,7 @@ pub use merging::{
 };
 pub use overlaps::{Meeting, MergeTry};
 pub use recordings::{EffectInfo, Imported, RawRecord, RecordingInfo, RecordingSummary};
+pub use terminal::{TerminalAnswer, TerminalInfo, TerminalQuery, TerminalSpot};
 
 /// Number of the protocol's meaning. Both sides must have the same.
 pub const PROTOCOL: u32 = 1;
@@ -478,6 +480,8 @@ pub enum Request {
         /// Which session.
         session: SessionId,
     },
+    /// A question about a session's terminal. -> `Terminal`
+    Terminal(TerminalQuery),
     /// Makes a branch with a view of its own, in which agents run beside the workspace. -> `Forked`
     Fork {
         /// The state that it begins with.
@@ -635,6 +639,8 @@ pub enum Response {
     },
     /// See [`Request::Recording`].
     Recording(Box<RecordingInfo>),
+    /// See [`Request::Terminal`].
+    Terminal(TerminalAnswer),
 }
 
 /// What the engine tells subscribers.
@@ -746,6 +752,9 @@ pub struct Begun {
     pub socket: String,
     /// Directories to be masked in the agent's namespace (the store, the runtime directory).
     pub mask: Vec<String>,
+    /// Where its terminal is served and recorded, should it get one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminal: Option<TerminalSpot>,
 }
 
 /// A commit for lists.
