@@ -1,6 +1,7 @@
 //! What was typed: the command line as clap reads it. What it means is worked out by each verb.
 
 mod graph;
+mod mount;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::agent::Place;
 pub use graph::{Blame, Children, History, Leaves, Lineage, TraceOf};
+pub use mount::{At, Mount, Umount};
 
 /// A time-travel debugger for AI coding agents.
 ///
@@ -90,7 +92,9 @@ pub enum Verb {
     Undo(Undo),
     /// Reverse the last undo
     Redo(JsonOnly),
-    /// Write the agent's own state of a past commit to a file
+    /// Bring files of a past state back into the workspace (undone by `backtrail undo`)
+    ///
+    /// Nothing else is changed. With -o, writes the agent's own state of a past commit to a file instead.
     Restore(Restore),
     /// Commit the workspace as it is now
     #[command(visible_alias = "snapshot")]
@@ -110,6 +114,12 @@ pub enum Verb {
     /// What the agent prints reaches this terminal as it is, as under `run`. The terminal has the size of the one that the
     /// agent was started in; where there is none (`run -d`) it gets the size of yours while only you are attached.
     Attach(Attach),
+    /// Print the path of a directory that is a past state, for any tool to read
+    At(mount::At),
+    /// Show past states, the live view and open branches in a directory of your choice
+    Mount(mount::Mount),
+    /// Take that away again
+    Umount(mount::Umount),
     /// Stop a running session's processes where they are
     Freeze(OneSession),
     /// Let a frozen session go on
@@ -430,12 +440,21 @@ pub struct Checkpoint {
 /// `restore`
 #[derive(Debug, Args)]
 pub struct Restore {
-    /// Which commit
+    /// The past state
     #[arg(value_name = "REV")]
     pub rev: String,
-    /// Where to (- for standard output); what is there is replaced
-    #[arg(short = 'o', long, value_name = "FILE")]
-    pub output: PathBuf,
+    /// Files and directories to be as they were then; those that were not there are removed
+    #[arg(value_name = "PATH", last = true, required_unless_present = "output")]
+    pub paths: Vec<PathBuf>,
+    /// Write the agent's own state to this file (- for standard output); what is there is replaced
+    #[arg(short = 'o', long, value_name = "FILE", conflicts_with = "paths")]
+    pub output: Option<PathBuf>,
+    /// Only say what would be done
+    #[arg(long, conflicts_with = "output")]
+    pub dry_run: bool,
+    /// One JSON object
+    #[arg(long, conflicts_with = "output")]
+    pub json: bool,
 }
 
 /// `label`
@@ -761,6 +780,42 @@ pub enum OpVerb {
         /// At most N operations
         #[arg(short = 'n', long = "limit", value_name = "N")]
         limit: Option<usize>,
+    },
+    /// Show what an operation changed: branches, labels and files
+    Show {
+        /// Its number, the beginning of its id, or @ for the newest
+        #[arg(value_name = "OP", default_value = "@")]
+        op: String,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Set files, branches and labels to what they were right after an operation
+    Restore {
+        /// Its number, the beginning of its id, or @ for the newest
+        #[arg(value_name = "OP")]
+        op: String,
+        /// To what they were before it
+        #[arg(long)]
+        before: bool,
+        /// Only say what would be done
+        #[arg(long)]
+        dry_run: bool,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Reverse one operation and nothing else
+    Revert {
+        /// Its number, the beginning of its id, or @ for the newest
+        #[arg(value_name = "OP")]
+        op: String,
+        /// Only say what would be done
+        #[arg(long)]
+        dry_run: bool,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
     },
 }
 

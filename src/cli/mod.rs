@@ -25,8 +25,11 @@ mod link;
 mod markers;
 mod merge;
 mod merge_out;
+mod mount;
+mod ops;
 pub mod out;
 mod race;
+mod restore;
 mod run;
 mod session;
 mod state;
@@ -44,7 +47,7 @@ use clap::{CommandFactory, Parser};
 use crate::engine::api::{ApiError, Request, Response};
 use crate::engine::source::Source;
 use crate::model::neutral;
-use args::{Cli, OpVerb, Verb};
+use args::{Cli, Verb};
 use link::{Project, Want};
 use out::Out;
 
@@ -181,8 +184,8 @@ async fn ask(cwd: PathBuf, verb: Verb, trace: &args::Trace, out: &mut Out) -> En
     }
     let (project, cwd) = locate(cwd)?;
     let want = match &verb {
-        Verb::Stop(_) => Want::Running,
-        Verb::Emit(_) | Verb::Fork(_) => Want::Engine,
+        Verb::Stop(_) | Verb::Umount(_) => Want::Running,
+        Verb::Emit(_) | Verb::Fork(_) | Verb::At(_) | Verb::Mount(_) => Want::Engine,
         _ => Want::Any,
     };
     // Looking must not leave anything behind.
@@ -198,6 +201,7 @@ async fn ask(cwd: PathBuf, verb: Verb, trace: &args::Trace, out: &mut Out) -> En
         Ok(source) => source,
         Err(e) => match verb {
             Verb::Stop(_) => return state::not_running(&project, &e, out),
+            Verb::Umount(args) => return mount::dead(&cwd, &args, &e, out),
             _ => return Err(e.into()),
         },
     };
@@ -226,9 +230,7 @@ async fn answer(
         Verb::Log(args) => history::log(cx, &args, out).await,
         Verb::Steps(args) => history::steps(cx, args.json, args.limit, out).await,
         Verb::Sessions(args) => history::sessions(cx, args.json, out).await,
-        Verb::Op(args) => match args.verb {
-            OpVerb::Log { json, limit } => history::operations(cx, json, limit, out).await,
-        },
+        Verb::Op(args) => ops::op(cx, args.verb, out).await,
         Verb::Leaves(args) => lineage::leaves(cx, &args, out).await,
         Verb::Lineage(args) => lineage::lineage(cx, &args, out).await,
         Verb::Children(args) => lineage::children(cx, &args, out).await,
@@ -240,7 +242,7 @@ async fn answer(
         Verb::Import(args) => trace::import(cx, &args, trace, out).await,
         Verb::Effects(args) => trace::effects(cx, args.json, out).await,
         Verb::Diff(args) if args.state => facts::diff(cx, &args, out).await,
-        Verb::Restore(args) => facts::restore(cx, &args, out).await,
+        Verb::Restore(args) => restore::restore(cx, &args, out).await,
         Verb::Diff(args) => diff::diff(cx, &args, out).await,
         Verb::Cat(args) => cat::cat(cx, &args.what, out).await,
         Verb::Rollback(args) => change::rollback(cx, &args, out).await,
@@ -252,6 +254,9 @@ async fn answer(
         Verb::Switch(args) => change::switch(cx, &args, out).await,
         Verb::Fork(args) if args.race.run.is_some() => race::race(cx, &args, out).await,
         Verb::Fork(args) => fork::fork(cx, &args, out).await,
+        Verb::At(args) => mount::at(cx, &args, out).await,
+        Verb::Mount(args) => mount::mount(cx, &args, out).await,
+        Verb::Umount(args) => mount::umount(cx, &args, out).await,
         Verb::Forks(args) => fork::forks(cx, args.json, out).await,
         Verb::Freeze(args) => session::freeze(cx, &args, true, out).await,
         Verb::Thaw(args) => session::freeze(cx, &args, false, out).await,

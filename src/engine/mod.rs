@@ -3,6 +3,7 @@
 mod answer;
 pub mod api;
 pub mod assist;
+mod at;
 mod blame;
 mod branch_name;
 mod branches;
@@ -19,6 +20,9 @@ mod intake;
 mod labels;
 mod lineage;
 mod merging;
+mod ops;
+#[cfg(test)]
+mod ops_laws;
 mod overlap;
 pub mod project;
 pub mod recorded;
@@ -26,6 +30,8 @@ mod replay;
 mod replay_order;
 #[cfg(test)]
 mod replay_tests;
+mod restore;
+mod restore_lines;
 mod serve;
 mod server;
 mod sessions;
@@ -43,6 +49,7 @@ mod undo;
 mod wire;
 mod world;
 
+pub use at::clean_mount;
 pub use connect::{Want, open};
 pub use project::Project;
 pub use serve::serve;

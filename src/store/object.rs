@@ -10,6 +10,7 @@
 //! Its id is blake3 of the whole content all the same, so chunking can change without any id changing.
 
 use std::io::{self, Read, Write};
+use std::ops::Range;
 use std::sync::{Arc, PoisonError};
 
 use fastcdc::v2020::StreamCDC;
@@ -219,6 +220,33 @@ impl Store {
             out.extend_from_slice(slice(&chunk, from, to));
         }
         Ok(out)
+    }
+
+    /// The stretches of a blob of that length that are known to hold nothing but zeros, in order: runs of equal chunks.
+    pub fn blob_holes(&self, id: BlobId, len: u64) -> Result<Vec<Range<u64>>> {
+        if len <= WHOLE as u64 {
+            return Ok(Vec::new());
+        }
+        let loc = self.blob_loc(id)?;
+        if !loc.listed {
+            return Ok(Vec::new());
+        }
+        let parts = self.parts(id, loc)?;
+        let mut holes = Vec::new();
+        let mut zeros: Option<(u64, [u8; 32])> = None;
+        for run in parts.chunk_by(|a, b| a.id == b.id).filter(|r| r.len() > 1) {
+            let (Some(first), Some(last)) = (run.first(), run.last()) else {
+                continue;
+            };
+            if zeros.is_none_or(|(len, _)| len != first.len) {
+                let nothing = vec![0; first.len.min(CHUNK_MAX as u64) as usize];
+                zeros = Some((first.len, *blake3::hash(&nothing).as_bytes()));
+            }
+            if zeros.is_some_and(|(_, id)| id == first.id) {
+                holes.push(first.offset..last.offset + last.len);
+            }
+        }
+        Ok(holes)
     }
 
     fn parts(&self, id: BlobId, loc: Loc) -> Result<Arc<Vec<Part>>> {

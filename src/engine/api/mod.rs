@@ -5,12 +5,15 @@
 //! kind that the other side does not know is answered with [`ErrorCode::Unsupported`], so that adding requests does
 //! not need a new protocol number; changing the meaning of one does.
 
+mod at;
 mod branches;
 mod forks;
 mod graph;
 mod merging;
+mod ops;
 mod overlaps;
 mod recordings;
+mod restore;
 mod terminal;
 
 use std::collections::BTreeMap;
@@ -24,6 +27,7 @@ use crate::model::{
     RepoPath, Session, SessionId, Status, StepId, StepKind, Talk, Time, TreeId, Writer,
 };
 pub use crate::model::{Bytes, Known};
+pub use at::PastPlace;
 pub use branches::{BranchChange, BranchInfo, BranchReport, Comparison, Overlap, Side, Switched};
 pub use forks::ForkInfo;
 pub use graph::{
@@ -33,8 +37,10 @@ pub use merging::{
     ConflictDetail, ConflictInfo, MergeInfo, MergeReport, OpenConflict, PickOrigin, PieceInfo,
     ProposalRecord, Reason, Resolver, StateMergeInfo, UnfinishedInfo,
 };
+pub use ops::{OpDetail, OpReport, RefMove};
 pub use overlaps::{Meeting, MergeTry};
 pub use recordings::{EffectInfo, Imported, RawRecord, RecordingInfo, RecordingSummary};
+pub use restore::{Part, PastLines, RestoreReport};
 pub use terminal::{TerminalAnswer, TerminalInfo, TerminalQuery, TerminalSpot};
 
 /// Number of the protocol's meaning. Both sides must have the same.
@@ -264,6 +270,19 @@ pub enum Request {
         #[serde(default)]
         dry_run: bool,
     },
+    /// Brings parts of a past state back into the workspace. -> `Restored`
+    Restore {
+        /// A revision.
+        rev: String,
+        /// Which parts.
+        parts: Vec<Part>,
+        /// Only say what would be done.
+        #[serde(default)]
+        dry_run: bool,
+        /// Leave the agents frozen afterwards.
+        #[serde(default)]
+        keep_frozen: bool,
+    },
     /// Reverses the last undoable operation. -> `Rollback` (or `Done` when it moved refs only)
     Undo,
     /// Passes over what `Undo` would reverse next, so that what was done before it can be undone; a `Redo` takes that
@@ -440,6 +459,30 @@ pub enum Request {
         /// At most so many.
         limit: usize,
     },
+    /// One operation with what it changed. -> `Operation`
+    OpShow {
+        /// Its number, the beginning of its id, or `@` for the newest.
+        op: String,
+    },
+    /// Sets the workspace and all refs to what they were at an operation, as an operation of its own. -> `OpDone`
+    OpRestore {
+        /// Which operation.
+        op: String,
+        /// Before it; else right after it.
+        #[serde(default)]
+        before: bool,
+        /// Only say what would be done.
+        #[serde(default)]
+        dry_run: bool,
+    },
+    /// Reverses one operation and nothing else; refused when later ones stand on it. -> `OpDone`
+    OpRevert {
+        /// Which operation.
+        op: String,
+        /// Only say what would be done.
+        #[serde(default)]
+        dry_run: bool,
+    },
     /// Takes events of a session's reasoning. -> `Done` once each is recorded and its checkpoint durable
     Emit {
         /// In order.
@@ -506,6 +549,25 @@ pub enum Request {
     ForkDiscard {
         /// Its name, as `Scratch` gave it.
         name: String,
+    },
+    /// Where a past state can be read as a directory; it is mounted when it is first asked for. -> `Past`
+    PastPath {
+        /// A revision; the directory of all states when absent.
+        #[serde(default)]
+        rev: Option<String>,
+    },
+    /// Mounts past states, with links to the live view and to open branches, at a directory. -> `Past`
+    PastMount {
+        /// An empty directory, absolute.
+        dir: String,
+    },
+    /// Takes that away. -> `Done`
+    PastUnmount {
+        /// Where.
+        dir: String,
+        /// Also when somebody is in it.
+        #[serde(default)]
+        force: bool,
     },
     /// All sessions, newest first. -> `Sessions`
     Sessions,
@@ -595,6 +657,8 @@ pub enum Response {
         /// By which it is taken away.
         name: String,
     },
+    /// See [`Request::PastPath`].
+    Past(PastPlace),
     /// See [`Request::Compare`].
     Comparison(Box<Comparison>),
     /// What became of which branches.
@@ -611,8 +675,14 @@ pub enum Response {
     Bytes(Bytes),
     /// See [`Request::Graph`].
     Graph(GraphAnswer),
+    /// See [`Request::Restore`].
+    Restored(Box<RestoreReport>),
     /// See [`Request::Operations`].
     Operations(Vec<OpInfo>),
+    /// See [`Request::OpShow`].
+    Operation(Box<OpDetail>),
+    /// What became of it, see [`Request::OpRestore`].
+    OpDone(Box<OpReport>),
     /// See [`Request::Begin`].
     Session(Box<Begun>),
     /// See [`Request::Sessions`].
@@ -1040,6 +1110,12 @@ pub struct OpInfo {
     pub kind: OpKind,
     /// A line for people.
     pub description: String,
+    /// Who: an agent's name, `outside`, or `person`; empty where nobody asked for it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub who: String,
+    /// The number of the operation that it reverses, does again or restores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<u64>,
 }
 
 /// Facts about who made a commit, kept in its metadata as JSON under `writers`.
