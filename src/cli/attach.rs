@@ -200,7 +200,7 @@ async fn sit(seat: Seat, size: (u16, u16)) -> Result<End, Fail> {
         tokio::select! {
             over = &mut shown => match over {
                 Ok(Ok((end, _))) => break end,
-                Ok(Err(e)) => return Err::<_, io::Error>(e).map_err(Fail::from),
+                Ok(Err(e)) => return Err(Fail::Io(e)),
                 Err(_) => break End::Lost,
             },
             bytes = typed.recv() => {

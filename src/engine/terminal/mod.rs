@@ -5,6 +5,7 @@
 //! [`reel`] for who looks at a recording.
 
 pub mod client;
+pub mod reel;
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
