@@ -11,6 +11,7 @@ mod branch;
 mod cat;
 mod change;
 mod compare;
+mod config;
 mod demo;
 mod detach;
 mod diff;
@@ -20,6 +21,8 @@ mod facts;
 mod fork;
 mod graph;
 mod history;
+mod keep;
+mod keys;
 mod lineage;
 mod link;
 mod markers;
@@ -136,9 +139,10 @@ fn dispatch(cli: Cli) -> Ended {
         return match &cli.trace.trace {
             Some(file) => {
                 let what = file.clone();
-                trace::open(cwd, &args::Open { what }, &cli.trace)
+                let screen = cli.screen;
+                trace::open(cwd, &args::Open { what, screen }, &cli.trace)
             }
-            None => state::screen(cwd),
+            None => state::screen(cwd, cli.screen.options()),
         };
     };
     let mut out = Out::stdout();
@@ -156,7 +160,8 @@ fn dispatch(cli: Cli) -> Ended {
             clap_complete::generate(shell, &mut Cli::command(), "backtrail", &mut text);
             out.raw(&text)?;
         }
-        Verb::Keys => state::keys(&mut out)?,
+        Verb::Keys(args) => keys::keys(&args, &mut out)?,
+        Verb::Config(args) => return config::config(&args, &mut out),
         verb => {
             let runtime = runtime(false)?;
             let code = runtime.block_on(ask(cwd, verb, &cli.trace, &mut out));
@@ -193,6 +198,9 @@ async fn ask(cwd: PathBuf, verb: Verb, trace: &args::Trace, out: &mut Out) -> En
         verb,
         Verb::Emit(_) | Verb::Init(_) | Verb::Checkpoint(_) | Verb::Import(_)
     );
+    if matches!(verb, Verb::Doctor(_)) {
+        link::before_doctor(&project)?;
+    }
     if !project.exists() && !makes && std::env::var_os("BACKTRAIL_SOCKET").is_none() {
         return state::nothing_here(&project, &verb, out);
     }
@@ -226,7 +234,8 @@ async fn answer(
     match verb {
         Verb::Status(args) => state::status(cx, args.json, out).await,
         Verb::Stop(args) => state::stop(cx, args.force, out).await,
-        Verb::Verify(args) => state::verify(cx, args.json, out).await,
+        Verb::Verify(args) => keep::verify(cx, &args, out).await,
+        Verb::Doctor(args) => keep::doctor(cx, args.json, out).await,
         Verb::Log(args) => history::log(cx, &args, out).await,
         Verb::Steps(args) => history::steps(cx, args.json, args.limit, out).await,
         Verb::Sessions(args) => history::sessions(cx, args.json, out).await,
@@ -274,7 +283,8 @@ async fn answer(
         | Verb::Attach(_)
         | Verb::Open(_)
         | Verb::Formats(_)
-        | Verb::Keys
+        | Verb::Keys(_)
+        | Verb::Config(_)
         | Verb::Demo(_)
         | Verb::Engine
         | Verb::Enter(_)
