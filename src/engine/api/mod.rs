@@ -16,6 +16,7 @@ mod overlaps;
 mod packed;
 mod recordings;
 mod restore;
+mod terminal;
 
 use std::collections::BTreeMap;
 
@@ -45,6 +46,7 @@ pub use packed::{PackedRows, UnpackError, pack, unpack};
 pub(crate) use packed::{kind_code, kind_of, status_code, status_of};
 pub use recordings::{EffectInfo, Imported, RawRecord, RecordingInfo, RecordingSummary};
 pub use restore::{Part, PastLines, RestoreReport};
+pub use terminal::{TerminalAnswer, TerminalInfo, TerminalQuery, TerminalSpot};
 
 /// Number of the protocol's meaning. Both sides must have the same.
 pub const PROTOCOL: u32 = 1;
@@ -534,6 +536,8 @@ pub enum Request {
         /// Which session.
         session: SessionId,
     },
+    /// A question about a session's terminal. -> `Terminal`
+    Terminal(TerminalQuery),
     /// Makes a branch with a view of its own, in which agents run beside the workspace. -> `Forked`
     Fork {
         /// The state that it begins with.
@@ -724,6 +728,8 @@ pub enum Response {
     },
     /// See [`Request::Recording`].
     Recording(Box<RecordingInfo>),
+    /// See [`Request::Terminal`].
+    Terminal(TerminalAnswer),
 }
 
 /// What the engine tells subscribers.
@@ -835,6 +841,9 @@ pub struct Begun {
     pub socket: String,
     /// Directories to be masked in the agent's namespace (the store, the runtime directory).
     pub mask: Vec<String>,
+    /// Where its terminal is served and recorded, should it get one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminal: Option<TerminalSpot>,
 }
 
 /// A commit for lists.

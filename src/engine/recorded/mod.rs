@@ -9,6 +9,7 @@ mod history;
 mod place;
 mod source;
 mod summary;
+mod terminal;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -544,6 +545,7 @@ impl Recorded {
                 | Request::Sessions
                 | Request::Refs
                 | Request::Operations { .. }
+                | Request::Terminal(_)
         );
         if states {
             self.wait()?;
@@ -585,6 +587,7 @@ impl Recorded {
             }
             Request::Effects => Response::Effects(self.states().effects.clone()),
             Request::Raw { id } => Response::Raw(self.raw(id)?),
+            Request::Terminal(query) => Response::Terminal(terminal::answer(self, &query)?),
             _ => {
                 return Err(ApiError::new(
                     ErrorCode::Refused,
