@@ -34,6 +34,8 @@ pub(crate) struct Feel {
     pub mouse: Mouse,
     /// What was drawn where.
     pub hits: Hits,
+    /// The settings file's name, for people.
+    pub file: String,
     /// What the palette can go to.
     pub places: Places,
     /// Where the border between the first two panes was put, in thousandths of the width: of the home screen, and of
@@ -48,6 +50,8 @@ pub(crate) struct Loaded {
     pub keymap: Arc<Keymap>,
     pub glyphs: Glyphs,
     pub theme: Choice,
+    /// The file's name, for people.
+    pub file: String,
     /// What is wrong with the file, with its name and line.
     pub problems: Vec<String>,
     /// At the start: there is nothing yet that could stay.
@@ -78,7 +82,7 @@ pub(crate) fn load(options: &Options, first: bool) -> Loaded {
 
 /// What a settings file of that name and text comes to, were it read later.
 pub(crate) fn of_text(text: &str, name: &str, options: &Options) -> Loaded {
-    let (settings, lines, wrong) = config::read(text);
+    let (mut settings, lines, wrong) = config::read(text);
     let (keymap, mut bad_keys) = match Keymap::new(&lines) {
         Ok(map) => (map, Vec::new()),
         Err(bad) => (Keymap::default(), bad),
@@ -94,11 +98,15 @@ pub(crate) fn of_text(text: &str, name: &str, options: &Options) -> Loaded {
         problems.push(why);
         Choice::Auto
     });
+    let glyphs = glyphs(options, settings.glyphs);
+    // Who listens to the screen would hear every change of it.
+    settings.reduce_motion |= !glyphs.boxes;
     Loaded {
-        glyphs: glyphs(options, settings.glyphs),
+        glyphs,
         theme,
         settings,
         keymap: Arc::new(keymap),
+        file: name.to_owned(),
         problems,
         first: false,
     }
@@ -180,6 +188,7 @@ pub(crate) fn take(app: &mut App, loaded: Box<Loaded>, out: &mut Vec<Effect>) {
     }
     app.feel.settings = loaded.settings;
     app.feel.keymap = loaded.keymap;
+    app.feel.file = loaded.file;
     app.pending.clear();
     // Everything that was set out may look different now.
     app.shelf.version += 1;

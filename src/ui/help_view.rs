@@ -134,9 +134,17 @@ fn both(a: &str, b: &str) -> String {
         }
         shared += x.len() + 1;
     }
-    match b.get(shared..) {
-        Some(rest) if !rest.is_empty() => format!("{a} / {rest}"),
-        _ => format!("{a} / {b}"),
+    let (first, rest) = (a.get(shared..).unwrap_or(""), b.get(shared..).unwrap_or(""));
+    // "step over / back": what both end with is said once, too.
+    let rest = match rest.strip_suffix(first) {
+        Some(own) if !first.is_empty() && own.ends_with(' ') => own.trim_end(),
+        _ => rest,
+    };
+    let rest = rest.replace("previous", "prev");
+    if rest.is_empty() {
+        format!("{a} / {b}")
+    } else {
+        format!("{a} / {rest}")
     }
 }
 
@@ -385,9 +393,9 @@ pub(crate) fn draw(app: &App, help: &HelpView, buf: &mut Buffer, body: Rect) {
     };
     let mut bottom = format!("{more}? or Esc closes {dot} F1 manual");
     if body.width >= 90 {
-        let file = crate::config::file::user_file();
-        if let Some(file) = file.as_deref().map(crate::config::file::shown) {
-            bottom.push_str(&format!(" {dot} keymap: {file}"));
+        let file = &app.feel.file;
+        if !file.is_empty() {
+            bottom.push_str(&format!(" {dot} keymap: {}", text::one_line(file)));
         }
     }
     let title = format!("Help  {}  {dot}  {}", context.heading(), typed(help));

@@ -16,6 +16,7 @@ use crate::model::{Ordinal, RepoPath, SessionId};
 
 use super::action::{Action, Entry, TABLE};
 use super::app::{App, Overlay, View};
+use super::brief::{Facts as _, session_key};
 use super::draw::key_of;
 use super::fuzzy;
 use super::input;
@@ -36,7 +37,7 @@ const SHOWN: usize = 10;
 const MAX_QUERY: usize = 80;
 
 /// Steps whose titles are looked through, the newest first: a key must not wait for a million of them.
-const LOOKED: usize = 20_000;
+const LOOKED: usize = 4_000;
 
 /// Places of a kind that are listed.
 const MOST: usize = 8;
@@ -82,10 +83,9 @@ pub(crate) enum Item {
 /// Opens it, and gathers the places.
 pub(crate) fn open(app: &mut App, out: &mut Vec<Effect>) {
     let mut labels = Vec::new();
-    for row in app.rows.from(0).filter(|r| !r.labels.is_empty()) {
-        labels.extend(row.labels.iter().map(|l| (words::label(l), row.ordinal)));
-        if labels.len() >= KEPT {
-            break;
+    for at in app.rows.labelled().into_iter().take(KEPT) {
+        if let Some(row) = app.rows.get(at) {
+            labels.extend(row.labels.iter().map(|l| (words::label(l), row.ordinal)));
         }
     }
     let mut files: Vec<RepoPath> = Vec::new();
@@ -160,9 +160,14 @@ fn action_score(app: &App, entry: &Entry, query: &str, words: &[&str]) -> Option
     let name = fuzzy::score(words, entry.id).map(|s| s / 2);
     let about = || {
         let about = fuzzy::folded(entry.description);
+        let begins = |word: &&str| {
+            about
+                .split(|c: char| !c.is_alphanumeric())
+                .any(|w| w.starts_with(*word))
+        };
         words
             .iter()
-            .all(|w| about.contains(w))
+            .all(begins)
             .then(|| fuzzy::score(words, &about).unwrap_or(1) / 8)
     };
     title.max(name).or_else(about)
@@ -333,7 +338,8 @@ fn run(app: &mut App, item: Item, out: &mut Vec<Effect>) {
         // Its latest commit is no step's: it has not begun yet.
         Item::Branch(_, None) => {}
         Item::Session(_, id) => {
-            let first = app.rows.from(0).position(|r| r.session == Some(id));
+            let key = session_key(Some(id));
+            let first = app.rows.briefs().position(|r| r.session() == key);
             if let Some(index) = first {
                 travel::to_index(app, index);
             }

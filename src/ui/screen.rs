@@ -107,7 +107,7 @@ pub(crate) fn home(app: &App) -> Vec<(Pane, Rect)> {
             vec![(Pane::Timeline, rects[0]), (Pane::Detail, rects[1])]
         }
         Shape::Three => {
-            let left = left(app, 0, (w * 2 / 5).clamp(50, 84), w - 60);
+            let left = left(app, 0, (w * 2 / 5).clamp(50, 84), w - 40);
             let rest = w - left;
             let middle = (rest * 9 / 20).clamp(30, 72);
             let rects = columns(body, &[left, middle, rest - middle]);

@@ -185,7 +185,7 @@ async fn lists_over_a_view_and_files_are_clicked_too() {
     hand.click(at).await;
     hand.again(at).await;
     assert_eq!(hand.stage.focus(), 8);
-    hand.keys("36Gd").await;
+    hand.keys("21Gd").await;
     let files = hand.stage.screen();
     assert!(files.contains("1 of "), "{files}");
     let Some(crate::ui::app::View::Diff(diff)) = &hand.stage.app.view else {
@@ -195,5 +195,6 @@ async fn lists_over_a_view_and_files_are_clicked_too() {
     let name = last.rsplit('/').next().unwrap().to_owned();
     let at = hand.find(&name);
     hand.click(at).await;
-    assert_eq!(hand.stage.app.selected_path(), Some(last));
+    let selected = hand.stage.app.selected_path().unwrap();
+    assert!(selected.ends_with(&name), "{selected} for {name}");
 }
