@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::agent::Place;
 pub use graph::{Blame, Children, History, Leaves, Lineage, TraceOf};
-pub use mount::{At, Mount, Umount};
+pub use mount::{At, Mount, Reads, Umount};
 
 /// A time-travel debugger for AI coding agents.
 ///
@@ -161,6 +161,8 @@ pub enum Verb {
     Ask(Ask),
     /// Print every change of a file that is known, one a line
     Effects(JsonOnly),
+    /// List who opened which file for reading, and during which call
+    Reads(mount::Reads),
     /// Take recordings into the project's store for good
     Import(Import),
     /// List the formats of recordings that can be read
@@ -205,6 +207,15 @@ pub struct Undo {
     pub json: bool,
 }
 
+/// `run --capture`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Capture {
+    /// A mounted view
+    Fuse,
+    /// The directory itself, watched
+    Watch,
+}
+
 /// `run`
 #[derive(Debug, Args)]
 pub struct Run {
@@ -215,6 +226,10 @@ pub struct Run {
     /// is now
     #[arg(long, value_name = "NAME")]
     pub branch: Option<String>,
+    /// How changes are seen: through a mount, which knows the process and protects the store; or by watching the
+    /// directory, which works where nothing can be mounted and ties changes to calls by time alone
+    #[arg(long, value_name = "HOW", default_value = "fuse")]
+    pub capture: Capture,
     /// The command with its arguments
     #[arg(
         value_name = "CMD",

@@ -25,6 +25,7 @@ mod ops;
 mod ops_laws;
 mod overlap;
 pub mod project;
+mod reads;
 pub mod recorded;
 mod replay;
 mod replay_order;

@@ -12,6 +12,7 @@ mod graph;
 mod merging;
 mod ops;
 mod overlaps;
+mod reads;
 mod recordings;
 mod restore;
 
@@ -38,6 +39,7 @@ pub use merging::{
 };
 pub use ops::{OpDetail, OpReport, RefMove};
 pub use overlaps::{Meeting, MergeTry};
+pub use reads::ReadInfo;
 pub use recordings::{EffectInfo, Imported, RawRecord, RecordingInfo, RecordingSummary};
 pub use restore::{Part, PastLines, RestoreReport};
 
@@ -500,6 +502,9 @@ pub enum Request {
         /// the workspace itself when absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         branch: Option<String>,
+        /// In the project's own directory, recorded by watching it: no view, and so no branch.
+        #[serde(default)]
+        watch: bool,
     },
     /// Its first process ended. -> `Done` once the last changes are durable
     End {
@@ -585,6 +590,12 @@ pub enum Request {
     },
     /// Every change of a file that is known, in order. -> `Effects`
     Effects,
+    /// What was opened for reading, oldest first. -> `Reads`
+    Reads {
+        /// Only during this call.
+        #[serde(default)]
+        step: Option<Ordinal>,
+    },
     /// The records of the trace that a step was read from, as they are. -> `Raw`
     Raw {
         /// Which step.
@@ -694,6 +705,8 @@ pub enum Response {
     Imported(Box<Imported>),
     /// See [`Request::Effects`].
     Effects(Vec<EffectInfo>),
+    /// See [`Request::Reads`].
+    Reads(Vec<ReadInfo>),
     /// See [`Request::Raw`].
     Raw(Vec<RawRecord>),
     /// See [`Request::Recordings`].
