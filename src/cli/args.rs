@@ -1,6 +1,7 @@
 //! What was typed: the command line as clap reads it. What it means is worked out by each verb.
 
 mod graph;
+mod keep;
 mod mount;
 
 use std::ffi::OsString;
@@ -11,6 +12,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::agent::Place;
 pub use graph::{Blame, Children, History, Leaves, Lineage, TraceOf};
 pub use mount::{At, Mount, Reads, Umount};
+pub use keep::Verify;
+pub use mount::{At, Mount, Umount};
 
 /// A time-travel debugger for AI coding agents.
 ///
@@ -168,7 +171,9 @@ pub enum Verb {
     /// List the formats of recordings that can be read
     Formats(JsonOnly),
     /// Re-hash the whole store and say what is wrong with it
-    Verify(JsonOnly),
+    Verify(Verify),
+    /// Make the index of the store anew from what was recorded
+    Doctor(JsonOnly),
     /// Print the keys of the screen
     Keys,
     /// Watch a recorded agent at work on a small project in a temporary directory

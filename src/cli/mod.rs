@@ -18,6 +18,7 @@ mod facts;
 mod fork;
 mod graph;
 mod history;
+mod keep;
 mod lineage;
 mod link;
 mod markers;
@@ -191,6 +192,9 @@ async fn ask(cwd: PathBuf, verb: Verb, trace: &args::Trace, out: &mut Out) -> En
         verb,
         Verb::Emit(_) | Verb::Init(_) | Verb::Checkpoint(_) | Verb::Import(_)
     );
+    if matches!(verb, Verb::Doctor(_)) {
+        link::before_doctor(&project)?;
+    }
     if !project.exists() && !makes && std::env::var_os("BACKTRAIL_SOCKET").is_none() {
         return state::nothing_here(&project, &verb, out);
     }
@@ -224,7 +228,8 @@ async fn answer(
     match verb {
         Verb::Status(args) => state::status(cx, args.json, out).await,
         Verb::Stop(args) => state::stop(cx, args.force, out).await,
-        Verb::Verify(args) => state::verify(cx, args.json, out).await,
+        Verb::Verify(args) => keep::verify(cx, &args, out).await,
+        Verb::Doctor(args) => keep::doctor(cx, args.json, out).await,
         Verb::Log(args) => history::log(cx, &args, out).await,
         Verb::Steps(args) => history::steps(cx, args.json, args.limit, out).await,
         Verb::Sessions(args) => history::sessions(cx, args.json, out).await,

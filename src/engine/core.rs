@@ -727,6 +727,7 @@ impl Core {
                     "an engine keeps no list of recordings: backtrail sessions --all",
                 ));
             }
+            Request::Keep(query) => Response::Kept(Box::new(self.keeping(query)?)),
             Request::Verify => {
                 let report = self.store.verify().map_err(Failure::from)?;
                 Response::Verify {
@@ -743,6 +744,9 @@ impl Core {
 }
 
 fn for_agents(request: &Request) -> bool {
+    if let Request::Keep(query) = request {
+        return query.only_reads();
+    }
     matches!(
         request,
         Request::Status

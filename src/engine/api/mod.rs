@@ -9,6 +9,7 @@ mod at;
 mod branches;
 mod forks;
 mod graph;
+mod keeping;
 mod merging;
 mod ops;
 mod overlaps;
@@ -33,6 +34,7 @@ pub use forks::ForkInfo;
 pub use graph::{
     BlameInfo, BlameProblem, GraphAnswer, GraphQuery, LastChange, Origin, TraceInfo, VersionInfo,
 };
+pub use keeping::{FaultInfo, KeepAnswer, KeepQuery, VerifyInfo};
 pub use merging::{
     ConflictDetail, ConflictInfo, MergeInfo, MergeReport, OpenConflict, PickOrigin, PieceInfo,
     ProposalRecord, Reason, Resolver, StateMergeInfo, UnfinishedInfo,
@@ -574,6 +576,8 @@ pub enum Request {
     Sessions,
     /// Re-hashes the store. -> `Verify`
     Verify,
+    /// How the store is kept: verified, repaired, cleaned up, carried elsewhere.
+    Keep(KeepQuery),
     /// Takes a recording into the store for good. -> `Imported`
     Import {
         /// Its main file, or a directory with just one recording; absolute.
@@ -694,6 +698,8 @@ pub enum Response {
     Session(Box<Begun>),
     /// See [`Request::Sessions`].
     Sessions(Vec<Session>),
+    /// See [`Request::Keep`].
+    Kept(Box<KeepAnswer>),
     /// See [`Request::Verify`].
     Verify {
         /// Records that were read.
