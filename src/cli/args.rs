@@ -11,9 +11,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::agent::Place;
 pub use graph::{Blame, Children, History, Leaves, Lineage, TraceOf};
-pub use mount::{At, Mount, Reads, Umount};
 pub use keep::Verify;
-pub use mount::{At, Mount, Umount};
+pub use mount::{At, Mount, Reads, Umount};
 
 /// A time-travel debugger for AI coding agents.
 ///

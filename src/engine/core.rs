@@ -436,7 +436,13 @@ impl Core {
         };
         // Asked for by somebody who wants all of what is there now, edits of a moment ago included. In one turn with
         // the cut: settling stops requests as a cut does, and two that do so at once would wait for each other.
-        let made = if matches!(cause, Cause::Manual | Cause::SessionEnd | Cause::Safety) {
+        // A session without a view has nothing but such news.
+        let all_of_it = match cause {
+            Cause::Manual | Cause::SessionEnd | Cause::Safety => true,
+            Cause::PreTool | Cause::PostTool => self.timeline.is_watching(),
+            _ => false,
+        };
+        let made = if all_of_it {
             recorder.exclusive(|workspace| {
                 self.settle_outside(&|f| self.gate.swap(f));
                 ties.begin();

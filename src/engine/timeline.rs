@@ -171,6 +171,11 @@ impl Timeline {
         self.lock().watched.insert(session);
     }
 
+    /// Whether there is such a session.
+    pub fn is_watching(&self) -> bool {
+        !self.lock().watched.is_empty()
+    }
+
     /// A session of `run` is over.
     pub fn leave(&self, session: SessionId) {
         let mut now = self.lock();
