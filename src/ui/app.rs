@@ -16,6 +16,7 @@ use super::branches::Picker;
 use super::cache::Cache;
 use super::detail::DocPane;
 use super::diff_view::DiffView;
+use super::feel::Feel;
 use super::folds::Folds;
 use super::keys::Key;
 use super::lanes::Lanes;
@@ -221,6 +222,8 @@ pub(crate) struct App {
     pub back: bool,
     /// Places that were left for the reason of a line.
     pub trail: Vec<Place>,
+    /// The person's settings, and what follows from them.
+    pub feel: Feel,
 }
 
 impl App {
@@ -268,6 +271,7 @@ impl App {
             grows: false,
             back: false,
             trail: Vec::new(),
+            feel: Feel::default(),
         }
     }
 
