@@ -10,6 +10,7 @@ mod past;
 mod place;
 mod source;
 mod summary;
+mod terminal;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,7 +28,7 @@ use crate::store::Store;
 use crate::trace::format::Format;
 use crate::trace::recording::{self, Recording};
 
-use super::answer::Answers;
+use super::answer::{Answers, NamesKept};
 use super::api::{
     ApiError, EffectInfo, EngineStatus, ErrorCode, Notice, RawRecord, RecordingSummary, Request,
     Response, ScanStatus,
@@ -111,6 +112,8 @@ pub struct Recorded {
     closing: AtomicBool,
     /// Its states as directories, once somebody asked for them.
     past: Mutex<Option<past::Seat>>,
+    /// What was read of the refs.
+    names: NamesKept,
     /// Directories that go with it: that of the store, and before it that of an earlier one which somebody may still read.
     scratch: Mutex<Vec<tempfile::TempDir>>,
 }
@@ -151,6 +154,7 @@ impl Recorded {
             since: Time::now(),
             closing: AtomicBool::new(false),
             past: Mutex::default(),
+            names: NamesKept::default(),
             scratch: Mutex::new(ready.scratch.into_iter().collect()),
         });
         let weak = Arc::downgrade(&recorded);
@@ -404,6 +408,7 @@ impl Recorded {
         Answers {
             store,
             history: self,
+            names: &self.names,
         }
     }
 
@@ -543,12 +548,14 @@ impl Recorded {
             Request::Status
                 | Request::Subscribe
                 | Request::Rows { .. }
+                | Request::PackedRows { .. }
                 | Request::Step { .. }
                 | Request::Raw { .. }
                 | Request::Blob { .. }
                 | Request::Sessions
                 | Request::Refs
                 | Request::Operations { .. }
+                | Request::Terminal(_)
         );
         if states {
             self.wait()?;
@@ -562,6 +569,10 @@ impl Recorded {
             Request::Rows { after, limit } => {
                 self.wait_first();
                 Response::Rows(answers.rows(after, limit)?)
+            }
+            Request::PackedRows { before, limit } => {
+                self.wait_first();
+                Response::PackedRows(answers.packed_rows(before, limit)?)
             }
             Request::Step { id } => Response::Step(Box::new(answers.step_detail(id)?)),
             Request::Resolve { rev } => Response::Resolved(answers.resolve(&rev)?),
@@ -586,6 +597,7 @@ impl Recorded {
             }
             Request::Effects => Response::Effects(self.states().effects.clone()),
             Request::Raw { id } => Response::Raw(self.raw(id)?),
+            Request::Terminal(query) => Response::Terminal(terminal::answer(self, &query)?),
             _ => {
                 return Err(ApiError::new(
                     ErrorCode::Refused,
