@@ -9,6 +9,7 @@
 //! * [`theme`] is the only place that knows colours.
 
 mod action;
+mod against;
 mod answer;
 mod app;
 mod branches;
@@ -17,7 +18,10 @@ mod changes;
 mod code;
 mod detail;
 mod diff_draw;
+mod diff_files;
+mod diff_rows;
 mod diff_view;
+mod diffing;
 mod draw;
 mod event_loop;
 mod find;
@@ -39,6 +43,7 @@ mod palette;
 mod query;
 mod raw;
 mod raw_view;
+mod restoring;
 mod rows;
 mod runner;
 mod screen;
@@ -58,6 +63,7 @@ mod why;
 mod why_draw;
 mod words;
 mod world;
+mod yank;
 
 #[cfg(test)]
 mod tests;

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::diff::text::TextDiff;
+use crate::diff::text::{Space, TextDiff};
 use crate::engine::api::{ApiError, EntryInfo, FileChange, Notice, Request, Response};
 use crate::engine::assist::{self, Ask, Proposal};
 use crate::model::{BlobId, Ordinal, RepoPath, StepId, Time};
 
+use super::diffing;
 use super::keys::Key;
 use super::light::Light;
 use super::merge_view::MergeTag;
@@ -107,10 +108,12 @@ pub(crate) enum Tag {
     Blame(Box<BlameKey>),
     /// The versions of a file, to go so many forward or back.
     OfFile(RepoPath, bool, usize),
+    /// Something of differences and restoring.
+    Diffing(Box<diffing::About>),
 }
 
-/// A pair of contents; `None` is an absent side.
-pub(crate) type DiffKey = (Option<BlobId>, Option<BlobId>);
+/// A pair of contents (`None` is an absent side), and which white space counts.
+pub(crate) type DiffKey = (Option<BlobId>, Option<BlobId>, Space);
 
 /// A content with the name that tells its language.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -138,8 +141,10 @@ pub(crate) enum Compared {
     Waiting,
     /// Here it is.
     Ready(Arc<TextDiff>),
-    /// A side is large: it is compared only when asked for.
+    /// A side is large, or has very long lines: it is shown only when asked for.
     Large,
+    /// Pictures, where a side is one: how wide and how high.
+    Pictures(Option<(usize, usize)>, Option<(usize, usize)>),
     /// It failed; why.
     Failed(String),
 }
@@ -172,8 +177,14 @@ pub(crate) enum Slot {
     Why,
     /// The versions of a file.
     OfFile,
-    /// A rollback's preview.
+    /// A rollback's preview, or a restoring's.
     Preview,
+    /// The steps that touch a file.
+    Touching,
+    /// What lies at the top of the state that is compared.
+    Same,
+    /// The difference of two states.
+    Against,
     /// The conflict that is looked at.
     Conflict,
     /// The words of its sides that differ.
@@ -191,8 +202,8 @@ pub(crate) enum Slot {
 pub(crate) enum Effect {
     /// Ask the source; an earlier question in the same slot is dropped.
     Ask(Option<Slot>, Tag, Request),
-    /// Compare the contents of these changes and recognise their words.
-    Compare(Vec<FileChange>),
+    /// Compare the contents of these changes (with long lines too, if so) and recognise their words.
+    Compare(Vec<(FileChange, bool)>, Space),
     /// Read a file and recognise its words.
     Read(EntryInfo),
     /// Read a step's records and set them out in lines of this width.

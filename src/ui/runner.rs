@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
 
-use crate::diff::text::hunks;
+use crate::diff::text::{Outcome, Space, hunks_with};
 use crate::engine::api::{ApiError, EntryInfo, ErrorCode, FileChange, Request, Response};
 use crate::engine::assist::Assistant;
 use crate::engine::source::Source;
@@ -27,6 +27,9 @@ use super::text;
 
 /// Unchanged lines around a change.
 const AROUND: usize = 4;
+
+/// Longer lines are shown only when asked for, in bytes.
+const LONG_LINE: usize = 10_000;
 
 /// Longest file that is read for the state browser, in bytes.
 const MAX_READ: u64 = 16 << 20;
@@ -159,10 +162,10 @@ impl Runner {
                     let _ = send.send(Msg::Answer(tag, result));
                 });
             }
-            Effect::Compare(changes) => {
+            Effect::Compare(changes, space) => {
                 let source = self.source.clone()?;
                 self.task(Some(Slot::Compare), async move {
-                    compare_all(source, changes, send).await;
+                    compare_all(source, changes, space, send).await;
                 });
             }
             Effect::Read(entry) => {
@@ -290,12 +293,13 @@ async fn job<T: Send + 'static>(work: impl FnOnce(&AtomicBool) -> T + Send + 'st
 
 async fn compare_all(
     source: Arc<dyn Source>,
-    changes: Vec<FileChange>,
+    changes: Vec<(FileChange, bool)>,
+    space: Space,
     send: UnboundedSender<Msg>,
 ) {
     let mut lit: Vec<(LightKey, Arc<Vec<u8>>)> = Vec::new();
-    for change in changes {
-        let key: DiffKey = diff_key(&change);
+    for (change, long) in changes {
+        let key: DiffKey = diff_key(&change, space);
         let side = async |id: Option<BlobId>| match id {
             Some(id) => blob(source.as_ref(), id, u64::MAX).await,
             None => Ok(Vec::new()),
@@ -308,8 +312,8 @@ async fn compare_all(
             }
         };
         let (a, b) = (Arc::clone(&before), Arc::clone(&after));
-        let compared = match job(move |_| hunks(&a, &b, AROUND)).await {
-            Some(diff) => Compared::Ready(Arc::new(diff)),
+        let compared = match job(move |_| compare(&a, &b, space, long)).await {
+            Some(compared) => compared,
             None => Compared::Failed("the comparison failed".to_owned()),
         };
         let _ = send.send(Msg::Compared(key, compared));
@@ -326,6 +330,25 @@ async fn compare_all(
             let _ = send.send(Msg::Lit(key, Arc::new(light)));
         }
     }
+}
+
+/// Compares two contents. With lines that are too long for any screen they are shown only when asked for.
+fn compare(before: &[u8], after: &[u8], space: Space, long: bool) -> Compared {
+    let is_long = |content: &[u8]| content.split(|b| *b == b'\n').any(|l| l.len() > LONG_LINE);
+    let diff = hunks_with(before, after, AROUND, space);
+    if diff.outcome == Outcome::Binary {
+        let size = |content: &[u8]| imagesize::blob_size(content).ok();
+        let sizes = [before, after]
+            .map(size)
+            .map(|s| s.map(|s| (s.width, s.height)));
+        if sizes.iter().any(Option::is_some) {
+            return Compared::Pictures(sizes[0], sizes[1]);
+        }
+    }
+    if diff.outcome == Outcome::Text && !long && (is_long(before) || is_long(after)) {
+        return Compared::Large;
+    }
+    Compared::Ready(Arc::new(diff))
 }
 
 async fn raw(source: &dyn Source, step: StepId, width: usize) -> RawLines {

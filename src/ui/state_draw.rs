@@ -198,6 +198,10 @@ fn file(app: &App, state: &StateView, buf: &mut Buffer, area: Rect, query: Optio
         Some((_, starts)) => {
             let all = text::grouped(starts.len() as u64);
             let mut text = format!("line {} of {all}", state.line + 1);
+            if let Some(mark) = state.mark {
+                let n = mark.abs_diff(state.line) + 1;
+                text.push_str(&format!(" {} {n} selected", look.glyphs.dot));
+            }
             if let Some(status) = why_draw::status(state) {
                 text.push_str(&format!(" {} {status}", look.glyphs.dot));
             }
@@ -226,7 +230,9 @@ fn file(app: &App, state: &StateView, buf: &mut Buffer, area: Rect, query: Optio
         let runs: Vec<(Range<usize>, Syntax)> = light
             .map(|l: &std::sync::Arc<Light>| l.line(at).collect())
             .unwrap_or_default();
-        let selected = active && at == state.line;
+        let mark = state.mark.unwrap_or(state.line);
+        let chosen = mark.min(state.line)..=mark.max(state.line);
+        let selected = active && chosen.contains(&at);
         let mark = if selected { look.glyphs.cursor } else { " " };
         let row = Rect::new(inner.x, inner.y + y, inner.width, 1);
         let cursor = Line::from(Span::styled(mark, theme.style(Token::Focus)));

@@ -73,6 +73,8 @@ pub(crate) struct StateView {
     seek: Seek,
     /// The line of the file that the cursor is on.
     pub line: usize,
+    /// The line at which the selection begins.
+    pub mark: Option<usize>,
     /// The line to go to once the file is there.
     want_line: Option<usize>,
     /// When paths changed last, and at which step.
@@ -124,6 +126,7 @@ impl StateView {
             forced: None,
             seek: Seek::Changed,
             line: 0,
+            mark: None,
             want_line: None,
             lasts: HashMap::new(),
             lasts_asked: HashSet::new(),

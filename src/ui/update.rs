@@ -10,6 +10,7 @@ use crate::model::{OpKind, Ordinal};
 use super::answer;
 use super::app::{App, Link, Overlay, Toast, Tone, View};
 use super::branches;
+use super::diffing;
 use super::input;
 use super::line;
 use super::merge_view;
@@ -83,7 +84,10 @@ pub(crate) fn apply(app: &mut App, msg: Msg) -> Vec<Effect> {
             app.shelf.version += 1;
         }
         Msg::Read(blob, result) => {
-            if let Some(View::State(state)) = &mut app.view
+            if let Some(View::Diff(diff)) = &mut app.view {
+                diff.read(blob, result);
+                app.shelf.version += 1;
+            } else if let Some(View::State(state)) = &mut app.view
                 && state.reading == Some(blob)
             {
                 state.reading = None;
@@ -185,7 +189,12 @@ fn notice_came(app: &mut App, notice: Notice, out: &mut Vec<Effect>) {
             // What this client did itself is said by its answer.
             let told = matches!(
                 op.kind,
-                OpKind::Rollback | OpKind::Switch | OpKind::Merge | OpKind::Undo | OpKind::Redo
+                OpKind::Rollback
+                    | OpKind::Restore
+                    | OpKind::Switch
+                    | OpKind::Merge
+                    | OpKind::Undo
+                    | OpKind::Redo
             );
             if told && app.busy.is_none() && app.toast.is_none() {
                 let text = text::one_line(&op.description);
@@ -385,6 +394,7 @@ fn answered(app: &mut App, tag: Tag, result: Result<Response, ApiError>, out: &m
         (tag @ (Tag::Lasts(..) | Tag::Blame(_) | Tag::OfFile(..)), result) => {
             why::answer(app, tag, result, out);
         }
+        (Tag::Diffing(about), result) => diffing::answer(app, *about, result, out),
         (tag, result) => world::answer(app, tag, result, out),
     }
 }

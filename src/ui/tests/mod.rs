@@ -9,6 +9,7 @@
 )]
 
 mod actions;
+mod diffing;
 mod flows;
 mod fuzz;
 mod graph;
