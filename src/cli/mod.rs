@@ -18,11 +18,14 @@ mod facts;
 mod fork;
 mod graph;
 mod history;
+mod keep;
 mod lineage;
 mod link;
 mod markers;
 mod merge;
 mod merge_out;
+mod mount;
+mod ops;
 pub mod out;
 mod race;
 mod restore;
@@ -43,7 +46,7 @@ use clap::{CommandFactory, Parser};
 use crate::engine::api::{ApiError, Request, Response};
 use crate::engine::source::Source;
 use crate::model::neutral;
-use args::{Cli, OpVerb, Verb};
+use args::{Cli, Verb};
 use link::{Project, Want};
 use out::Out;
 
@@ -179,8 +182,8 @@ async fn ask(cwd: PathBuf, verb: Verb, trace: &args::Trace, out: &mut Out) -> En
     }
     let (project, cwd) = locate(cwd)?;
     let want = match &verb {
-        Verb::Stop(_) => Want::Running,
-        Verb::Emit(_) | Verb::Fork(_) => Want::Engine,
+        Verb::Stop(_) | Verb::Umount(_) => Want::Running,
+        Verb::Emit(_) | Verb::Fork(_) | Verb::At(_) | Verb::Mount(_) => Want::Engine,
         _ => Want::Any,
     };
     // Looking must not leave anything behind.
@@ -188,6 +191,9 @@ async fn ask(cwd: PathBuf, verb: Verb, trace: &args::Trace, out: &mut Out) -> En
         verb,
         Verb::Emit(_) | Verb::Init(_) | Verb::Checkpoint(_) | Verb::Import(_)
     );
+    if matches!(verb, Verb::Doctor(_)) {
+        link::before_doctor(&project)?;
+    }
     if !project.exists() && !makes && std::env::var_os("BACKTRAIL_SOCKET").is_none() {
         return state::nothing_here(&project, &verb, out);
     }
@@ -196,6 +202,7 @@ async fn ask(cwd: PathBuf, verb: Verb, trace: &args::Trace, out: &mut Out) -> En
         Ok(source) => source,
         Err(e) => match verb {
             Verb::Stop(_) => return state::not_running(&project, &e, out),
+            Verb::Umount(args) => return mount::dead(&cwd, &args, &e, out),
             _ => return Err(e.into()),
         },
     };
@@ -220,13 +227,12 @@ async fn answer(
     match verb {
         Verb::Status(args) => state::status(cx, args.json, out).await,
         Verb::Stop(args) => state::stop(cx, args.force, out).await,
-        Verb::Verify(args) => state::verify(cx, args.json, out).await,
+        Verb::Verify(args) => keep::verify(cx, &args, out).await,
+        Verb::Doctor(args) => keep::doctor(cx, args.json, out).await,
         Verb::Log(args) => history::log(cx, &args, out).await,
         Verb::Steps(args) => history::steps(cx, args.json, args.limit, out).await,
         Verb::Sessions(args) => history::sessions(cx, args.json, out).await,
-        Verb::Op(args) => match args.verb {
-            OpVerb::Log { json, limit } => history::operations(cx, json, limit, out).await,
-        },
+        Verb::Op(args) => ops::op(cx, args.verb, out).await,
         Verb::Leaves(args) => lineage::leaves(cx, &args, out).await,
         Verb::Lineage(args) => lineage::lineage(cx, &args, out).await,
         Verb::Children(args) => lineage::children(cx, &args, out).await,
@@ -250,6 +256,9 @@ async fn answer(
         Verb::Switch(args) => change::switch(cx, &args, out).await,
         Verb::Fork(args) if args.race.run.is_some() => race::race(cx, &args, out).await,
         Verb::Fork(args) => fork::fork(cx, &args, out).await,
+        Verb::At(args) => mount::at(cx, &args, out).await,
+        Verb::Mount(args) => mount::mount(cx, &args, out).await,
+        Verb::Umount(args) => mount::umount(cx, &args, out).await,
         Verb::Forks(args) => fork::forks(cx, args.json, out).await,
         Verb::Freeze(args) => session::freeze(cx, &args, true, out).await,
         Verb::Thaw(args) => session::freeze(cx, &args, false, out).await,

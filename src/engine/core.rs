@@ -19,8 +19,9 @@ use crate::store::{self, Store};
 
 use super::answer::Answers;
 use super::api::{
-    ApiError, Changes, EngineStatus, ErrorCode, Notice, OpInfo, Request, Response, Role, ScanStatus,
+    ApiError, Changes, EngineStatus, ErrorCode, Notice, Request, Response, Role, ScanStatus,
 };
+use super::at::Pasts;
 use super::follow::Follower;
 use super::forks::Forks;
 use super::merging::Merges;
@@ -127,6 +128,8 @@ pub struct Core {
     pub(super) sessions: Sessions,
     /// Branches with a view of their own.
     pub(super) forks: Forks,
+    /// Past states that are mounted.
+    pub(super) pasts: Pasts,
     pub(super) journal: Journal,
     pub(super) merges: Merges,
     me: Weak<Self>,
@@ -156,6 +159,7 @@ impl Core {
         Ok(Arc::new_cyclic(|me| Self {
             me: Weak::clone(me),
             forks: Forks::default(),
+            pasts: Pasts::default(),
             project,
             store: Arc::new(store),
             gate: Gate::new(),
@@ -221,14 +225,10 @@ impl Core {
     }
 
     pub(super) fn tell_operation(&self, seq: u64, id: OpId) {
-        if let Ok((_, op)) = self.store.operation(id) {
-            self.tell(Notice::Operation(OpInfo {
-                seq,
-                id,
-                time: op.time,
-                kind: op.kind,
-                description: op.description,
-            }));
+        if let Ok((_, op)) = self.store.operation(id)
+            && let Ok(info) = self.answers().op_info(seq, id, op)
+        {
+            self.tell(Notice::Operation(info));
         }
     }
 
@@ -609,6 +609,13 @@ impl Core {
             Request::Operations { before, limit } => {
                 Response::Operations(self.answers().operations(before, limit)?)
             }
+            Request::OpShow { op } => Response::Operation(Box::new(self.answers().op_show(&op)?)),
+            Request::OpRestore {
+                op,
+                before,
+                dry_run,
+            } => self.op_restore(&op, before, dry_run)?,
+            Request::OpRevert { op, dry_run } => self.op_revert(&op, dry_run)?,
             Request::Emit { events } => {
                 self.emit(events, session)?;
                 Response::Done(String::new())
@@ -642,6 +649,11 @@ impl Core {
             }
             Request::Forks => Response::Forks(self.fork_list()?),
             Request::ForkScratch { rev, tree } => self.scratch(rev.as_deref(), tree)?,
+            Request::PastPath { rev } => Response::Past(self.past_path(rev.as_deref())?),
+            Request::PastMount { dir } => Response::Past(self.past_mount(dir.as_ref())?),
+            Request::PastUnmount { dir, force } => {
+                Response::Done(self.past_unmount(dir.as_ref(), force)?)
+            }
             Request::ForkDiscard { name } => self.discard(&name)?,
             request @ (Request::Merge { .. }
             | Request::Merging
@@ -680,6 +692,7 @@ impl Core {
                     "an engine keeps no list of recordings: backtrail sessions --all",
                 ));
             }
+            Request::Keep(query) => Response::Kept(Box::new(self.keeping(query)?)),
             Request::Verify => {
                 let report = self.store.verify().map_err(Failure::from)?;
                 Response::Verify {
@@ -696,6 +709,9 @@ impl Core {
 }
 
 fn for_agents(request: &Request) -> bool {
+    if let Request::Keep(query) = request {
+        return query.only_reads();
+    }
     matches!(
         request,
         Request::Status
@@ -716,6 +732,7 @@ fn for_agents(request: &Request) -> bool {
             | Request::Graph(_)
             | Request::Forks
             | Request::Operations { .. }
+            | Request::OpShow { .. }
             | Request::Sessions
             | Request::Emit { .. }
     )

@@ -3,6 +3,7 @@
 mod answer;
 pub mod api;
 pub mod assist;
+mod at;
 mod blame;
 mod branch_name;
 mod branches;
@@ -10,15 +11,20 @@ pub mod client;
 mod compare;
 pub mod connect;
 pub mod core;
+pub mod doctor;
 pub mod export;
 mod follow;
 mod forks;
 mod heard;
 mod import;
 mod intake;
+mod keeping;
 mod labels;
 mod lineage;
 mod merging;
+mod ops;
+#[cfg(test)]
+mod ops_laws;
 mod overlap;
 pub mod project;
 pub mod recorded;
@@ -44,6 +50,7 @@ mod undo;
 mod wire;
 mod world;
 
+pub use at::clean_mount;
 pub use connect::{Want, open};
 pub use project::Project;
 pub use serve::serve;

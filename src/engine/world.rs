@@ -288,7 +288,8 @@ impl Core {
             plan,
             Some(operation),
         );
-        out.switched = mv.switch.as_ref().map(|s| Switched {
+        let elsewhere = mv.switch.as_ref().filter(|s| s.to != intent.branch);
+        out.switched = elsewhere.map(|s| Switched {
             from: intent.branch.clone(),
             to: s.to.clone(),
         });
@@ -393,6 +394,7 @@ impl Core {
         self.warn(format!(
             "{} was interrupted and has been finished: {} ({} paths set, {} were already, {} changed since and kept)",
             match (&intent.switch, intent.operation) {
+                (Some(s), _) if s.refs.is_some() => "a change of the whole state",
                 (Some(_), _) => "a switch",
                 (None, OpKind::Merge) => "a merge",
                 (None, OpKind::Restore) => "a restore",

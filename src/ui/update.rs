@@ -190,11 +190,13 @@ fn notice_came(app: &mut App, notice: Notice, out: &mut Vec<Effect>) {
             let told = matches!(
                 op.kind,
                 OpKind::Rollback
-                    | OpKind::Restore
                     | OpKind::Switch
                     | OpKind::Merge
                     | OpKind::Undo
                     | OpKind::Redo
+                    | OpKind::Restore
+                    | OpKind::OpRestore
+                    | OpKind::OpRevert
             );
             if told && app.busy.is_none() && app.toast.is_none() {
                 let text = text::one_line(&op.description);

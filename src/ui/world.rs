@@ -171,6 +171,9 @@ fn of(report: &RollbackReport) -> &'static str {
         Some(OpKind::Undo) => "the undo",
         Some(OpKind::Switch) => "the switch",
         Some(OpKind::Restore) => "the restoring",
+        Some(OpKind::Merge) => "the merge",
+        Some(OpKind::OpRestore) => "restoring the state",
+        Some(OpKind::OpRevert) => "reverting an operation",
         _ => "the last change",
     }
 }

@@ -5,10 +5,13 @@
 //! kind that the other side does not know is answered with [`ErrorCode::Unsupported`], so that adding requests does
 //! not need a new protocol number; changing the meaning of one does.
 
+mod at;
 mod branches;
 mod forks;
 mod graph;
+mod keeping;
 mod merging;
+mod ops;
 mod overlaps;
 mod recordings;
 mod restore;
@@ -24,15 +27,18 @@ use crate::model::{
     RepoPath, Session, SessionId, Status, StepId, StepKind, Talk, Time, TreeId, Writer,
 };
 pub use crate::model::{Bytes, Known};
+pub use at::PastPlace;
 pub use branches::{BranchChange, BranchInfo, BranchReport, Comparison, Overlap, Side, Switched};
 pub use forks::ForkInfo;
 pub use graph::{
     BlameInfo, BlameProblem, GraphAnswer, GraphQuery, LastChange, Origin, TraceInfo, VersionInfo,
 };
+pub use keeping::{FaultInfo, KeepAnswer, KeepQuery, VerifyInfo};
 pub use merging::{
     ConflictDetail, ConflictInfo, MergeInfo, MergeReport, OpenConflict, PickOrigin, PieceInfo,
     ProposalRecord, Reason, Resolver, StateMergeInfo, UnfinishedInfo,
 };
+pub use ops::{OpDetail, OpReport, RefMove};
 pub use overlaps::{Meeting, MergeTry};
 pub use recordings::{EffectInfo, Imported, RawRecord, RecordingInfo, RecordingSummary};
 pub use restore::{Part, PastLines, RestoreReport};
@@ -453,6 +459,30 @@ pub enum Request {
         /// At most so many.
         limit: usize,
     },
+    /// One operation with what it changed. -> `Operation`
+    OpShow {
+        /// Its number, the beginning of its id, or `@` for the newest.
+        op: String,
+    },
+    /// Sets the workspace and all refs to what they were at an operation, as an operation of its own. -> `OpDone`
+    OpRestore {
+        /// Which operation.
+        op: String,
+        /// Before it; else right after it.
+        #[serde(default)]
+        before: bool,
+        /// Only say what would be done.
+        #[serde(default)]
+        dry_run: bool,
+    },
+    /// Reverses one operation and nothing else; refused when later ones stand on it. -> `OpDone`
+    OpRevert {
+        /// Which operation.
+        op: String,
+        /// Only say what would be done.
+        #[serde(default)]
+        dry_run: bool,
+    },
     /// Takes events of a session's reasoning. -> `Done` once each is recorded and its checkpoint durable
     Emit {
         /// In order.
@@ -518,10 +548,31 @@ pub enum Request {
         /// Its name, as `Scratch` gave it.
         name: String,
     },
+    /// Where a past state can be read as a directory; it is mounted when it is first asked for. -> `Past`
+    PastPath {
+        /// A revision; the directory of all states when absent.
+        #[serde(default)]
+        rev: Option<String>,
+    },
+    /// Mounts past states, with links to the live view and to open branches, at a directory. -> `Past`
+    PastMount {
+        /// An empty directory, absolute.
+        dir: String,
+    },
+    /// Takes that away. -> `Done`
+    PastUnmount {
+        /// Where.
+        dir: String,
+        /// Also when somebody is in it.
+        #[serde(default)]
+        force: bool,
+    },
     /// All sessions, newest first. -> `Sessions`
     Sessions,
     /// Re-hashes the store. -> `Verify`
     Verify,
+    /// How the store is kept: verified, repaired, cleaned up, carried elsewhere.
+    Keep(KeepQuery),
     /// Takes a recording into the store for good. -> `Imported`
     Import {
         /// Its main file, or a directory with just one recording; absolute.
@@ -606,6 +657,8 @@ pub enum Response {
         /// By which it is taken away.
         name: String,
     },
+    /// See [`Request::PastPath`].
+    Past(PastPlace),
     /// See [`Request::Compare`].
     Comparison(Box<Comparison>),
     /// What became of which branches.
@@ -626,10 +679,16 @@ pub enum Response {
     Restored(Box<RestoreReport>),
     /// See [`Request::Operations`].
     Operations(Vec<OpInfo>),
+    /// See [`Request::OpShow`].
+    Operation(Box<OpDetail>),
+    /// What became of it, see [`Request::OpRestore`].
+    OpDone(Box<OpReport>),
     /// See [`Request::Begin`].
     Session(Box<Begun>),
     /// See [`Request::Sessions`].
     Sessions(Vec<Session>),
+    /// See [`Request::Keep`].
+    Kept(Box<KeepAnswer>),
     /// See [`Request::Verify`].
     Verify {
         /// Records that were read.
@@ -1048,6 +1107,12 @@ pub struct OpInfo {
     pub kind: OpKind,
     /// A line for people.
     pub description: String,
+    /// Who: an agent's name, `outside`, or `person`; empty where nobody asked for it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub who: String,
+    /// The number of the operation that it reverses, does again or restores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<u64>,
 }
 
 /// Facts about who made a commit, kept in its metadata as JSON under `writers`.
