@@ -452,7 +452,7 @@ fn selected(view: &DiffView, diff: &TextDiff, after: bool) -> Option<(PastLines,
             format!("hunk {} of {}", at + 1, diff.hunks.len())
         };
         let lines = match own.next() {
-            Some(from) => run(from, own.last().unwrap_or(from), true),
+            Some(from) => run(from, own.next_back().unwrap_or(from), true),
             None => place(hunk, first, after),
         };
         return Some((lines, what));
