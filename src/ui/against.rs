@@ -99,10 +99,10 @@ pub(crate) fn ask(app: &mut App, out: &mut Vec<Effect>) {
 /// The last label before the step that is looked at.
 fn nearest_label(app: &App) -> Option<String> {
     let index = app.focus_index()?;
-    let labelled = |row: &&Row| !row.labels.is_empty();
-    let before = app.rows.before(index).find(labelled);
-    let row = before.or_else(|| app.rows.from(index + 1).find(labelled))?;
-    row.labels.first().cloned()
+    let labelled = app.rows.labelled();
+    let before = labelled.iter().rev().find(|i| **i < index);
+    let nearest = before.or_else(|| labelled.iter().find(|i| **i > index))?;
+    app.rows.get(*nearest)?.labels.first().cloned()
 }
 
 /// The names are there.

@@ -11,6 +11,7 @@ use super::action::Action;
 use super::against;
 use super::app::{App, View, diff_key};
 use super::diff_view::Touch;
+use super::errand;
 use super::msg::{DiffKey, Effect, Slot, Tag};
 use super::restoring::{self, Asked};
 use super::yank;
@@ -32,6 +33,9 @@ pub(crate) const OWN: &[Action] = &[
     Action::CopyReason,
     Action::Wrap,
     Action::WhiteSpace,
+    Action::Editor,
+    Action::Shell,
+    Action::NextTab,
 ];
 
 /// What an answer is about.
@@ -47,6 +51,10 @@ pub(crate) enum About {
     Done(Box<restoring::Wish>),
     /// Names that a state can be called by.
     Names,
+    /// A past state as a directory, in words which one.
+    Shell(String),
+    /// The sessions, for the facts of a state.
+    Sessions,
     /// The difference of two states.
     Pair(against::Pair),
 }
@@ -80,6 +88,11 @@ pub(crate) fn enabled(app: &App, action: Action) -> Result<(), String> {
             }
             _ => Ok(()),
         },
+        Action::Editor | Action::Shell => errand::enabled(app, action),
+        Action::NextTab => match &app.view {
+            Some(View::State(state)) if state.tabs.there().len() > 1 => Ok(()),
+            _ => no("only the files are known of it"),
+        },
         Action::Against if app.focus_row().is_none() => no("no step is recorded yet"),
         Action::Restore | Action::RestoreFrozen | Action::RestoreOther | Action::RestoreNow => {
             restoring::enabled(app, action)
@@ -95,6 +108,13 @@ pub(crate) fn enabled(app: &App, action: Action) -> Result<(), String> {
 pub(crate) fn act(app: &mut App, action: Action, out: &mut Vec<Effect>) {
     match action {
         Action::Against => against::ask(app, out),
+        Action::Editor | Action::Shell => errand::act(app, action, out),
+        Action::NextTab => {
+            if let Some(View::State(state)) = &mut app.view {
+                state.tabs.turn();
+                state.in_file = false;
+            }
+        }
         Action::Select => select(app),
         Action::Wrap => app.diffing.wrap = !app.diffing.wrap,
         Action::WhiteSpace => {
@@ -251,6 +271,14 @@ pub(crate) fn answer(
         About::Look(stamp) => restoring::looked(app, stamp, result, out),
         About::Done(wish) => restoring::done(app, &wish, result, out),
         About::Names => against::names(app, result),
+        About::Shell(at) => errand::mounted(app, at, result, out),
+        About::Sessions => {
+            // Without them the tab is not there.
+            if let (Some(View::State(state)), Ok(Response::Sessions(all))) = (&mut app.view, result)
+            {
+                state.tabs.sessions = all;
+            }
+        }
         About::Pair(pair) => against::answer(app, pair, result, out),
     }
 }

@@ -1,15 +1,18 @@
 //! What can happen to the UI, and what it can ask of the world. Both are plain values, so that a test can play either side.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::diff::text::{Space, TextDiff};
-use crate::engine::api::{ApiError, EntryInfo, FileChange, Notice, Request, Response};
+use crate::engine::api::{ApiError, EntryInfo, FileChange, Notice, Request, Response, Row};
 use crate::engine::assist::{self, Ask, Proposal};
 use crate::model::{BlobId, Ordinal, RepoPath, StepId, Time};
 
 use super::diffing;
+use super::errand::Errand;
+use super::feel::Loaded;
 use super::keys::Key;
 use super::light::Light;
 use super::merge_view::MergeTag;
@@ -33,6 +36,8 @@ pub(crate) enum Msg {
     Notice(Notice),
     /// The engine is gone.
     Gone,
+    /// Rows that were asked for, by the number of the asking.
+    Rows(u64, Listed),
     /// An answer came.
     Answer(Tag, Result<Response, ApiError>),
     /// Two contents were compared.
@@ -47,12 +52,18 @@ pub(crate) enum Msg {
     Merge(News),
     /// What was opened in the person's own editor came back: `None` when nothing was changed.
     Edited(About, Result<Option<Vec<u8>>, String>),
+    /// A file that somebody else is to show was read.
+    Fetched(EntryInfo, Result<Arc<Vec<u8>>, String>),
+    /// What the terminal was lent for is over.
+    Errand(Result<(), String>),
     /// A model that was asked has said something.
     Assist(u64, assist::News),
     /// A background task failed: a mistake of this program.
     Broken,
     /// A recording was left for the list that it was opened from; the time it is now.
     Returned(Time),
+    /// The person's settings were read again.
+    Settings(Box<Loaded>),
     /// A time has passed.
     Timer(Timer),
 }
@@ -62,10 +73,6 @@ pub(crate) enum Msg {
 pub(crate) enum Tag {
     /// The status asked for at the start.
     Status,
-    /// A page of the newest rows.
-    Tail,
-    /// A page from the beginning.
-    Head,
     /// A step's texts and changes.
     Step(StepId),
     /// A step beside the one that is looked at.
@@ -149,6 +156,26 @@ pub(crate) enum Compared {
     Failed(String),
 }
 
+/// What comes while rows are loaded.
+#[derive(Debug)]
+pub(crate) enum Listed {
+    /// Some of them.
+    Page(Box<RowsPage>),
+    /// All are there, or no more can be had.
+    End(Result<(), ApiError>),
+}
+
+/// All rows of a range, as the source had them.
+#[derive(Debug)]
+pub(crate) struct RowsPage {
+    /// In order.
+    pub rows: Vec<Row>,
+    /// The same, packed.
+    pub packed: Box<[u8]>,
+    /// The range.
+    pub range: RangeInclusive<Ordinal>,
+}
+
 /// A time that was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Timer {
@@ -161,6 +188,8 @@ pub(crate) enum Timer {
 /// A purpose of which only the newest request counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Slot {
+    /// All rows.
+    Rows,
     /// The step under the cursor.
     Step,
     /// The step after it, and the one before.
@@ -179,6 +208,12 @@ pub(crate) enum Slot {
     OfFile,
     /// A rollback's preview, or a restoring's.
     Preview,
+    /// The plan that an agent had made.
+    Plan,
+    /// A file for the person's own editor.
+    Fetch,
+    /// A past state as a directory.
+    Shell,
     /// The steps that touch a file.
     Touching,
     /// What lies at the top of the state that is compared.
@@ -202,12 +237,18 @@ pub(crate) enum Slot {
 pub(crate) enum Effect {
     /// Ask the source; an earlier question in the same slot is dropped.
     Ask(Option<Slot>, Tag, Request),
+    /// Load all rows, the newest first; the number comes back with them.
+    Load(u64),
     /// Compare the contents of these changes (with long lines too, if so) and recognise their words.
     Compare(Vec<(FileChange, bool)>, Space),
     /// Read a file and recognise its words.
     Read(EntryInfo),
     /// Read a step's records and set them out in lines of this width.
     Raw(StepId, usize),
+    /// Read a file, to have it shown by somebody else.
+    Fetch(EntryInfo),
+    /// Lend the terminal for this.
+    Lend(Errand),
     /// Have something done for the conflict screen.
     Merge(Job),
     /// Open a text in the person's own editor, under a name that tells its language.

@@ -19,6 +19,7 @@ use crate::model::{BlobId, StepId};
 
 use super::app::diff_key;
 use super::light;
+use super::load;
 use super::merge_view::check;
 use super::merge_view::jobs::{self, Job};
 use super::msg::{Compared, DiffKey, Effect, LightKey, Msg, Slot, Tag};
@@ -33,6 +34,9 @@ const LONG_LINE: usize = 10_000;
 
 /// Longest file that is read for the state browser, in bytes.
 const MAX_READ: u64 = 16 << 20;
+
+/// Longest file that is handed to an editor, in bytes.
+const MAX_FETCH: u64 = 64 << 20;
 
 /// Bytes asked for at a time.
 const PART: u64 = 4 << 20;
@@ -162,6 +166,12 @@ impl Runner {
                     let _ = send.send(Msg::Answer(tag, result));
                 });
             }
+            Effect::Load(stamp) => {
+                let source = self.source.clone()?;
+                self.task(Some(Slot::Rows), async move {
+                    load::all(source.as_ref(), stamp, &send).await;
+                });
+            }
             Effect::Compare(changes, space) => {
                 let source = self.source.clone()?;
                 self.task(Some(Slot::Compare), async move {
@@ -172,6 +182,21 @@ impl Runner {
                 let source = self.source.clone()?;
                 self.task(Some(Slot::Read), async move {
                     read(source, entry, send).await;
+                });
+            }
+            Effect::Fetch(entry) => {
+                let source = self.source.clone()?;
+                self.task(Some(Slot::Fetch), async move {
+                    let Some(id) = entry.blob else { return };
+                    let bytes = match entry.size {
+                        0..=MAX_FETCH => blob(source.as_ref(), id, MAX_FETCH).await,
+                        size => {
+                            let message = format!("{} is too much", text::bytes(size));
+                            Err(ApiError::new(ErrorCode::Refused, message))
+                        }
+                    };
+                    let result = bytes.map(Arc::new).map_err(|e| text::one_line(&e.message));
+                    let _ = send.send(Msg::Fetched(entry, result));
                 });
             }
             Effect::Raw(step, width) => {
@@ -233,6 +258,7 @@ impl Runner {
             }
             effect @ (Effect::Copy(_)
             | Effect::Edit(..)
+            | Effect::Lend(_)
             | Effect::Redraw
             | Effect::Suspend
             | Effect::Back
@@ -281,7 +307,9 @@ async fn blob(source: &dyn Source, id: BlobId, limit: u64) -> Result<Vec<u8>, Ap
 }
 
 /// A blocking job that is told to stop when this future is dropped.
-async fn job<T: Send + 'static>(work: impl FnOnce(&AtomicBool) -> T + Send + 'static) -> Option<T> {
+pub(crate) async fn job<T: Send + 'static>(
+    work: impl FnOnce(&AtomicBool) -> T + Send + 'static,
+) -> Option<T> {
     let stop = Arc::new(AtomicBool::new(false));
     let guard = Stop(Arc::clone(&stop));
     let result = tokio::task::spawn_blocking(move || super::terminal::in_task(|| work(&stop)))

@@ -8,6 +8,7 @@ use super::code;
 use super::diffing;
 use super::msg::{Compared, Effect, Slot, Tag};
 use super::raw_view;
+use super::state_tabs;
 use super::why;
 
 /// Sides longer than this are compared and read only when asked for.
@@ -29,6 +30,7 @@ pub(crate) fn sync(app: &mut App, out: &mut Vec<Effect>) {
     }
     sync_step(app, out);
     sync_view(app, out);
+    state_tabs::sync(app, out);
     why::sync(app, out);
     sync_diffs(app, out);
     diffing::sync(app, out);

@@ -210,3 +210,6 @@ pub(crate) const COMPARED: &[Context] = &[Context::Timeline, Context::Detail, Co
 
 /// What folds.
 pub(crate) const FOLDING: &[Context] = &[Context::Timeline, Context::Detail, Context::Diff];
+
+/// The state browser.
+pub(crate) const STATE: &[Context] = &[Context::State];

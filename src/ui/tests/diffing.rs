@@ -1,8 +1,10 @@
 //! Differences of any two states, what is selected in them, restored from them and copied out of them.
 
 use crate::engine::api::{Part, Request};
+use crate::model::{CallKind, StepKind};
 use crate::ui::app::{Overlay, View};
 use crate::ui::diff_view::DiffView;
+use crate::ui::errand::Errand;
 use crate::ui::theme::{Backdrop, Depth};
 
 use super::flows::{asked, open};
@@ -398,4 +400,80 @@ async fn files_count_as_viewed_once_they_were_shown() {
         "{}",
         stage.screen()
     );
+}
+
+#[tokio::test]
+async fn a_version_is_opened_elsewhere_as_a_copy() {
+    let mut stage = open("9Ge").await;
+    let Some(Errand::View { name, text }) = stage.lent.pop() else {
+        panic!("nothing lent")
+    };
+    assert_eq!(name, "token.rs");
+    assert!(String::from_utf8_lossy(&text).contains("exp is in seconds"));
+    // Of a file that went, the last version.
+    stage.keys("21Gd").await;
+    assert!(diff(&stage).selected().unwrap().after.is_none() || diff(&stage).changes.len() > 1);
+    stage.keys("e").await;
+    assert_eq!(stage.lent.len(), 1);
+    stage.take(crate::ui::msg::Msg::Errand(Err("vi failed".to_owned())));
+    assert!(stage.screen().contains("vi failed"));
+}
+
+#[tokio::test]
+async fn a_shell_needs_an_engine() {
+    let mut stage = open("9G!").await;
+    assert!(
+        stage.screen().contains("no engine runs"),
+        "{}",
+        stage.screen()
+    );
+    let mut stage = Stage::open(live(), 100, 30).await;
+    stage.keys("9G!").await;
+    assert_eq!(
+        stage.lent,
+        [Errand::Shell {
+            dir: "/run/user/1000/backtrail/at/9".to_owned(),
+            at: "step 9".to_owned()
+        }]
+    );
+}
+
+#[tokio::test]
+async fn the_state_tells_plan_and_reads() {
+    let mut w = story();
+    let before = w.rows.len();
+    let todos = r#"{"todos":[{"content":"Find why tokens look expired","status":"completed"},{"content":"Convert seconds to milliseconds at the comparison, once","status":"in_progress"},{"content":"Run all tests","status":"pending"}]}"#;
+    w.step(
+        StepKind::Call,
+        CallKind::Other,
+        "TodoWrite",
+        "3 todos",
+        todos,
+        Some("ok"),
+        None,
+        0.1,
+    );
+    w.read("src/clock.rs");
+    w.read("src/auth.rs");
+    w.read("src/clock.rs");
+    assert!(w.rows.len() > before);
+    let mut stage = Stage::open(w, 100, 30).await;
+    stage.keys("G3").await.pause().await;
+    assert!(
+        stage.screen().contains("Files · Plan · Context"),
+        "{}",
+        stage.screen()
+    );
+    stage.keys("zp").await;
+    assert_screen("state_plan_styles", &stage.styled());
+    stage.keys("zp").await;
+    assert_screen("state_context", &stage.screen());
+    stage.keys("jjk<enter>").await;
+    stage.resize(60, 11).await;
+    let _ = stage.screen();
+    stage.resize(100, 30).await.keys("zpzp").await;
+    assert!(stage.screen().contains("Cargo.toml"), "{}", stage.screen());
+    // Before anything was planned there is no such tab.
+    stage.keys("<esc>2G3").await.pause().await;
+    assert!(!stage.screen().contains("Plan"), "{}", stage.screen());
 }

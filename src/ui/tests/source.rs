@@ -6,8 +6,8 @@ use tokio::sync::mpsc;
 
 use crate::engine::api::{
     ApiError, BlobPart, ChangeOp, Changes, EngineStatus, EntryInfo, ErrorCode, LiveSession, Notice,
-    Part, RawRecord, RecordingInfo, Request, Resolved, Response, RestoreReport, RollbackReport,
-    Rows, ScanStatus,
+    PackedRows, Part, PastPlace, RawRecord, RecordingInfo, Request, Resolved, Response,
+    RestoreReport, RollbackReport, Row, Rows, ScanStatus, pack,
 };
 use crate::engine::restore_lines::graft;
 use crate::engine::source::{Answer, Source};
@@ -120,8 +120,8 @@ impl World {
         })
     }
 
-    pub(super) fn status(&self) -> EngineStatus {
-        let session = Session {
+    fn session_info(&self) -> Session {
+        Session {
             id: self.session,
             native: "s1".to_owned(),
             agent: "claude".to_owned(),
@@ -132,7 +132,11 @@ impl World {
             exit_code: None,
             imported: false,
             branch: None,
-        };
+        }
+    }
+
+    pub(super) fn status(&self) -> EngineStatus {
+        let session = self.session_info();
         EngineStatus {
             project: format!("/home/ada/{}", self.name),
             name: self.name.clone(),
@@ -225,6 +229,17 @@ impl World {
                     .collect(),
                 total: self.rows.len() as u64,
             }),
+            Request::PackedRows { before, limit } => {
+                let earlier = |r: &&Row| before.is_none_or(|b| r.ordinal < b);
+                let rows: Vec<Row> = self.rows.iter().filter(earlier).cloned().collect();
+                let page = &rows[rows.len().saturating_sub(limit)..];
+                let from = page.first().map(|r| r.ordinal);
+                Response::PackedRows(PackedRows {
+                    rows: pack(page).into(),
+                    from: from.filter(|_| page.len() == limit),
+                    total: self.rows.len() as u64,
+                })
+            }
             Request::Step { id } => {
                 let detail = self
                     .details
@@ -271,6 +286,14 @@ impl World {
                     a: self.resolved(a.0, a.1),
                     b: self.resolved(b.0, b.1),
                     changes,
+                })
+            }
+            Request::Sessions => Response::Sessions(vec![self.session_info()]),
+            Request::PastPath { rev } => {
+                let at = self.state(&rev.unwrap_or_default())?.1;
+                Response::Past(PastPlace {
+                    path: format!("/run/user/1000/backtrail/at/{at}"),
+                    commit: None,
                 })
             }
             Request::Refs => {
