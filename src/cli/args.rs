@@ -3,6 +3,7 @@
 mod graph;
 mod keep;
 mod mount;
+mod screen;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use crate::agent::Place;
 pub use graph::{Blame, Children, History, Leaves, Lineage, TraceOf};
 pub use keep::{Delete, Du, Exists, Forget, Gc, Verify};
 pub use mount::{At, Mount, Umount};
+pub use screen::{Config, Keys, Man, Screen};
 
 /// A time-travel debugger for AI coding agents.
 ///
@@ -39,6 +41,10 @@ pub struct Cli {
     /// How a recording is read instead of a project.
     #[command(flatten)]
     pub trace: Trace,
+
+    /// How the screen is drawn.
+    #[command(flatten)]
+    pub screen: Screen,
 
     /// What to do.
     #[command(subcommand)]
@@ -111,6 +117,11 @@ pub enum Verb {
     Fork(Fork),
     /// List the branches that have a view of their own, and who runs in them
     Forks(JsonOnly),
+    /// Sit down at a running agent's terminal; Ctrl-] leaves it again
+    ///
+    /// What the agent prints reaches this terminal as it is, as under `run`. The terminal has the size of the one that the
+    /// agent was started in; where there is none (`run -d`) it gets the size of yours while only you are attached.
+    Attach(Attach),
     /// Print the path of a directory that is a past state, for any tool to read
     At(mount::At),
     /// Show past states, the live view and open branches in a directory of your choice
@@ -182,7 +193,9 @@ pub enum Verb {
     /// Say by the exit code whether a state is there
     Exists(Exists),
     /// Print the keys of the screen
-    Keys,
+    Keys(Keys),
+    /// Say where your settings are and whether they can be followed; print all of them with their defaults
+    Config(Config),
     /// Watch a recorded agent at work on a small project in a temporary directory
     Demo(Demo),
 
@@ -229,6 +242,12 @@ pub struct Run {
     /// is now
     #[arg(long, value_name = "NAME")]
     pub branch: Option<String>,
+    /// Run it in the background, with a terminal of its own: `backtrail attach` sits down at it
+    #[arg(short, long)]
+    pub detach: bool,
+    /// The process that `--detach` leaves behind
+    #[arg(long, hide = true)]
+    pub unseen: bool,
     /// The command with its arguments
     #[arg(
         value_name = "CMD",
@@ -237,6 +256,17 @@ pub struct Run {
         allow_hyphen_values = true
     )]
     pub command: Vec<OsString>,
+}
+
+/// `attach`
+#[derive(Debug, Args)]
+pub struct Attach {
+    /// The agent's name or the beginning of its session's id, where several run
+    #[arg(value_name = "SESSION")]
+    pub session: Option<String>,
+    /// Print the screen as it is now, as text, and leave
+    #[arg(long)]
+    pub print: bool,
 }
 
 /// `fork`
@@ -301,6 +331,9 @@ pub struct Open {
     /// A recording, a directory of recordings, or - for standard input
     #[arg(value_name = "FILE|DIR|-")]
     pub what: PathBuf,
+    /// How the screen is drawn.
+    #[command(flatten)]
+    pub screen: Screen,
 }
 
 /// `import`
@@ -824,6 +857,9 @@ pub struct Demo {
     /// The process that shows, in a directory that is laid out.
     #[arg(long, hide = true)]
     pub stage: Option<PathBuf>,
+    /// How the screen is drawn.
+    #[command(flatten)]
+    pub screen: Screen,
 }
 
 /// `enter`; written by [`crate::agent::Place::to_args`].

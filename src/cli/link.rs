@@ -7,4 +7,5 @@ pub use crate::engine::portable::{is_trail, open_trail};
 pub use crate::engine::shelf::{
     Opening, formats, open_recording, opened, recordings_in, recordings_told, shelf, shelf_of,
 };
+pub use crate::engine::terminal::client as terminal;
 pub use crate::engine::{Project, Want, clean_mount, open, serve};

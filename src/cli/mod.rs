@@ -5,12 +5,15 @@
 
 pub mod args;
 mod ask;
+mod attach;
 mod blame;
 mod branch;
 mod cat;
 mod change;
 mod compare;
+mod config;
 mod demo;
+mod detach;
 mod diff;
 mod emit;
 mod export;
@@ -19,6 +22,7 @@ mod fork;
 mod graph;
 mod history;
 mod keep;
+mod keys;
 mod lineage;
 mod link;
 mod markers;
@@ -135,15 +139,17 @@ fn dispatch(cli: Cli) -> Ended {
         return match &cli.trace.trace {
             Some(file) => {
                 let what = file.clone();
-                trace::open(cwd, &args::Open { what }, &cli.trace)
+                let screen = cli.screen;
+                trace::open(cwd, &args::Open { what, screen }, &cli.trace)
             }
-            None => state::screen(cwd),
+            None => state::screen(cwd, cli.screen.options()),
         };
     };
     let mut out = Out::stdout();
     match verb {
         // These do without an engine or have their own way to one.
         Verb::Run(args) => return run::run(cwd, &args),
+        Verb::Attach(args) => return attach::attach(cwd, &args, &mut out),
         Verb::Engine => return run::engine(&cwd),
         Verb::Demo(args) => return demo::demo(&args),
         Verb::Open(args) => return trace::open(cwd, &args, &cli.trace),
@@ -154,7 +160,8 @@ fn dispatch(cli: Cli) -> Ended {
             clap_complete::generate(shell, &mut Cli::command(), "backtrail", &mut text);
             out.raw(&text)?;
         }
-        Verb::Keys => state::keys(&mut out)?,
+        Verb::Keys(args) => keys::keys(&args, &mut out)?,
+        Verb::Config(args) => return config::config(&args, &mut out),
         verb => {
             let runtime = runtime(false)?;
             let code = runtime.block_on(ask(cwd, verb, &cli.trace, &mut out));
@@ -279,9 +286,11 @@ async fn answer(
         Verb::Init(args) => change::init(cx, existed, args.json, out).await,
         Verb::Emit(args) => emit::emit(cx, &args).await,
         Verb::Run(_)
+        | Verb::Attach(_)
         | Verb::Open(_)
         | Verb::Formats(_)
-        | Verb::Keys
+        | Verb::Keys(_)
+        | Verb::Config(_)
         | Verb::Demo(_)
         | Verb::Engine
         | Verb::Enter(_)

@@ -38,6 +38,7 @@ mod tables;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod tied;
 mod tomb;
 mod trace;
 mod trail;
@@ -65,6 +66,7 @@ pub use open::{OpenReport, restore_format};
 pub use publish::{NewCommit, NewOperation, Publication, Published};
 pub use query::{CommitNode, CommitStats, PathVersion};
 pub use repair::{Repaired, Spare};
+pub use tied::Tied;
 pub use tomb::{Gone, Tomb, Why};
 pub use trail::{Exported, is_trail, unpack};
 pub use tree_code::tree_id;
