@@ -157,11 +157,7 @@ impl Core {
         let tree: TreeId = self.store.commit(head).map_err(Failure::from)?.tree;
         let mut out = Vec::new();
         for path in &found.paths {
-            let entry = super::answer::Answers {
-                store: &self.store,
-                history: &*self.store,
-            }
-            .find(tree, path)?;
+            let entry = self.answers().find(tree, path)?;
             if let Some(Kind::File { blob, .. }) = entry.map(|e| e.kind)
                 && found.blobs.contains(&blob)
             {

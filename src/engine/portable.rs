@@ -16,7 +16,7 @@ use crate::debug::rev;
 use crate::model::{BlobId, Commit, CommitId, Kind, RefTarget, Step, Time, TreeId, neutral};
 use crate::store::{self, Gone, NewCommit, Publication, Store, Tomb, Why};
 
-use super::answer::Answers;
+use super::answer::{Answers, NamesKept};
 use super::api::{
     ApiError, EngineStatus, ErrorCode, ExportInfo, Imported, Notice, Request, Response, ScanStatus,
 };
@@ -49,6 +49,7 @@ struct Inner {
     store: Store,
     path: PathBuf,
     manifest: Manifest,
+    names: NamesKept,
     since: Time,
     _dir: tempfile::TempDir,
 }
@@ -77,6 +78,7 @@ pub fn open_trail(path: &Path) -> Result<Trail, ApiError> {
             store,
             path: path.to_owned(),
             manifest,
+            names: NamesKept::default(),
             since: Time::now(),
             _dir: dir,
         }),
@@ -131,6 +133,7 @@ impl Inner {
         Answers {
             store: &self.store,
             history: &self.store,
+            names: &self.names,
         }
     }
 
