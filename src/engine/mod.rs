@@ -29,13 +29,14 @@ mod ops_laws;
 mod overlap;
 pub mod portable;
 pub mod project;
+mod reads;
 pub mod recorded;
 mod replay;
 mod replay_order;
 #[cfg(test)]
 mod replay_tests;
 mod restore;
-mod restore_lines;
+pub(crate) mod restore_lines;
 mod retention;
 mod serve;
 mod server;
