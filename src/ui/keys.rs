@@ -37,10 +37,12 @@ impl Key {
             return None;
         }
         let ctrl = event.modifiers.contains(KeyModifiers::CONTROL);
+        let shift = event.modifiers.contains(KeyModifiers::SHIFT);
         let code = match event.code {
+            KeyCode::F(n @ 1..=12) if shift => KeyCode::F(n + 12),
             // Control has no case, and terminals disagree about the letter's.
             KeyCode::Char(c) if ctrl => KeyCode::Char(c.to_ascii_lowercase()),
-            KeyCode::Tab if event.modifiers.contains(KeyModifiers::SHIFT) => KeyCode::BackTab,
+            KeyCode::Tab if shift => KeyCode::BackTab,
             code => code,
         };
         Some(Self {
@@ -128,6 +130,11 @@ fn named(name: &str) -> Option<Key> {
         "pgup" => KeyCode::PageUp,
         "pgdn" => KeyCode::PageDown,
         "f1" => KeyCode::F(1),
+        "f10" => KeyCode::F(10),
+        "f11" => KeyCode::F(11),
+        // Terminals that know no modifiers of function keys count on with Shift.
+        "s-f10" => KeyCode::F(22),
+        "s-f11" => KeyCode::F(23),
         _ => return None,
     };
     Some(Key::code(code))
@@ -150,6 +157,10 @@ pub(crate) fn shown(text: &str, ascii: bool) -> String {
         ("<pgup>", "PgUp", "PgUp"),
         ("<pgdn>", "PgDn", "PgDn"),
         ("<f1>", "F1", "F1"),
+        ("<f10>", "F10", "F10"),
+        ("<f11>", "F11", "F11"),
+        ("<s-f10>", "S-F10", "S-F10"),
+        ("<s-f11>", "S-F11", "S-F11"),
     ];
     for (written, nice, plain) in arrows {
         if text == written {
@@ -193,5 +204,9 @@ mod tests {
         assert_eq!(Key::of(event), Some(Key::char('G')));
         event.kind = KeyEventKind::Release;
         assert_eq!(Key::of(event), None);
+        let event = KeyEvent::new(KeyCode::F(11), KeyModifiers::SHIFT);
+        let meant = parse("<s-f11>").unwrap();
+        assert!(meant[0].takes(Key::of(event).unwrap()));
+        assert!(!parse("<f11>").unwrap()[0].takes(Key::of(event).unwrap()));
     }
 }

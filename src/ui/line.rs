@@ -11,6 +11,7 @@ use crate::model::{Ordinal, RepoPath};
 use super::action::Action;
 use super::answer;
 use super::app::{App, Overlay, Tone};
+use super::desk::{self, Deed};
 use super::keys::Key;
 use super::merge_view::assist;
 use super::msg::{Effect, Tag};
@@ -32,6 +33,13 @@ pub(crate) enum Purpose {
         /// The step.
         at: Ordinal,
     },
+    /// A branch's new name.
+    Rename {
+        /// The one that it has.
+        from: String,
+    },
+    /// What a list is to be filtered for.
+    DeskFilter,
     /// A question about what is selected.
     Question,
     /// What a model is to do with a part in conflict.
@@ -89,7 +97,14 @@ pub(crate) fn key(app: &mut App, key: Key, out: &mut Vec<Effect>) {
         return;
     };
     match key.code {
-        KeyCode::Esc => return,
+        KeyCode::Esc => {
+            if line.purpose == Purpose::DeskFilter
+                && let Some(desk) = desk::open_mut(app)
+            {
+                desk.set_filter("");
+            }
+            return;
+        }
         KeyCode::Enter => return done(app, line, out),
         KeyCode::Backspace if line.text.is_empty() => return,
         KeyCode::Backspace => {
@@ -109,6 +124,11 @@ pub(crate) fn key(app: &mut App, key: Key, out: &mut Vec<Effect>) {
             }
         }
     }
+    if line.purpose == Purpose::DeskFilter
+        && let Some(desk) = desk::open_mut(app)
+    {
+        desk.set_filter(&line.text);
+    }
     app.overlay = Some(Overlay::Line(line));
 }
 
@@ -123,6 +143,15 @@ fn done(app: &mut App, line: LineInput, out: &mut Vec<Effect>) {
                 Tag::Fork(at),
                 Request::Fork { rev, name },
             ));
+        }
+        Purpose::Rename { from } if !typed.is_empty() && typed != from => {
+            desk::send(app, Deed::Rename(from, typed), out);
+        }
+        Purpose::Rename { .. } => {}
+        Purpose::DeskFilter => {
+            if let Some(desk) = desk::open_mut(app) {
+                desk.set_filter(&typed);
+            }
         }
         Purpose::Question => answer::asked(app, typed, out),
         Purpose::Instruct { path, part } => {
@@ -172,6 +201,11 @@ pub(crate) fn draw(app: &App, input: &LineInput, buf: &mut Buffer, area: Rect) -
     let dim = theme.style(Token::Dim);
     let (label, hint) = match &input.purpose {
         Purpose::Fork { at, .. } => (format!(" fork at {at}, name: "), "Enter make  Esc cancel"),
+        Purpose::Rename { from } => (
+            format!(" new name of {}: ", text::one_line(from)),
+            "Enter rename  Esc cancel",
+        ),
+        Purpose::DeskFilter => (" /".to_owned(), "Enter keep  Esc cancel"),
         Purpose::Question => (" ask: ".to_owned(), "Enter ask  Esc cancel"),
         Purpose::Instruct { .. } => (" instruct: ".to_owned(), "Enter ask  Esc cancel"),
     };

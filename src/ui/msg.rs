@@ -9,6 +9,7 @@ use crate::engine::api::{ApiError, EntryInfo, FileChange, Notice, Request, Respo
 use crate::engine::assist::{self, Ask, Proposal};
 use crate::model::{BlobId, Ordinal, RepoPath, StepId, Time};
 
+use super::desk::DeskTag;
 use super::keys::Key;
 use super::light::Light;
 use super::merge_view::MergeTag;
@@ -99,6 +100,8 @@ pub(crate) enum Tag {
     Compared(String),
     /// What a merge of it would come to.
     Trial(String),
+    /// Something of the lists over the timeline.
+    Desk(DeskTag),
     /// Something of the conflict screen.
     Merge(MergeTag),
     /// When the entries of a directory changed last.
@@ -172,6 +175,8 @@ pub(crate) enum Slot {
     Why,
     /// The versions of a file.
     OfFile,
+    /// The selected line of a list.
+    Desk,
     /// A rollback's preview.
     Preview,
     /// The conflict that is looked at.

@@ -338,6 +338,31 @@ impl Rows {
         (index * cells / self.len).min(cells.saturating_sub(1))
     }
 
+    /// What the overview shows of the rows from a place to before another.
+    pub(crate) fn sum(&self, from: usize, to: usize) -> Sum {
+        let mut out = Sum::default();
+        let to = to.min(self.len);
+        let first = self
+            .starts
+            .partition_point(|s| *s <= from)
+            .saturating_sub(1);
+        for (chunk, start) in self.chunks.iter().zip(&self.starts).skip(first) {
+            let end = start + chunk.rows.len();
+            if *start >= to {
+                break;
+            }
+            if from <= *start && end <= to {
+                out.add(chunk.sums.whole());
+                continue;
+            }
+            let part = from.saturating_sub(*start)..to.min(end) - start;
+            for row in chunk.rows.get(part).unwrap_or_default() {
+                out.add(Sum::of(row));
+            }
+        }
+        out
+    }
+
     /// The nearest place after (or before) `index` whose row fits.
     pub(crate) fn find(
         &self,

@@ -3,10 +3,12 @@
 use ratatui::layout::{Rect, Size};
 
 use super::app::{App, Pane, View};
+use super::desk;
 use super::detail::{self, DocKey, DocPane, Parts};
 use super::diff_view::SIDE_BY_SIDE;
 use super::list_draw;
 use super::merge_view;
+use super::sizes;
 use super::state_view::StateView;
 
 /// How many panes there is room for.
@@ -80,14 +82,17 @@ pub(crate) fn home(app: &App) -> Vec<(Pane, Rect)> {
             vec![(pane, body)]
         }
         Shape::Two => {
-            let left = (w * 56 / 100).clamp(44, 64);
+            let left = sizes::width((w * 56 / 100).clamp(44, 64), app.sizes.home, w);
             let rects = columns(body, &[left, w - left]);
             vec![(Pane::Timeline, rects[0]), (Pane::Detail, rects[1])]
         }
         Shape::Three => {
             let left = (w * 2 / 5).clamp(50, 84);
+            // The others keep their least widths too.
+            let left = sizes::width(left, app.sizes.home, w - 24);
             let rest = w - left;
-            let middle = (rest * 9 / 20).clamp(30, 72);
+            let middle = (rest * 9 / 20).clamp(24, 72);
+            let middle = sizes::width(middle, app.sizes.middle, rest);
             let rects = columns(body, &[left, middle, rest - middle]);
             vec![
                 (Pane::Timeline, rects[0]),
@@ -109,6 +114,7 @@ pub(crate) fn beside(app: &App, list_has_keys: bool) -> (Option<Rect>, Option<Re
         };
     }
     let left = (body.width * 26 / 100).clamp(24, 44);
+    let left = sizes::width(left, app.sizes.side, body.width);
     let rects = columns(body, &[left, body.width - left]);
     (Some(rects[0]), Some(rects[1]))
 }
@@ -146,6 +152,7 @@ pub(crate) fn state(app: &App, state: &StateView) -> StatePanes {
         return StatePanes { tree, file, why };
     }
     let left = (panes.width * 30 / 100).clamp(26, 50);
+    let left = sizes::width(left, app.sizes.side, panes.width);
     let rects = columns(panes, &[left, panes.width - left]);
     StatePanes {
         tree: Some(rects[0]),
@@ -215,6 +222,7 @@ pub(crate) fn arrange(app: &mut App) {
             }
         }
         Some(View::Merge(_)) => merge_view::draw::arrange(app),
+        Some(View::Desk(_)) => desk::arrange(app),
         Some(View::Diff(_)) => arrange_diff(app),
         Some(View::State(_)) => arrange_state(app),
     }

@@ -71,6 +71,11 @@ impl Sums {
         }
     }
 
+    /// Of all rows.
+    pub(crate) fn whole(&self) -> Sum {
+        self.all
+    }
+
     /// Adds each part of the rows, which begin at place `start` of `len`, to its cell.
     pub(crate) fn spread(&self, rows: &[Row], start: usize, len: usize, out: &mut [Sum]) {
         let cells = out.len();

@@ -6,6 +6,6 @@
 macro_rules! copy_actions {
     ([$($rest:ident)*] $($held:tt)*) => { chain! { [$($rest)*] $($held)*
         CopyStep "more.copy-step" More VIEWS, ["yy"], "copy step", "Copy the step's number through the terminal.";
-        CopyPath "more.copy-path" More RUNS, ["yp"], "copy path", "Copy the selected path through the terminal.";
+        CopyPath "more.copy-path" More PATHS, ["yp"], "copy path", "Copy the selected path through the terminal.";
     } };
 }

@@ -9,6 +9,7 @@
 )]
 
 mod actions;
+mod desk;
 mod flows;
 mod fuzz;
 mod graph;
@@ -17,6 +18,7 @@ mod merge_assist;
 mod merge_flows;
 mod merge_screens;
 mod merging;
+mod places;
 mod recorded;
 mod rows;
 mod screens;
