@@ -1,6 +1,9 @@
 //! What was typed: the command line as clap reads it. What it means is worked out by each verb.
 
 mod graph;
+mod keep;
+mod mount;
+mod screen;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -9,6 +12,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::agent::Place;
 pub use graph::{Blame, Children, History, Leaves, Lineage, TraceOf};
+pub use keep::Verify;
+pub use mount::{At, Mount, Umount};
+pub use screen::{Config, Keys, Man, Screen};
 
 /// A time-travel debugger for AI coding agents.
 ///
@@ -35,6 +41,10 @@ pub struct Cli {
     /// How a recording is read instead of a project.
     #[command(flatten)]
     pub trace: Trace,
+
+    /// How the screen is drawn.
+    #[command(flatten)]
+    pub screen: Screen,
 
     /// What to do.
     #[command(subcommand)]
@@ -107,6 +117,12 @@ pub enum Verb {
     Fork(Fork),
     /// List the branches that have a view of their own, and who runs in them
     Forks(JsonOnly),
+    /// Print the path of a directory that is a past state, for any tool to read
+    At(mount::At),
+    /// Show past states, the live view and open branches in a directory of your choice
+    Mount(mount::Mount),
+    /// Take that away again
+    Umount(mount::Umount),
     /// Stop a running session's processes where they are
     Freeze(OneSession),
     /// Let a frozen session go on
@@ -158,9 +174,13 @@ pub enum Verb {
     /// List the formats of recordings that can be read
     Formats(JsonOnly),
     /// Re-hash the whole store and say what is wrong with it
-    Verify(JsonOnly),
+    Verify(Verify),
+    /// Make the index of the store anew from what was recorded
+    Doctor(JsonOnly),
     /// Print the keys of the screen
-    Keys,
+    Keys(Keys),
+    /// Say where your settings are and whether they can be followed; print all of them with their defaults
+    Config(Config),
     /// Watch a recorded agent at work on a small project in a temporary directory
     Demo(Demo),
 
@@ -279,6 +299,9 @@ pub struct Open {
     /// A recording, a directory of recordings, or - for standard input
     #[arg(value_name = "FILE|DIR|-")]
     pub what: PathBuf,
+    /// How the screen is drawn.
+    #[command(flatten)]
+    pub screen: Screen,
 }
 
 /// `import`
@@ -798,6 +821,9 @@ pub struct Demo {
     /// The process that shows, in a directory that is laid out.
     #[arg(long, hide = true)]
     pub stage: Option<PathBuf>,
+    /// How the screen is drawn.
+    #[command(flatten)]
+    pub screen: Screen,
 }
 
 /// `enter`; written by [`crate::agent::Place::to_args`].

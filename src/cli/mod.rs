@@ -10,6 +10,7 @@ mod branch;
 mod cat;
 mod change;
 mod compare;
+mod config;
 mod demo;
 mod diff;
 mod emit;
@@ -18,11 +19,14 @@ mod facts;
 mod fork;
 mod graph;
 mod history;
+mod keep;
+mod keys;
 mod lineage;
 mod link;
 mod markers;
 mod merge;
 mod merge_out;
+mod mount;
 mod ops;
 pub mod out;
 mod race;
@@ -133,9 +137,10 @@ fn dispatch(cli: Cli) -> Ended {
         return match &cli.trace.trace {
             Some(file) => {
                 let what = file.clone();
-                trace::open(cwd, &args::Open { what }, &cli.trace)
+                let screen = cli.screen;
+                trace::open(cwd, &args::Open { what, screen }, &cli.trace)
             }
-            None => state::screen(cwd),
+            None => state::screen(cwd, cli.screen.options()),
         };
     };
     let mut out = Out::stdout();
@@ -152,7 +157,8 @@ fn dispatch(cli: Cli) -> Ended {
             clap_complete::generate(shell, &mut Cli::command(), "backtrail", &mut text);
             out.raw(&text)?;
         }
-        Verb::Keys => state::keys(&mut out)?,
+        Verb::Keys(args) => keys::keys(&args, &mut out)?,
+        Verb::Config(args) => return config::config(&args, &mut out),
         verb => {
             let runtime = runtime(false)?;
             let code = runtime.block_on(ask(cwd, verb, &cli.trace, &mut out));
@@ -180,8 +186,8 @@ async fn ask(cwd: PathBuf, verb: Verb, trace: &args::Trace, out: &mut Out) -> En
     }
     let (project, cwd) = locate(cwd)?;
     let want = match &verb {
-        Verb::Stop(_) => Want::Running,
-        Verb::Emit(_) | Verb::Fork(_) => Want::Engine,
+        Verb::Stop(_) | Verb::Umount(_) => Want::Running,
+        Verb::Emit(_) | Verb::Fork(_) | Verb::At(_) | Verb::Mount(_) => Want::Engine,
         _ => Want::Any,
     };
     // Looking must not leave anything behind.
@@ -189,6 +195,9 @@ async fn ask(cwd: PathBuf, verb: Verb, trace: &args::Trace, out: &mut Out) -> En
         verb,
         Verb::Emit(_) | Verb::Init(_) | Verb::Checkpoint(_) | Verb::Import(_)
     );
+    if matches!(verb, Verb::Doctor(_)) {
+        link::before_doctor(&project)?;
+    }
     if !project.exists() && !makes && std::env::var_os("BACKTRAIL_SOCKET").is_none() {
         return state::nothing_here(&project, &verb, out);
     }
@@ -197,6 +206,7 @@ async fn ask(cwd: PathBuf, verb: Verb, trace: &args::Trace, out: &mut Out) -> En
         Ok(source) => source,
         Err(e) => match verb {
             Verb::Stop(_) => return state::not_running(&project, &e, out),
+            Verb::Umount(args) => return mount::dead(&cwd, &args, &e, out),
             _ => return Err(e.into()),
         },
     };
@@ -221,7 +231,8 @@ async fn answer(
     match verb {
         Verb::Status(args) => state::status(cx, args.json, out).await,
         Verb::Stop(args) => state::stop(cx, args.force, out).await,
-        Verb::Verify(args) => state::verify(cx, args.json, out).await,
+        Verb::Verify(args) => keep::verify(cx, &args, out).await,
+        Verb::Doctor(args) => keep::doctor(cx, args.json, out).await,
         Verb::Log(args) => history::log(cx, &args, out).await,
         Verb::Steps(args) => history::steps(cx, args.json, args.limit, out).await,
         Verb::Sessions(args) => history::sessions(cx, args.json, out).await,
@@ -249,6 +260,9 @@ async fn answer(
         Verb::Switch(args) => change::switch(cx, &args, out).await,
         Verb::Fork(args) if args.race.run.is_some() => race::race(cx, &args, out).await,
         Verb::Fork(args) => fork::fork(cx, &args, out).await,
+        Verb::At(args) => mount::at(cx, &args, out).await,
+        Verb::Mount(args) => mount::mount(cx, &args, out).await,
+        Verb::Umount(args) => mount::umount(cx, &args, out).await,
         Verb::Forks(args) => fork::forks(cx, args.json, out).await,
         Verb::Freeze(args) => session::freeze(cx, &args, true, out).await,
         Verb::Thaw(args) => session::freeze(cx, &args, false, out).await,
@@ -265,7 +279,8 @@ async fn answer(
         Verb::Run(_)
         | Verb::Open(_)
         | Verb::Formats(_)
-        | Verb::Keys
+        | Verb::Keys(_)
+        | Verb::Config(_)
         | Verb::Demo(_)
         | Verb::Engine
         | Verb::Enter(_)

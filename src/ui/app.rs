@@ -17,6 +17,7 @@ use super::cache::Cache;
 use super::desk::{self, Desk};
 use super::detail::DocPane;
 use super::diff_view::DiffView;
+use super::feel::Feel;
 use super::folds::Folds;
 use super::keys::Key;
 use super::lanes::Lanes;
@@ -230,6 +231,8 @@ pub(crate) struct App {
     pub places: Places,
     /// How wide panes were made.
     pub sizes: Sizes,
+    /// The person's settings, and what follows from them.
+    pub feel: Feel,
 }
 
 impl App {
@@ -278,6 +281,7 @@ impl App {
             back: false,
             places: Places::default(),
             sizes: Sizes::default(),
+            feel: Feel::default(),
         }
     }
 

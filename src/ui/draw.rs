@@ -384,9 +384,10 @@ fn bar(app: &App, sum: Sum, most: u64) -> &'static str {
 /// The key that is shown for an action.
 pub(crate) fn key_of(app: &App, action: Action) -> String {
     let ascii = app.look.glyphs.cursor == ">";
-    action::entry(action)
-        .and_then(|e| e.keys.first())
-        .map(|k| keys::shown(k, ascii))
+    app.feel
+        .keymap
+        .key(action, app.context())
+        .map(|b| keys::shown_strokes(&b.strokes, ascii))
         .unwrap_or_default()
 }
 

@@ -1,10 +1,8 @@
 //! From keys to actions: sequences, counts, the search line, and what each action does where.
 
-use std::time::Duration;
-
 use ratatui::crossterm::event::KeyCode;
 
-use super::action::{self, Action, Context, Meaning};
+use super::action::{Action, Context, Meaning};
 use super::answer;
 use super::app::{App, Overlay, Pane, Tone, View};
 use super::branches;
@@ -26,9 +24,6 @@ use super::update::toast;
 use super::whole;
 use super::why;
 use super::world;
-
-/// How long a prefix waits before it says what may follow, and a lone digit before it is a view.
-const PREFIX: Duration = Duration::from_millis(350);
 
 /// Longest text of a search.
 const MAX_QUERY: usize = 200;
@@ -71,7 +66,7 @@ pub(crate) fn key(app: &mut App, key: Key, out: &mut Vec<Effect>) {
         return;
     }
     app.pending.push(key);
-    match action::meaning(context, &app.pending) {
+    match app.feel.keymap.meaning(context, &app.pending) {
         Meaning::Action(action, letter) => {
             app.pending.clear();
             let count = app.count.take();
@@ -87,7 +82,8 @@ pub(crate) fn key(app: &mut App, key: Key, out: &mut Vec<Effect>) {
 
 fn wait(app: &mut App, out: &mut Vec<Effect>) {
     app.stamp += 1;
-    out.push(Effect::Later(PREFIX, Timer::Prefix(app.stamp)));
+    let delay = app.feel.settings.which_key_delay;
+    out.push(Effect::Later(delay, Timer::Prefix(app.stamp)));
 }
 
 /// A prefix has waited: show what may follow. A digit alone has waited: it is the key of a view.
@@ -101,7 +97,7 @@ pub(crate) fn prefix_timer(app: &mut App, stamp: u64, out: &mut Vec<Effect>) {
     }
     if let Some(digit) = app.count.and_then(|n| u32::try_from(n).ok())
         && let Some(c) = char::from_digit(digit, 10)
-        && let Meaning::Action(action, _) = action::meaning(app.context(), &[Key::char(c)])
+        && let Meaning::Action(action, _) = app.feel.keymap.meaning(app.context(), &[Key::char(c)])
     {
         app.count = None;
         act(app, action, None, None, out);

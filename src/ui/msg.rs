@@ -10,6 +10,7 @@ use crate::engine::assist::{self, Ask, Proposal};
 use crate::model::{BlobId, Ordinal, RepoPath, StepId, Time};
 
 use super::desk::DeskTag;
+use super::feel::Loaded;
 use super::keys::Key;
 use super::light::Light;
 use super::merge_view::MergeTag;
@@ -53,6 +54,8 @@ pub(crate) enum Msg {
     Broken,
     /// A recording was left for the list that it was opened from; the time it is now.
     Returned(Time),
+    /// The person's settings were read again.
+    Settings(Box<Loaded>),
     /// A time has passed.
     Timer(Timer),
 }

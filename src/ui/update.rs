@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::engine::api::{ApiError, EngineStatus, ErrorCode, Notice, Request, Response, Row, Rows};
 use crate::model::{OpKind, Ordinal};
@@ -11,6 +10,7 @@ use super::answer;
 use super::app::{App, Link, Overlay, Toast, Tone, View};
 use super::branches;
 use super::desk;
+use super::feel;
 use super::input;
 use super::line;
 use super::merge_view;
@@ -25,9 +25,6 @@ use super::world;
 
 /// Rows in a page.
 pub(crate) const PAGE: usize = 1000;
-
-/// How long a toast stays.
-const TOAST: Duration = Duration::from_secs(8);
 
 /// Takes a message and what follows from it; says what is to be done.
 #[cfg(test)]
@@ -117,6 +114,7 @@ pub(crate) fn apply(app: &mut App, msg: Msg) -> Vec<Effect> {
             let text = "a part of the screen failed; the log says where".to_owned();
             toast(app, Tone::Bad, text, &[], &mut out);
         }
+        Msg::Settings(loaded) => feel::take(app, loaded, &mut out),
         Msg::Timer(Timer::Prefix(stamp)) => input::prefix_timer(app, stamp, &mut out),
         Msg::Timer(Timer::Toast(stamp)) => {
             app.toast.take_if(|t| t.stamp == stamp);
@@ -142,7 +140,8 @@ pub(crate) fn toast(
     out: &mut Vec<Effect>,
 ) {
     app.stamp += 1;
-    let time = if tone == Tone::Bad { TOAST * 2 } else { TOAST };
+    let time = app.feel.settings.toast;
+    let time = if tone == Tone::Bad { time * 2 } else { time };
     out.push(Effect::Later(time, Timer::Toast(app.stamp)));
     app.toast = Some(Toast {
         tone,

@@ -10,6 +10,7 @@
 
 mod actions;
 mod desk;
+mod feel;
 mod flows;
 mod fuzz;
 mod graph;
