@@ -38,7 +38,8 @@ impl Labels {
             return Self::default();
         }
         let mut items = Vec::new();
-        for row in app.rows.from(0).filter(|r| !r.labels.is_empty()) {
+        let labelled = app.rows.labelled();
+        for row in labelled.into_iter().filter_map(|at| app.rows.get(at)) {
             for name in &row.labels {
                 items.push(Label {
                     name: name.strip_prefix("label/").unwrap_or(name).to_owned(),

@@ -5,16 +5,20 @@ use std::collections::HashMap;
 use ratatui::text::{Line, Span};
 
 use crate::engine::api::{ApiError, Response};
-use crate::model::{Ordinal, Session, SessionId, Time, Tokens};
+use crate::model::{Ordinal, Session, Time, Tokens};
 
 use super::action::Action;
 use super::app::App;
+use super::brief::session_key;
 use super::desk::{self, Sheet};
 use super::draw::key_of;
 use super::rows::{self, Rows};
 use super::text;
 use super::theme::Token;
 use super::words;
+
+/// Runs of more steps than these do not tell their tokens.
+const COUNTED: usize = 20_000;
 
 /// What the steps of a session come to.
 #[derive(Debug, Clone, Default)]
@@ -34,7 +38,8 @@ struct Sum {
 pub(crate) struct Sessions {
     items: Option<Result<Vec<Session>, String>>,
     shown: Vec<usize>,
-    sums: HashMap<SessionId, Sum>,
+    /// By what is kept of a session with each row.
+    sums: HashMap<u32, Sum>,
     /// How many rows were counted.
     pub rows: usize,
 }
@@ -42,18 +47,26 @@ pub(crate) struct Sessions {
 impl Sessions {
     /// Counts the steps of each.
     pub(crate) fn of(all: &Rows) -> Self {
-        let mut sums: HashMap<SessionId, Sum> = HashMap::new();
-        for row in all.from(0) {
-            let Some(session) = row.session else { continue };
-            let sum = sums.entry(session).or_default();
+        let mut sums: HashMap<u32, Sum> = HashMap::new();
+        for row in all.briefs().filter(|r| r.session != 0) {
+            let sum = sums.entry(row.session).or_default();
             sum.first.get_or_insert(row.ordinal);
             sum.last = Some(row.ordinal);
-            sum.end = sum.end.max(row.end.unwrap_or(row.time));
             sum.steps += 1;
-            sum.turns += u64::from(rows::begins_turn(row));
-            sum.failed += u64::from(rows::failed(row));
-            sum.changed += u64::from(rows::changed(row));
-            if let Some(tokens) = &row.talk.tokens {
+            sum.turns += u64::from(rows::begins_turn(&row));
+            sum.failed += u64::from(rows::failed(&row));
+            sum.changed += u64::from(rows::changed(&row));
+        }
+        for sum in sums.values_mut() {
+            let last = sum.last.and_then(|at| all.at(at));
+            sum.end = last.map_or(Time(0), |r| r.end.unwrap_or(r.time));
+        }
+        // Tokens are told by whole rows only, which are unpacked for it.
+        let whole = if all.len() <= COUNTED { all.len() } else { 0 };
+        for row in (0..whole).filter_map(|at| all.get(at)) {
+            if let (Some(tokens), Some(sum)) =
+                (&row.talk.tokens, sums.get_mut(&session_key(row.session)))
+            {
                 let of = &mut sum.tokens;
                 of.input = of.input.saturating_add(tokens.input);
                 of.output = of.output.saturating_add(tokens.output);
@@ -108,7 +121,8 @@ impl Sessions {
     }
 
     fn sum(&self, session: &Session) -> Sum {
-        self.sums.get(&session.id).cloned().unwrap_or_default()
+        let key = session_key(Some(session.id));
+        self.sums.get(&key).cloned().unwrap_or_default()
     }
 
     /// Where one begins.

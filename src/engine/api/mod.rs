@@ -13,8 +13,10 @@ mod keeping;
 mod merging;
 mod ops;
 mod overlaps;
+mod packed;
 mod recordings;
 mod restore;
+mod terminal;
 
 use std::collections::BTreeMap;
 
@@ -40,8 +42,11 @@ pub use merging::{
 };
 pub use ops::{OpDetail, OpReport, RefMove};
 pub use overlaps::{Meeting, MergeTry};
+pub use packed::{PackedRows, UnpackError, pack, unpack};
+pub(crate) use packed::{kind_code, kind_of, status_code, status_of};
 pub use recordings::{EffectInfo, Imported, RawRecord, RecordingInfo, RecordingSummary};
 pub use restore::{Part, PastLines, RestoreReport};
+pub use terminal::{TerminalAnswer, TerminalInfo, TerminalQuery, TerminalSpot};
 
 /// Number of the protocol's meaning. Both sides must have the same.
 pub const PROTOCOL: u32 = 1;
@@ -170,6 +175,14 @@ pub enum Request {
         /// Only steps after this one; from the first when absent.
         #[serde(default)]
         after: Option<Ordinal>,
+        /// At most so many.
+        limit: usize,
+    },
+    /// Rows of the timeline in few bytes, in order: the last ones before a step. -> `PackedRows`
+    PackedRows {
+        /// Only steps before this one; up to the last when absent.
+        #[serde(default)]
+        before: Option<Ordinal>,
         /// At most so many.
         limit: usize,
     },
@@ -523,6 +536,8 @@ pub enum Request {
         /// Which session.
         session: SessionId,
     },
+    /// A question about a session's terminal. -> `Terminal`
+    Terminal(TerminalQuery),
     /// Makes a branch with a view of its own, in which agents run beside the workspace. -> `Forked`
     Fork {
         /// The state that it begins with.
@@ -622,6 +637,8 @@ pub enum Response {
     Status(Box<EngineStatus>),
     /// See [`Request::Log`].
     Log(Vec<CommitInfo>),
+    /// See [`Request::PackedRows`].
+    PackedRows(PackedRows),
     /// See [`Request::Rows`].
     Rows(Rows),
     /// See [`Request::Step`].
@@ -713,6 +730,8 @@ pub enum Response {
     },
     /// See [`Request::Recording`].
     Recording(Box<RecordingInfo>),
+    /// See [`Request::Terminal`].
+    Terminal(TerminalAnswer),
 }
 
 /// What the engine tells subscribers.
@@ -824,6 +843,9 @@ pub struct Begun {
     pub socket: String,
     /// Directories to be masked in the agent's namespace (the store, the runtime directory).
     pub mask: Vec<String>,
+    /// Where its terminal is served and recorded, should it get one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminal: Option<TerminalSpot>,
 }
 
 /// A commit for lists.

@@ -9,6 +9,7 @@ mod history;
 mod place;
 mod source;
 mod summary;
+mod terminal;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,7 +27,7 @@ use crate::store::Store;
 use crate::trace::format::Format;
 use crate::trace::recording::{self, Recording};
 
-use super::answer::Answers;
+use super::answer::{Answers, NamesKept};
 use super::api::{
     ApiError, EffectInfo, EngineStatus, ErrorCode, Notice, RawRecord, RecordingSummary, Request,
     Response, ScanStatus,
@@ -108,6 +109,8 @@ pub struct Recorded {
     since: Time,
     /// Nobody wants to know any more.
     closing: AtomicBool,
+    /// What was read of the refs.
+    names: NamesKept,
     /// Directories that go with it: that of the store, and before it that of an earlier one which somebody may still read.
     scratch: Mutex<Vec<tempfile::TempDir>>,
 }
@@ -147,6 +150,7 @@ impl Recorded {
             options,
             since: Time::now(),
             closing: AtomicBool::new(false),
+            names: NamesKept::default(),
             scratch: Mutex::new(ready.scratch.into_iter().collect()),
         });
         let weak = Arc::downgrade(&recorded);
@@ -394,6 +398,7 @@ impl Recorded {
         Answers {
             store,
             history: self,
+            names: &self.names,
         }
     }
 
@@ -533,12 +538,14 @@ impl Recorded {
             Request::Status
                 | Request::Subscribe
                 | Request::Rows { .. }
+                | Request::PackedRows { .. }
                 | Request::Step { .. }
                 | Request::Raw { .. }
                 | Request::Blob { .. }
                 | Request::Sessions
                 | Request::Refs
                 | Request::Operations { .. }
+                | Request::Terminal(_)
         );
         if states {
             self.wait()?;
@@ -552,6 +559,10 @@ impl Recorded {
             Request::Rows { after, limit } => {
                 self.wait_first();
                 Response::Rows(answers.rows(after, limit)?)
+            }
+            Request::PackedRows { before, limit } => {
+                self.wait_first();
+                Response::PackedRows(answers.packed_rows(before, limit)?)
             }
             Request::Step { id } => Response::Step(Box::new(answers.step_detail(id)?)),
             Request::Resolve { rev } => Response::Resolved(answers.resolve(&rev)?),
@@ -576,6 +587,7 @@ impl Recorded {
             }
             Request::Effects => Response::Effects(self.states().effects.clone()),
             Request::Raw { id } => Response::Raw(self.raw(id)?),
+            Request::Terminal(query) => Response::Terminal(terminal::answer(self, &query)?),
             _ => {
                 return Err(ApiError::new(
                     ErrorCode::Refused,
