@@ -253,7 +253,7 @@ impl Desk {
     }
 
     /// To the line of that number: of the operations, the operation.
-    pub(crate) fn to_number(&mut self, number: u64) {
+    pub(crate) fn select_number(&mut self, number: u64) {
         let at = match &self.list {
             List::Operations(ops) => ops.place_of(number),
             _ => usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX),

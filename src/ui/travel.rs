@@ -121,7 +121,7 @@ pub(crate) fn to_number(app: &mut App, number: u64) {
         return;
     }
     if let Some(View::Desk(desk)) = &mut app.view {
-        return desk.to_number(number);
+        return desk.select_number(number);
     }
     let at = match app.rows.position(numbered(number)) {
         Ok(at) => at,
