@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use ratatui::layout::Size;
 
+use crate::diff::text::Space;
 use crate::engine::api::{ApiError, EngineStatus, FileChange, Row, StepDetail};
 use crate::model::{BlobId, CommitId, Ordinal, StepId, Time};
 
@@ -17,6 +18,7 @@ use super::cache::Cache;
 use super::desk::{self, Desk};
 use super::detail::DocPane;
 use super::diff_view::DiffView;
+use super::diffing::{self, Diffing};
 use super::feel::Feel;
 use super::folds::Folds;
 use super::keys::Key;
@@ -31,6 +33,7 @@ use super::msg::{Compared, DiffKey, LightKey};
 use super::palette::Palette;
 use super::places::{self, Places};
 use super::raw_view::RawView;
+use super::restoring::Asked;
 use super::rows::{self, Rows};
 use super::sizes::{self, Sizes};
 use super::state_view::StateView;
@@ -118,6 +121,8 @@ pub(crate) enum Overlay {
     Merge(Question),
     /// A question that is answered with yes or not at all.
     Question(Box<desk::Question>),
+    /// The question before parts of a past state are restored.
+    Restore(Box<Asked>),
     /// The question before a rollback under a running agent.
     Rollback {
         /// To which step.
@@ -235,6 +240,8 @@ pub(crate) struct App {
     pub places: Places,
     /// How wide panes were made.
     pub sizes: Sizes,
+    /// What was chosen for differences, selected, and is being restored.
+    pub diffing: Diffing,
     /// The person's settings, and what follows from them.
     pub feel: Feel,
 }
@@ -285,6 +292,7 @@ impl App {
             back: false,
             places: Places::default(),
             sizes: Sizes::default(),
+            diffing: Diffing::default(),
             feel: Feel::default(),
         }
     }
@@ -301,6 +309,7 @@ impl App {
         match &self.overlay {
             Some(Overlay::Help { .. }) => Context::Help,
             Some(Overlay::Rollback { .. }) => Context::Dialog,
+            Some(Overlay::Restore(_)) => Context::Restore,
             Some(Overlay::Answer(_)) => Context::Answer,
             Some(Overlay::Branches(_)) => Context::Branches,
             Some(Overlay::Conflicts { .. }) => Context::Conflicts,
@@ -449,7 +458,15 @@ impl App {
         if super::code::is_unknown(change) {
             return None;
         }
-        self.shelf.diffs.peek(&diff_key(change))
+        self.shelf.diffs.peek(&diff_key(change, self.space()))
+    }
+
+    /// Which white space counts in what is on the screen.
+    pub(crate) fn space(&self) -> Space {
+        match self.view {
+            Some(View::Diff(_)) => self.diffing.space,
+            _ => Space::Show,
+        }
     }
 
     /// Whether an action needs a project that can change.
@@ -463,6 +480,7 @@ impl App {
                 | Action::Freeze
                 | Action::Fork
                 | Action::Merge
+                | Action::Restore
         )
     }
 
@@ -476,7 +494,12 @@ impl App {
             action if Self::changes_project(action) && !matches!(self.link, Link::Open { .. }) => {
                 no("there is no connection to a recording")
             }
-            Action::Rollback | Action::Undo | Action::Redo | Action::Fork | Action::Merge
+            Action::Rollback
+            | Action::Restore
+            | Action::Undo
+            | Action::Redo
+            | Action::Fork
+            | Action::Merge
                 if self.busy.is_some() =>
             {
                 Err(format!(
@@ -494,6 +517,8 @@ impl App {
             {
                 no("no step is recorded yet")
             }
+            action if diffing::OWN.contains(&action) => diffing::enabled(self, action),
+            Action::ViewDiff if self.diffing.range.is_some() => Ok(()),
             Action::ViewDiff => match (self.focus_row(), self.focus_detail()) {
                 (None, _) => no("no step is recorded yet"),
                 (Some(row), None) if !rows::changed(row) => Err(unchanged(row)),
@@ -529,7 +554,7 @@ fn unchanged(row: &Row) -> String {
 }
 
 /// The pair of contents that a change compares.
-pub(crate) fn diff_key(change: &FileChange) -> DiffKey {
+pub(crate) fn diff_key(change: &FileChange, space: Space) -> DiffKey {
     let blob = |e: &Option<crate::engine::api::EntryInfo>| e.as_ref().and_then(|e| e.blob);
-    (blob(&change.before), blob(&change.after))
+    (blob(&change.before), blob(&change.after), space)
 }

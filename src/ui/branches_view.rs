@@ -15,6 +15,7 @@ use crate::engine::api::{
 use crate::model::{CommitId, OpKind, Ordinal};
 
 use super::action::Action;
+use super::against::{self, Named, Pair};
 use super::app::{App, Overlay, Tone};
 use super::desk::{self, Deed, DeskTag, List, Question, Sheet};
 use super::draw::key_of;
@@ -306,6 +307,7 @@ pub(crate) fn enabled(app: &App, action: Action) -> Result<(), String> {
             | Action::BranchDelete
             | Action::BranchMerge
             | Action::BranchFork
+            | Action::BranchDiff
     );
     let Some((branches, item)) = selected(app) else {
         return if own {
@@ -329,6 +331,10 @@ pub(crate) fn enabled(app: &App, action: Action) -> Result<(), String> {
             no("the workspace is on this branch")
         }
         Action::BranchMerge if app.status.as_ref().is_some_and(|s| s.merging.is_some()) => Ok(()),
+        Action::BranchDiff if item.current => {
+            no("this is the branch that others are compared with")
+        }
+        Action::BranchDiff if app.focus.is_none() => no("no step is recorded yet"),
         Action::BranchMerge if item.current => no("this is the branch that others are merged into"),
         Action::BranchPrune if branches.items.len() < 2 => no("there is only one branch"),
         _ => Ok(()),
@@ -368,9 +374,10 @@ pub(crate) fn act(app: &mut App, action: Action, out: &mut Vec<Effect>) {
         Action::BranchPrune => return desk::send(app, Deed::WouldPrune, out),
         _ => {}
     }
-    let Some((_, item)) = selected(app) else {
+    let Some((branches, item)) = selected(app) else {
         return;
     };
+    let ours = branches.current.clone();
     let item = item.clone();
     let name = item.name().to_owned();
     match action {
@@ -408,6 +415,27 @@ pub(crate) fn act(app: &mut App, action: Action, out: &mut Vec<Effect>) {
             } else {
                 merge_view::update::begin(app, name, out);
             }
+        }
+        Action::BranchDiff => {
+            let Some(at) = app.focus else { return };
+            let side = |rev: String, name: &str, step| Named {
+                rev,
+                name: text::one_line(name),
+                step,
+            };
+            let own = app.workspace();
+            let named = match &item.key {
+                Key::Branch(name) => name.clone(),
+                Key::Leaf(id) => id.to_hex(),
+            };
+            let pair = Pair {
+                a: side(ours.clone(), &ours, own),
+                b: side(named, &name, item.commit.step),
+                turned: false,
+                fixed: true,
+                at,
+            };
+            against::send(pair, out);
         }
         Action::BranchFork => {
             if let Some(at) = item.commit.step {

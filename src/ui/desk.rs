@@ -47,6 +47,7 @@ pub(crate) const OWN: &[Action] = &[
     Action::BranchDelete,
     Action::BranchPrune,
     Action::BranchMerge,
+    Action::BranchDiff,
     Action::BranchFork,
     Action::BranchLeaves,
     Action::BranchDisk,
@@ -366,6 +367,7 @@ pub(crate) fn enabled(app: &App, action: Action) -> Result<(), String> {
             | Action::ViewLabels
             | Action::OpCheckpoints
             | Action::BranchLeaves
+            | Action::BranchDiff
             | Action::BranchDisk
             | Action::DeskFilter
             | Action::Yes

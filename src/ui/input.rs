@@ -3,11 +3,13 @@
 use ratatui::crossterm::event::KeyCode;
 
 use super::action::{Action, Context, Meaning};
+use super::against;
 use super::answer;
 use super::app::{App, Overlay, Pane, Tone, View};
 use super::branches;
 use super::desk;
 use super::diff_view::DiffView;
+use super::diffing;
 use super::find;
 use super::keys::Key;
 use super::line;
@@ -18,12 +20,14 @@ use super::places;
 use super::rows;
 use super::screen;
 use super::sizes;
+use super::state_tabs::Tab;
 use super::state_view::StateView;
 use super::travel;
 use super::update::toast;
 use super::whole;
 use super::why;
 use super::world;
+use super::yank;
 
 /// Longest text of a search.
 const MAX_QUERY: usize = 200;
@@ -249,6 +253,7 @@ pub(crate) fn act(
         Action::Open => open(app, out),
         Action::Close => close(app, out),
         Action::ViewTimeline => app.view = None,
+        Action::ViewDiff if against::of_range(app, out) => {}
         Action::ViewDiff => {
             app.view = Some(View::Diff(Box::new(DiffView::new())));
         }
@@ -261,8 +266,16 @@ pub(crate) fn act(
         Action::PrevPane => pane(app, false),
         Action::SideBySide => {
             let now = screen::split(app);
+            app.diffing.split = Some(!now);
+        }
+        Action::Fold | Action::FoldAll | Action::UnfoldAll
+            if matches!(app.view, Some(View::Diff(_))) =>
+        {
             if let Some(View::Diff(diff)) = &mut app.view {
-                diff.split = Some(!now);
+                match action {
+                    Action::Fold => diff.fold(),
+                    own => diff.unfolded.set_all(own == Action::UnfoldAll),
+                }
             }
         }
         Action::Fold => fold(app, None),
@@ -304,12 +317,12 @@ pub(crate) fn act(
         Action::CopyStep => {
             if let Some(row) = app.focus_row() {
                 let text = format!("step:{}", row.ordinal);
-                copy(app, text, out);
+                yank::send(app, text, out);
             }
         }
         Action::CopyPath => {
             if let Some(text) = app.selected_path() {
-                copy(app, text, out);
+                yank::send(app, text, out);
             }
         }
         Action::Palette => app.overlay = Some(Overlay::Palette(Palette::default())),
@@ -328,17 +341,11 @@ pub(crate) fn act(
         Action::Suspend => out.push(Effect::Suspend),
         Action::Interrupt => interrupt(app, out),
         own if desk::OWN.contains(&own) => desk::act(app, own, out),
+        own if diffing::OWN.contains(&own) => diffing::act(app, own, out),
         own => merge_view::update::act(app, own, out),
     }
     places::note(app, action, count);
     places::after(app, place);
-}
-
-/// Nobody can know whether the terminal took it: so that is what the toast says.
-fn copy(app: &mut App, text: String, out: &mut Vec<Effect>) {
-    let said = format!("{text} sent to the terminal's clipboard");
-    toast(app, Tone::Good, said, &[], out);
-    out.push(Effect::Copy(text));
 }
 
 fn open(app: &mut App, out: &mut Vec<Effect>) {
@@ -354,9 +361,11 @@ fn open(app: &mut App, out: &mut Vec<Effect>) {
             if diff.in_files {
                 diff.in_files = false;
             } else {
-                diff.force();
+                diff.enter(app.diffing.space);
             }
         }
+        // What these say is not to be gone into.
+        Some(View::State(state)) if !state.in_file && state.tabs.tab != Tab::Files => {}
         Some(View::State(state)) => {
             if state.in_file {
                 if !why::forward(app)
@@ -402,7 +411,7 @@ fn close(app: &mut App, out: &mut Vec<Effect>) {
     if let Some(overlay) = app.overlay.take() {
         return answer::closed(&overlay, out);
     }
-    if merge_view::update::cancel(app, out) {
+    if merge_view::update::cancel(app, out) || diffing::unselect(app) {
         return;
     }
     match &mut app.view {

@@ -9,6 +9,7 @@
 //! * [`theme`] is the only place that knows colours.
 
 mod action;
+mod against;
 mod answer;
 mod app;
 mod axis;
@@ -21,8 +22,12 @@ mod code;
 mod desk;
 mod detail;
 mod diff_draw;
+mod diff_files;
+mod diff_rows;
 mod diff_view;
+mod diffing;
 mod draw;
+mod errand;
 mod event_loop;
 mod feel;
 mod find;
@@ -50,12 +55,14 @@ mod places;
 mod query;
 mod raw;
 mod raw_view;
+mod restoring;
 mod rows;
 mod runner;
 mod screen;
 mod sessions_view;
 mod sizes;
 mod state_draw;
+mod state_tabs;
 mod state_view;
 mod sums;
 mod sync;
@@ -71,6 +78,7 @@ mod why;
 mod why_draw;
 mod words;
 mod world;
+mod yank;
 
 #[cfg(test)]
 mod tests;

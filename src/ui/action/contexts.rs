@@ -57,6 +57,8 @@ contexts! {
     Labels "Labels",
     /// A question that is answered with yes or not at all.
     Question "Question",
+    /// The question before parts of a past state are restored.
+    Restore "Question",
     /// The help.
     Help "Help",
 }
@@ -295,3 +297,17 @@ pub(crate) const LABELS: &[Context] = &[Context::Labels];
 
 /// A question.
 pub(crate) const QUESTION: &[Context] = &[Context::Question];
+/// The question before parts of a past state are restored.
+pub(crate) const RESTORE: &[Context] = &[Context::Restore];
+
+/// Where what can be selected is a range.
+pub(crate) const RANGES: &[Context] = &[Context::Timeline, Context::Diff, Context::State];
+
+/// What can be compared with something else.
+pub(crate) const COMPARED: &[Context] = &[Context::Timeline, Context::Detail, Context::Diff];
+
+/// What folds.
+pub(crate) const FOLDING: &[Context] = &[Context::Timeline, Context::Detail, Context::Diff];
+
+/// The state browser.
+pub(crate) const STATE: &[Context] = &[Context::State];

@@ -5,8 +5,8 @@
 
 macro_rules! time_actions {
     ([$($rest:ident)*] $($held:tt)*) => { chain! { [$($rest)*] $($held)*
-        Step "time.step" Time VIEWS, ["s", ".", "<f11>"], "step forward", "Go one step forward, into a subagent; in the diff, to the next step that changed files.";
-        Back "time.back" Time VIEWS, ["S", ",", "<s-f11>"], "step back", "Go one step back, into a subagent; in the diff, to the previous step that changed files.";
+        Step "time.step" Time VIEWS, ["s", ".", "<f11>"], "step forward", "Go one step forward, into a subagent; in the diff, to the next step that changed the file.";
+        Back "time.back" Time VIEWS, ["S", ",", "<s-f11>"], "step back", "Go one step back, into a subagent; in the diff, to the previous step that changed the file.";
         Over "time.over" Time VIEWS, ["o", "<f10>"], "step over", "Go one step forward, past all steps of a subagent.";
         BackOver "time.back-over" Time VIEWS, ["O", "<s-f10>"], "step back over", "Go one step back, past all steps of a subagent.";
         Finish "time.finish" Time VIEWS, ["f", "}"], "finish turn", "Go to the end of the turn; within a subagent, to where it came back.";

@@ -14,6 +14,7 @@ macro_rules! views_actions {
         OpRevert "operations.revert" World OPERATIONS, ["x"], "revert", "Reverse this operation alone; refused when later ones stand on it.", world;
         OpCheckpoints "operations.checkpoints" Look OPERATIONS, ["zc"], "checkpoints", "Hide or show checkpoints.";
         BranchSwitch "branches.switch" World BRANCHES, ["s"], "switch", "Set the workspace to the branch; what is there is committed on the one that it leaves.", world;
+        BranchDiff "branches.diff" Look BRANCHES, ["d"], "diff", "Show how the branch differs from the workspace's.";
         BranchMerge "branches.merge" World BRANCHES, ["M"], "merge", "Merge the branch into the workspace's; nothing is written yet.";
         BranchFork "branches.fork" World BRANCHES, ["t"], "fork", "Make a branch with a view of its own, beginning where this one ends.", world;
         BranchRename "branches.rename" World BRANCHES, ["R"], "rename", "Give the branch another name.", world;
