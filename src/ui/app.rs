@@ -21,6 +21,7 @@ use super::diff_view::DiffView;
 use super::diffing::{self, Diffing};
 use super::feel::Feel;
 use super::folds::Folds;
+use super::help_view::HelpView;
 use super::keys::Key;
 use super::lanes::Lanes;
 use super::light::Light;
@@ -102,10 +103,7 @@ pub(crate) enum Overlay {
     /// Every action by its words.
     Palette(Palette),
     /// The keys.
-    Help {
-        /// First line shown.
-        scroll: usize,
-    },
+    Help(HelpView),
     /// A question to a model, with its answer.
     Answer(Box<Answer>),
     /// A line that is typed.
@@ -307,7 +305,8 @@ impl App {
     /// Where the keys go.
     pub(crate) fn context(&self) -> Context {
         match &self.overlay {
-            Some(Overlay::Help { .. }) => Context::Help,
+            Some(Overlay::Help(help)) if help.manual => Context::Manual,
+            Some(Overlay::Help(_)) => Context::Help,
             Some(Overlay::Rollback { .. }) => Context::Dialog,
             Some(Overlay::Restore(_)) => Context::Restore,
             Some(Overlay::Answer(_)) => Context::Answer,

@@ -11,11 +11,13 @@ use super::desk;
 use super::diff_view::DiffView;
 use super::diffing;
 use super::find;
+use super::help_view::HelpView;
 use super::keys::Key;
 use super::line;
 use super::merge_view;
+use super::mouse;
 use super::msg::{Effect, Timer};
-use super::palette::{self, Palette};
+use super::palette;
 use super::places;
 use super::rows;
 use super::screen;
@@ -54,10 +56,16 @@ pub(crate) fn key(app: &mut App, key: Key, out: &mut Vec<Effect>) {
     if app.overlay.is_none() && merge_view::edits(app) {
         return merge_view::editing::edit_key(app, key, out);
     }
+    if let Some(Overlay::Help(help)) = &mut app.overlay
+        && app.pending.is_empty()
+        && help.key(key)
+    {
+        return;
+    }
     let context = app.context();
     let counts = !matches!(
         context,
-        Context::Dialog | Context::Help | Context::Merge | Context::MergeDialog
+        Context::Dialog | Context::Help | Context::Manual | Context::Merge | Context::MergeDialog
     );
     if app.pending.is_empty()
         && counts
@@ -119,6 +127,9 @@ pub(crate) fn paste(app: &mut App, text: &str) {
     }
     if let Some(Overlay::Line(line)) = &mut app.overlay {
         return line.paste(text);
+    }
+    if let Some(Overlay::Help(help)) = &mut app.overlay {
+        return help.paste(text);
     }
     if app.overlay.is_none() && merge_view::editing::paste(app, text) {
         return;
@@ -325,12 +336,23 @@ pub(crate) fn act(
                 yank::send(app, text, out);
             }
         }
-        Action::Palette => app.overlay = Some(Overlay::Palette(Palette::default())),
+        Action::Palette => palette::open(app, out),
         Action::Help => {
             app.overlay = match app.overlay {
-                Some(Overlay::Help { .. }) => None,
-                _ => Some(Overlay::Help { scroll: 0 }),
+                Some(Overlay::Help(_)) => None,
+                _ => Some(Overlay::Help(HelpView::default())),
             };
+        }
+        Action::Manual => {
+            let manual = !matches!(&app.overlay, Some(Overlay::Help(help)) if help.manual);
+            app.overlay = Some(Overlay::Help(HelpView {
+                manual,
+                ..HelpView::default()
+            }));
+        }
+        Action::Mouse => {
+            let words = mouse::toggle(app).to_owned();
+            toast(app, Tone::Note, words, &[], out);
         }
         Action::Fork => line::fork(app, out),
         Action::Ask if merge_view::open(app).is_none() => answer::ask(app),

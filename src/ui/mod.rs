@@ -32,6 +32,8 @@ mod event_loop;
 mod feel;
 mod find;
 mod folds;
+mod fuzzy;
+mod help_view;
 mod input;
 mod keymap;
 mod keys;
@@ -44,6 +46,7 @@ mod list;
 mod list_draw;
 mod load;
 mod merge_view;
+mod mouse;
 mod msg;
 mod offers;
 mod ops_view;
@@ -73,6 +76,7 @@ mod timeline;
 mod travel;
 mod update;
 mod welcome;
+mod which_key;
 mod whole;
 mod why;
 mod why_draw;
@@ -88,7 +92,7 @@ use std::sync::Arc;
 use crate::engine::api::ApiError;
 use crate::engine::source::Source;
 
-pub use keys_text::{keys_json, keys_markdown, keys_settings, keys_text};
+pub use keys_text::{keys_grouped, keys_json, keys_markdown, keys_settings, keys_text};
 
 /// How the UI is to behave.
 #[derive(Debug, Clone, Default)]

@@ -3,7 +3,9 @@
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use ratatui::crossterm::event::MouseEvent;
 
 use crate::diff::text::{Space, TextDiff};
 use crate::engine::api::{ApiError, EntryInfo, FileChange, Notice, Request, Response, Row};
@@ -27,6 +29,8 @@ use super::why::BlameKey;
 pub(crate) enum Msg {
     /// A key was pressed.
     Key(Key),
+    /// Something was done with the mouse, and when.
+    Mouse(MouseEvent, Instant),
     /// Text was pasted.
     Paste(String),
     /// The terminal has another size.
@@ -110,6 +114,9 @@ pub(crate) enum Tag {
     Trial(String),
     /// Something of the lists over the timeline.
     Desk(DeskTag),
+    /// The branches, or the sessions, for the palette.
+    PaletteBranches,
+    PaletteSessions,
     /// Something of the conflict screen.
     Merge(MergeTag),
     /// When the entries of a directory changed last.

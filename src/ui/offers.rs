@@ -166,6 +166,15 @@ pub(crate) fn offers(context: Context) -> &'static [(&'static [Action], &'static
             (&[A::RestoreOther], "other side"),
             (&[A::Close], "do nothing"),
         ],
-        Context::Help => &[(&[A::Down, A::Up], "scroll"), (&[A::Close], "close")],
+        Context::Help => &[
+            (&[A::Down, A::Up], "scroll"),
+            (&[A::Manual], "manual"),
+            (&[A::Close], "close"),
+        ],
+        Context::Manual => &[
+            (&[A::Down, A::Up], "scroll"),
+            (&[A::Manual], "keys of this view"),
+            (&[A::Close], "close"),
+        ],
     }
 }

@@ -33,8 +33,8 @@ fn moved(at: usize, n: usize, forward: bool, len: usize) -> usize {
 
 /// Lines up or down where the keys go.
 pub(crate) fn scroll(app: &mut App, n: usize, forward: bool) {
-    if let Some(Overlay::Help { scroll }) = &mut app.overlay {
-        *scroll = moved(*scroll, n, forward, 1000);
+    if let Some(Overlay::Help(help)) = &mut app.overlay {
+        help.scrolled(n, forward);
         return;
     }
     match &mut app.overlay {

@@ -58,9 +58,11 @@ contexts! {
     /// A question that is answered with yes or not at all.
     Question "Question",
     /// The question before parts of a past state are restored.
-    Restore "Question",
-    /// The help.
+    Restore "Restore question",
+    /// The help: what is typed there filters it.
     Help "Help",
+    /// The manual.
+    Manual "Manual",
 }
 
 /// The timeline and the step beside it.
@@ -141,6 +143,7 @@ pub(crate) const LISTS: &[Context] = &[
     Context::BranchList,
     Context::Sessions,
     Context::Labels,
+    Context::Manual,
 ];
 
 /// What has a help of its own: what lies over a view has not.
@@ -157,6 +160,7 @@ pub(crate) const HELPED: &[Context] = &[
     Context::BranchList,
     Context::Sessions,
     Context::Labels,
+    Context::Manual,
 ];
 
 /// What can be scrolled sideways.
@@ -207,11 +211,11 @@ pub(crate) const CLOSED: &[Context] = &[
     Context::Answer,
     Context::Branches,
     Context::Conflicts,
-    Context::Help,
     Context::Operations,
     Context::BranchList,
     Context::Sessions,
     Context::Labels,
+    Context::Manual,
 ];
 
 /// Lists that lie over a view, from which something is taken.

@@ -147,7 +147,9 @@ async fn every_binding_does_something() {
         (Context::Detail, "41G<enter>"),
         (Context::Raw, "9Gma14G/e<enter>9Gz!"),
         (Context::Raw, "9Gma14G/e<enter>41Gz!jjjll"),
-        (Context::Help, "9G?jj"),
+        (Context::Help, "9G?<down><down>"),
+        (Context::Manual, "9G<f1>"),
+        (Context::Manual, "9G<f1>jj"),
         (Context::List, "jj/a<enter>"),
         (Context::Merge, "M"),
         (Context::Merge, "Mojjjll"),
@@ -254,6 +256,9 @@ async fn every_key_in_the_footer_works() {
                     "Esc" => "<esc>".to_owned(),
                     "Tab" => "<tab>".to_owned(),
                     "Space" => " ".to_owned(),
+                    "↓" => "<down>".to_owned(),
+                    "↑" => "<up>".to_owned(),
+                    "F1" => "<f1>".to_owned(),
                     other => other.to_owned(),
                 };
                 let known = TABLE.iter().any(|e| {

@@ -20,6 +20,7 @@ mod merge_assist;
 mod merge_flows;
 mod merge_screens;
 mod merging;
+mod mouse;
 mod places;
 mod recorded;
 mod rows;
