@@ -96,5 +96,8 @@ async fn what_a_recording_knows_is_there() {
         assert!(!all.exists(), "{all:?}");
     }
     eprintln!("{mounted} recordings, {read} files read, {unknown} unknown");
-    assert!(mounted > 2 && read > 5 && unknown > 0, "{mounted} {read} {unknown}");
+    assert!(
+        mounted > 2 && read > 5 && unknown > 0,
+        "{mounted} {read} {unknown}"
+    );
 }
