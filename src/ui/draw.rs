@@ -6,10 +6,12 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use crate::engine::api::MergeTry;
+use crate::engine::api::{MergeTry, Row};
 
 use super::action::{self, Action};
 use super::app::{App, Link, Overlay, Pane, Tone, View};
+use super::axis::Axis;
+use super::desk;
 use super::find::Query;
 use super::keys;
 use super::line;
@@ -21,6 +23,7 @@ use super::screen::{self, Shape};
 use super::sums::Sum;
 use super::text;
 use super::theme::Token;
+use super::words;
 use super::{diff_draw, list_draw, overlay, raw_view, state_draw, timeline, welcome};
 
 /// Draws everything.
@@ -59,6 +62,7 @@ pub(crate) fn draw(app: &App, frame: &mut Frame<'_>) {
         Some(View::Raw(raw)) => raw_view::draw(app, raw, buf, query.as_ref()),
         Some(View::State(state)) => state_draw::draw(app, state, buf, query.as_ref()),
         Some(View::Merge(merge)) => editing = merge_view::draw::draw(app, merge, buf),
+        Some(View::Desk(desk)) => desk::draw(app, desk, buf),
     }
     let over = overlay::draw(app, buf, parts.body);
     let cursor = footer(app, buf, parts.footer).map(|x| (x, parts.footer.y));
@@ -151,6 +155,7 @@ fn header(app: &App, buf: &mut Buffer, area: Rect) {
         }
         Some(View::State(state)) => add(0, state_draw::title(app, state)),
         Some(View::Raw(_)) => add(0, raw_view::title(app)),
+        Some(View::Desk(desk)) => add(0, desk::title(app, desk)),
         Some(View::Merge(merge)) => {
             for (rank, spans) in merge_view::draw::title(app, merge) {
                 add(rank, spans);
@@ -322,29 +327,48 @@ fn read(app: &App) -> bool {
 /// The whole run in one line: bars of changed lines, failures, labels, and where the focus is.
 fn minimap(app: &App, buf: &mut Buffer, area: Rect) {
     let theme = app.look.theme;
-    let Some((first, last)) = app.rows.ends() else {
+    let (Some(first), Some(last)) = (app.rows.first(), app.rows.last()) else {
         return;
     };
-    let (first, last) = (first.to_string(), last.to_string());
     let narrow = area.width < 80;
+    let clocked = app.sizes.clock && words::told(first.time);
+    let end = |row: &Row| {
+        if clocked {
+            words::clock(&app.look.zone, row.time, false)
+        } else {
+            row.ordinal.to_string()
+        }
+    };
+    let (first, last) = (end(first), end(last));
     let ends = if narrow {
         2
     } else {
         first.len() + last.len() + 4
     };
     let cells = usize::from(area.width).saturating_sub(ends);
-    let parts = cells.min(app.rows.len());
+    let axis = clocked.then(|| Axis::of(&app.rows, cells)).flatten();
+    let parts = match &axis {
+        Some(_) => cells,
+        None => cells.min(app.rows.len()),
+    };
     if parts == 0 {
         return;
     }
-    let sums = app.rows.overview(parts);
+    let sums = match &axis {
+        Some(axis) => axis.sums(&app.rows),
+        None => app.rows.overview(parts),
+    };
+    let cell_of = |i| match &axis {
+        Some(axis) => axis.cell_of(i),
+        None => app.rows.cell_of(i, parts),
+    };
     let most = sums.iter().map(|s| s.lines + s.files).max().unwrap_or(0);
     let few = unremarkable(&sums, app.rows.len());
-    let focus = app.focus_index().map(|i| app.rows.cell_of(i, parts));
+    let focus = app.focus_index().map(cell_of);
     let here = app
         .workspace()
         .and_then(|o| app.rows.position(o).ok())
-        .map(|i| app.rows.cell_of(i, parts));
+        .map(cell_of);
     let dim = theme.style(Token::Dim);
     let mut spans = vec![Span::raw(" ")];
     let begins = 1 + if narrow { 0 } else { first.len() + 1 };

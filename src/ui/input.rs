@@ -7,6 +7,7 @@ use super::against;
 use super::answer;
 use super::app::{App, Overlay, Pane, Tone, View};
 use super::branches;
+use super::desk;
 use super::diff_view::DiffView;
 use super::diffing;
 use super::find;
@@ -17,8 +18,10 @@ use super::merge_view;
 use super::mouse;
 use super::msg::{Effect, Timer};
 use super::palette;
+use super::places;
 use super::rows;
 use super::screen;
+use super::sizes;
 use super::state_tabs::Tab;
 use super::state_view::StateView;
 use super::travel;
@@ -214,6 +217,7 @@ pub(crate) fn act(
         app.toast = None;
     }
     let n = usize::try_from(count.unwrap_or(1)).unwrap_or(usize::MAX);
+    let place = places::before(app, action);
     match action {
         Action::Down => travel::scroll(app, n, true),
         Action::Up => travel::scroll(app, n, false),
@@ -243,7 +247,18 @@ pub(crate) fn act(
         Action::NextOfFile => why::of_file(app, true, n, out),
         Action::PrevOfFile => why::of_file(app, false, n, out),
         Action::Reason => why::reason(app),
-        Action::WalkBack => why::back(app),
+        Action::WalkBack => places::walk(app, n, false, out),
+        Action::WalkForward => places::walk(app, n, true, out),
+        Action::Finish => travel::finish(app, n, true, out),
+        Action::BackToStart => travel::finish(app, n, false, out),
+        Action::Again => {
+            if let Some((action, count)) = places::again(app, count) {
+                act(app, action, None, count, out);
+            }
+        }
+        Action::Wider => sizes::change(app, n, true),
+        Action::Narrower => sizes::change(app, n, false),
+        Action::ClockAxis => app.sizes.clock = !app.sizes.clock,
         Action::NextFile => travel::file(app, n, true),
         Action::PrevFile => travel::file(app, n, false),
         Action::Open => open(app, out),
@@ -347,9 +362,12 @@ pub(crate) fn act(
         Action::Redraw => out.push(Effect::Redraw),
         Action::Suspend => out.push(Effect::Suspend),
         Action::Interrupt => interrupt(app, out),
+        own if desk::OWN.contains(&own) => desk::act(app, own, out),
         own if diffing::OWN.contains(&own) => diffing::act(app, own, out),
         own => merge_view::update::act(app, own, out),
     }
+    places::note(app, action, count);
+    places::after(app, place);
 }
 
 fn open(app: &mut App, out: &mut Vec<Effect>) {
@@ -360,6 +378,7 @@ fn open(app: &mut App, out: &mut Vec<Effect>) {
             }
         }
         Some(View::Raw(_) | View::Merge(_)) => {}
+        Some(View::Desk(_)) => desk::enter(app, out),
         Some(View::Diff(diff)) => {
             if diff.in_files {
                 diff.in_files = false;
@@ -423,6 +442,8 @@ fn close(app: &mut App, out: &mut Vec<Effect>) {
             state.in_file = false;
             state.walk = None;
         }
+        Some(View::Desk(desk)) if desk.in_preview => desk.in_preview = false,
+        Some(View::Desk(desk)) if !desk.filter.is_empty() => desk.set_filter(""),
         Some(View::Merge(_)) => merge_view::update::leave(app),
         Some(_) => app.view = None,
         None if app.pane != Pane::Timeline => app.pane = Pane::Timeline,
@@ -470,6 +491,7 @@ fn pane(app: &mut App, forward: bool) {
     }
     match &mut app.view {
         Some(View::List(_) | View::Raw(_)) => {}
+        Some(View::Desk(desk)) => desk.in_preview = !desk.in_preview,
         Some(View::Merge(_)) => merge_view::update::pane(app, forward),
         Some(View::Diff(diff)) => diff.in_files = !diff.in_files,
         Some(View::State(state)) => state.in_file = !state.in_file && state.shown.is_some(),
@@ -527,7 +549,7 @@ fn sideways(app: &mut App, right: bool) {
         };
     };
     match &mut app.view {
-        Some(View::List(_)) => {}
+        Some(View::List(_) | View::Desk(_)) => {}
         Some(View::Merge(merge)) => merge_view::update::sideways(merge, right),
         Some(View::Raw(raw)) => shift(&mut raw.left),
         Some(View::Diff(diff)) => {

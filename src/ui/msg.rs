@@ -12,6 +12,7 @@ use crate::engine::api::{ApiError, EntryInfo, FileChange, Notice, Request, Respo
 use crate::engine::assist::{self, Ask, Proposal};
 use crate::model::{BlobId, Ordinal, RepoPath, StepId, Time};
 
+use super::desk::DeskTag;
 use super::diffing;
 use super::errand::Errand;
 use super::feel::Loaded;
@@ -111,6 +112,8 @@ pub(crate) enum Tag {
     Compared(String),
     /// What a merge of it would come to.
     Trial(String),
+    /// Something of the lists over the timeline.
+    Desk(DeskTag),
     /// The branches, or the sessions, for the palette.
     PaletteBranches,
     PaletteSessions,
@@ -213,6 +216,8 @@ pub(crate) enum Slot {
     Why,
     /// The versions of a file.
     OfFile,
+    /// The selected line of a list.
+    Desk,
     /// A rollback's preview, or a restoring's.
     Preview,
     /// The plan that an agent had made.

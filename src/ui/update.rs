@@ -9,6 +9,7 @@ use crate::model::{OpKind, Ordinal};
 use super::answer;
 use super::app::{App, Link, Overlay, Toast, Tone, View};
 use super::branches;
+use super::desk;
 use super::diffing;
 use super::errand;
 use super::feel;
@@ -195,6 +196,7 @@ fn notice_came(app: &mut App, notice: Notice, out: &mut Vec<Effect>) {
         }
         Notice::Status(status) => take_status(app, status, out),
         Notice::Operation(op) => {
+            desk::operation(app, Some(&op), out);
             // What this client did itself is said by its answer.
             let told = matches!(
                 op.kind,
@@ -398,6 +400,7 @@ fn answered(app: &mut App, tag: Tag, result: Result<Response, ApiError>, out: &m
         (tag @ (Tag::Branches | Tag::Compared(_) | Tag::Trial(_)), result) => {
             branches::answer(app, tag, result);
         }
+        (Tag::Desk(tag), result) => desk::answer(app, tag, result, out),
         (Tag::PaletteBranches | Tag::PaletteSessions, result) => palette::answer(app, result),
         (Tag::Merge(tag), result) => merge_view::answers::answer(app, tag, result, out),
         (tag @ (Tag::Lasts(..) | Tag::Blame(_) | Tag::OfFile(..)), result) => {
