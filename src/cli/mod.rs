@@ -15,6 +15,7 @@ mod diff;
 mod emit;
 mod export;
 mod facts;
+mod filter;
 mod fork;
 mod graph;
 mod history;
@@ -221,7 +222,13 @@ async fn answer(
         Verb::Stop(args) => state::stop(cx, args.force, out).await,
         Verb::Verify(args) => state::verify(cx, args.json, out).await,
         Verb::Log(args) => history::log(cx, &args, out).await,
+        Verb::Steps(args::Steps {
+            json,
+            limit,
+            filter: Some(query),
+        }) => filter::steps(cx, &query, json, limit, out).await,
         Verb::Steps(args) => history::steps(cx, args.json, args.limit, out).await,
+        Verb::Search(args) => filter::search(cx, &args, out).await,
         Verb::Sessions(args) => history::sessions(cx, args.json, out).await,
         Verb::Op(args) => match args.verb {
             OpVerb::Log { json, limit } => history::operations(cx, json, limit, out).await,

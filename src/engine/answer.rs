@@ -34,6 +34,36 @@ pub(super) struct Names {
     branch: String,
 }
 
+impl Names {
+    /// Whether anything has a label.
+    pub(super) fn has_labels(&self) -> bool {
+        let mut all = self.of_commit.values().chain(self.of_step.values());
+        all.any(|names| names.iter().any(|n| n.starts_with("label/")))
+    }
+
+    /// The labels of a step or of its commits, sorted.
+    pub(super) fn labels(
+        &self,
+        step: StepId,
+        commits: impl Iterator<Item = CommitId>,
+    ) -> Vec<String> {
+        let mut labels: Vec<String> = commits
+            .filter_map(|c| self.of_commit.get(&c))
+            .chain(self.of_step.get(&step))
+            .flatten()
+            .filter_map(|name| name.strip_prefix("label/"))
+            .map(str::to_owned)
+            .collect();
+        labels.sort();
+        labels
+    }
+
+    /// The branch that the workspace is on.
+    pub(super) fn branch(&self) -> &str {
+        &self.branch
+    }
+}
+
 /// Whoever answers: a store with the steps that belong to it.
 #[derive(Clone, Copy)]
 pub struct Answers<'a> {
@@ -200,15 +230,7 @@ impl Answers<'_> {
                 sum.removed += one.removed;
             }
         }
-        let mut labels: Vec<String> = links
-            .iter()
-            .filter_map(|l| names.of_commit.get(&l.commit))
-            .chain(names.of_step.get(&step.id))
-            .flatten()
-            .filter_map(|name| name.strip_prefix("label/"))
-            .map(str::to_owned)
-            .collect();
-        labels.sort();
+        let labels = names.labels(step.id, links.iter().map(|l| l.commit));
         Ok(Row {
             step: step.id,
             ordinal: step.ordinal,

@@ -2,6 +2,7 @@
 
 mod answer;
 pub mod api;
+mod arguments;
 pub mod assist;
 mod blame;
 mod branch_name;
@@ -26,6 +27,7 @@ mod replay;
 mod replay_order;
 #[cfg(test)]
 mod replay_tests;
+mod search;
 mod serve;
 mod server;
 mod sessions;

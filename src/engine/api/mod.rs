@@ -11,6 +11,7 @@ mod graph;
 mod merging;
 mod overlaps;
 mod recordings;
+pub mod search;
 
 use std::collections::BTreeMap;
 
@@ -34,6 +35,7 @@ pub use merging::{
 };
 pub use overlaps::{Meeting, MergeTry};
 pub use recordings::{EffectInfo, Imported, RawRecord, RecordingInfo, RecordingSummary};
+pub use search::{Found, Hit, Search};
 
 /// Number of the protocol's meaning. Both sides must have the same.
 pub const PROTOCOL: u32 = 1;
@@ -528,6 +530,8 @@ pub enum Request {
         /// Which step.
         id: StepId,
     },
+    /// Steps that fit a query, a slice of the work at a time. -> `Found`
+    Search(Search),
     /// The recordings that agents keep on this machine, newest first. -> `Recordings`
     Recordings {
         /// Without so many of the newest.
@@ -626,6 +630,8 @@ pub enum Response {
     Effects(Vec<EffectInfo>),
     /// See [`Request::Raw`].
     Raw(Vec<RawRecord>),
+    /// See [`Request::Search`].
+    Found(Box<Found>),
     /// See [`Request::Recordings`].
     Recordings {
         /// How many there are in all.
