@@ -2,7 +2,7 @@
 //! is flushed.
 //!
 //! `BACKTRAIL_FAIL=name` kills at the first passage of that point, `BACKTRAIL_FAIL=name:3` at the third. The variable
-//! is read once; without it a point costs one load. Every name stands in [`NAMES`], [`WORLD`] or [`MERGE`], so that a crash test
+//! is read once; without it a point costs one load. Every name stands in [`NAMES`], [`WORLD`], [`SELECTION`] or [`MERGE`], so that a crash test
 //! can go through all of them and a new point cannot be forgotten.
 
 use std::sync::OnceLock;
@@ -43,6 +43,9 @@ pub const NAMES: &[&str] = &[
 
 /// The points of a change of the world around them, in the order in which they are passed.
 pub const WORLD: &[&str] = &["world.before-refs", "world.refs-moved", "world.adopted"];
+
+/// The points of restoring a selection before it becomes a change of the world.
+pub const SELECTION: &[&str] = &["selection.commit-stored"];
 
 /// The points of an unfinished merge and of the commit that it becomes.
 pub const MERGE: &[&str] = &[

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use super::failpoint::point;
 use crate::diff::tree::PathChange;
-use crate::model::{CommitId, OpId, OpKind, RepoPath, Time};
+use crate::model::{CommitId, OpId, OpKind, RefTarget, RepoPath, Time};
 
 const MAGIC: &str = "backtrail-journal";
 const VERSION: u64 = 1;
@@ -109,6 +109,10 @@ pub struct Switch {
     /// The branch that the workspace leaves is removed: what made it is undone.
     #[serde(default)]
     pub drop: bool,
+    /// Where refs shall be when it is done (absent: not there), all that the operation moves. Then nothing follows from
+    /// `make` and `drop`, and the branch may be the one that the workspace is on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refs: Option<Vec<(String, Option<RefTarget>)>>,
 }
 
 /// What an operation is about to do to the workspace, with everything needed to finish it.
@@ -366,6 +370,10 @@ mod tests {
                 to: "other".into(),
                 make: true,
                 drop: false,
+                refs: Some(vec![
+                    ("head".into(), Some(RefTarget::Branch("other".into()))),
+                    ("label/a".into(), None),
+                ]),
             }),
         }
     }

@@ -90,7 +90,9 @@ pub enum Verb {
     Undo(Undo),
     /// Reverse the last undo
     Redo(JsonOnly),
-    /// Write the agent's own state of a past commit to a file
+    /// Bring files of a past state back into the workspace (undone by `backtrail undo`)
+    ///
+    /// Nothing else is changed. With -o, writes the agent's own state of a past commit to a file instead.
     Restore(Restore),
     /// Commit the workspace as it is now
     #[command(visible_alias = "snapshot")]
@@ -413,12 +415,21 @@ pub struct Checkpoint {
 /// `restore`
 #[derive(Debug, Args)]
 pub struct Restore {
-    /// Which commit
+    /// The past state
     #[arg(value_name = "REV")]
     pub rev: String,
-    /// Where to (- for standard output); what is there is replaced
-    #[arg(short = 'o', long, value_name = "FILE")]
-    pub output: PathBuf,
+    /// Files and directories to be as they were then; those that were not there are removed
+    #[arg(value_name = "PATH", last = true, required_unless_present = "output")]
+    pub paths: Vec<PathBuf>,
+    /// Write the agent's own state to this file (- for standard output); what is there is replaced
+    #[arg(short = 'o', long, value_name = "FILE", conflicts_with = "paths")]
+    pub output: Option<PathBuf>,
+    /// Only say what would be done
+    #[arg(long, conflicts_with = "output")]
+    pub dry_run: bool,
+    /// One JSON object
+    #[arg(long, conflicts_with = "output")]
+    pub json: bool,
 }
 
 /// `label`
@@ -762,6 +773,42 @@ pub enum OpVerb {
         /// At most N operations
         #[arg(short = 'n', long = "limit", value_name = "N")]
         limit: Option<usize>,
+    },
+    /// Show what an operation changed: branches, labels and files
+    Show {
+        /// Its number, the beginning of its id, or @ for the newest
+        #[arg(value_name = "OP", default_value = "@")]
+        op: String,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Set files, branches and labels to what they were right after an operation
+    Restore {
+        /// Its number, the beginning of its id, or @ for the newest
+        #[arg(value_name = "OP")]
+        op: String,
+        /// To what they were before it
+        #[arg(long)]
+        before: bool,
+        /// Only say what would be done
+        #[arg(long)]
+        dry_run: bool,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Reverse one operation and nothing else
+    Revert {
+        /// Its number, the beginning of its id, or @ for the newest
+        #[arg(value_name = "OP")]
+        op: String,
+        /// Only say what would be done
+        #[arg(long)]
+        dry_run: bool,
+        /// One JSON object
+        #[arg(long)]
+        json: bool,
     },
 }
 

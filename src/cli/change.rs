@@ -54,7 +54,7 @@ pub async fn switch(cx: &Context, args: &args::Switch, out: &mut Out) -> Ended {
 }
 
 /// Every path that would change, with counts at the end.
-fn print_preview(report: &RollbackReport, out: &mut Out) -> Result<(), Fail> {
+pub(super) fn print_preview(report: &RollbackReport, out: &mut Out) -> Result<(), Fail> {
     let lists: [(&str, Tone, &[RepoPath]); 3] = [
         ("restore", Tone::Good, &report.restored),
         ("remove ", Tone::Bad, &report.removed),
@@ -77,7 +77,7 @@ fn print_preview(report: &RollbackReport, out: &mut Out) -> Result<(), Fail> {
     ))
 }
 
-fn print_done(word: &str, report: &RollbackReport, out: &mut Out) -> Result<(), Fail> {
+pub(super) fn print_done(word: &str, report: &RollbackReport, out: &mut Out) -> Result<(), Fail> {
     print_kept(report, out)?;
     out.line(&format!(
         "{word} to {} (from {}): {}",
@@ -101,7 +101,7 @@ fn print_done(word: &str, report: &RollbackReport, out: &mut Out) -> Result<(), 
     Ok(())
 }
 
-fn print_kept(report: &RollbackReport, out: &mut Out) -> Result<(), Fail> {
+pub(super) fn print_kept(report: &RollbackReport, out: &mut Out) -> Result<(), Fail> {
     for (path, reason) in &report.kept {
         let word = out.paint(Tone::Dim, "keep   ");
         out.line(&format!("{word} {path} ({})", neutral(reason.as_bytes())))?;

@@ -54,8 +54,8 @@ async fn bytes_of(cx: &Context, state: &StateInfo) -> Result<Vec<u8>, Fail> {
     Ok(bytes)
 }
 
-/// `restore`
-pub async fn restore(cx: &Context, args: &args::Restore, out: &mut Out) -> Ended {
+/// `restore REV -o FILE`
+pub async fn restore(cx: &Context, args: &args::Restore, output: &Path, out: &mut Out) -> Ended {
     let Some(state) = state_of(cx, &args.rev).await? else {
         return Err(Fail::Message(format!(
             "no state of an agent is kept at {}: backtrail snapshot --state FILE keeps one",
@@ -63,11 +63,11 @@ pub async fn restore(cx: &Context, args: &args::Restore, out: &mut Out) -> Ended
         )));
     };
     let bytes = bytes_of(cx, &state).await?;
-    if args.output == Path::new("-") {
+    if output == Path::new("-") {
         out.raw(&bytes)?;
     } else {
-        std::fs::write(cx.cwd.join(&args.output), &bytes)
-            .map_err(|e| Fail::Message(format!("cannot write {}: {e}", said(&args.output))))?;
+        std::fs::write(cx.cwd.join(output), &bytes)
+            .map_err(|e| Fail::Message(format!("cannot write {}: {e}", said(output))))?;
     }
     Ok(0)
 }

@@ -1,11 +1,11 @@
-//! What was recorded, as lists: commits, steps, operations, sessions.
+//! What was recorded, as lists: commits, steps, sessions.
 
 use super::args;
 use super::filter;
 use super::graph::{Charset, Graph};
 use super::out::{Out, Tone, count, duration, one_line};
 use super::{Context, Ended, Fail};
-use crate::engine::api::{CommitInfo, Effect, OpInfo, Request, Response, Row};
+use crate::engine::api::{CommitInfo, Effect, Request, Response, Row};
 use crate::model::{Session, Status, StepKind, Time, neutral};
 
 /// How many entries are asked for at a time.
@@ -226,46 +226,6 @@ pub fn row_line(row: &Row, out: &Out) -> String {
         parts.push(out.paint(Tone::Name, &format!("({})", names.join(", "))));
     }
     parts.join("  ").trim_end().to_owned()
-}
-
-/// `op log`
-pub async fn operations(cx: &Context, json: bool, limit: Option<usize>, out: &mut Out) -> Ended {
-    let mut before = None;
-    let mut left = limit.unwrap_or(usize::MAX);
-    while left > 0 {
-        let limit = left.min(PAGE);
-        let operations = match cx.ask(Request::Operations { before, limit }).await? {
-            Response::Operations(operations) => operations,
-            other => return Err(Fail::unexpected(&other)),
-        };
-        for op in &operations {
-            if json {
-                out.json(op)?;
-            } else {
-                let line = operation_line(op, out);
-                out.line(&line)?;
-            }
-        }
-        left -= operations.len().min(left);
-        match operations.last() {
-            Some(last) => before = Some(last.seq),
-            None => break,
-        }
-    }
-    Ok(0)
-}
-
-fn operation_line(op: &OpInfo, out: &Out) -> String {
-    format!(
-        "{:>5}  {}  {}  {:<10}  {}",
-        op.seq,
-        out.paint(Tone::Id, &op.id.short()),
-        out.paint(Tone::Dim, &op.time.local()),
-        op.kind.word(),
-        one_line(&op.description, 100),
-    )
-    .trim_end()
-    .to_owned()
 }
 
 /// `sessions`

@@ -24,8 +24,10 @@ mod link;
 mod markers;
 mod merge;
 mod merge_out;
+mod ops;
 pub mod out;
 mod race;
+mod restore;
 mod run;
 mod session;
 mod state;
@@ -43,7 +45,7 @@ use clap::{CommandFactory, Parser};
 use crate::engine::api::{ApiError, Request, Response};
 use crate::engine::source::Source;
 use crate::model::neutral;
-use args::{Cli, OpVerb, Verb};
+use args::{Cli, Verb};
 use link::{Project, Want};
 use out::Out;
 
@@ -230,9 +232,7 @@ async fn answer(
         Verb::Steps(args) => history::steps(cx, args.json, args.limit, out).await,
         Verb::Search(args) => filter::search(cx, &args, out).await,
         Verb::Sessions(args) => history::sessions(cx, args.json, out).await,
-        Verb::Op(args) => match args.verb {
-            OpVerb::Log { json, limit } => history::operations(cx, json, limit, out).await,
-        },
+        Verb::Op(args) => ops::op(cx, args.verb, out).await,
         Verb::Leaves(args) => lineage::leaves(cx, &args, out).await,
         Verb::Lineage(args) => lineage::lineage(cx, &args, out).await,
         Verb::Children(args) => lineage::children(cx, &args, out).await,
@@ -244,7 +244,7 @@ async fn answer(
         Verb::Import(args) => trace::import(cx, &args, trace, out).await,
         Verb::Effects(args) => trace::effects(cx, args.json, out).await,
         Verb::Diff(args) if args.state => facts::diff(cx, &args, out).await,
-        Verb::Restore(args) => facts::restore(cx, &args, out).await,
+        Verb::Restore(args) => restore::restore(cx, &args, out).await,
         Verb::Diff(args) => diff::diff(cx, &args, out).await,
         Verb::Cat(args) => cat::cat(cx, &args.what, out).await,
         Verb::Rollback(args) => change::rollback(cx, &args, out).await,

@@ -467,18 +467,11 @@ impl Answers<'_> {
     }
 
     pub fn operations(&self, before: Option<u64>, limit: usize) -> Result<Vec<OpInfo>, Failure> {
-        Ok(self
-            .store
+        self.store
             .operations(before, limit.min(ROWS))?
             .into_iter()
-            .map(|(seq, id, op)| OpInfo {
-                seq,
-                id,
-                time: op.time,
-                kind: op.kind,
-                description: op.description,
-            })
-            .collect())
+            .map(|(seq, id, op)| self.op_info(seq, id, op))
+            .collect()
     }
 }
 

@@ -19,7 +19,7 @@ use crate::store::{self, Store};
 
 use super::answer::Answers;
 use super::api::{
-    ApiError, Changes, EngineStatus, ErrorCode, Notice, OpInfo, Request, Response, Role, ScanStatus,
+    ApiError, Changes, EngineStatus, ErrorCode, Notice, Request, Response, Role, ScanStatus,
 };
 use super::follow::Follower;
 use super::forks::Forks;
@@ -221,14 +221,10 @@ impl Core {
     }
 
     pub(super) fn tell_operation(&self, seq: u64, id: OpId) {
-        if let Ok((_, op)) = self.store.operation(id) {
-            self.tell(Notice::Operation(OpInfo {
-                seq,
-                id,
-                time: op.time,
-                kind: op.kind,
-                description: op.description,
-            }));
+        if let Ok((_, op)) = self.store.operation(id)
+            && let Ok(info) = self.answers().op_info(seq, id, op)
+        {
+            self.tell(Notice::Operation(info));
         }
     }
 
@@ -568,6 +564,17 @@ impl Core {
                 keep_mtime,
                 keep_frozen,
             )?)),
+            Request::Restore {
+                rev,
+                parts,
+                dry_run,
+                keep_frozen,
+            } => Response::Restored(Box::new(self.restore(
+                &rev,
+                &parts,
+                dry_run,
+                keep_frozen,
+            )?)),
             Request::Switch {
                 branch,
                 create,
@@ -599,6 +606,13 @@ impl Core {
             Request::Operations { before, limit } => {
                 Response::Operations(self.answers().operations(before, limit)?)
             }
+            Request::OpShow { op } => Response::Operation(Box::new(self.answers().op_show(&op)?)),
+            Request::OpRestore {
+                op,
+                before,
+                dry_run,
+            } => self.op_restore(&op, before, dry_run)?,
+            Request::OpRevert { op, dry_run } => self.op_revert(&op, dry_run)?,
             Request::Emit { events } => {
                 self.emit(events, session)?;
                 Response::Done(String::new())
@@ -707,6 +721,7 @@ fn for_agents(request: &Request) -> bool {
             | Request::Search(_)
             | Request::Forks
             | Request::Operations { .. }
+            | Request::OpShow { .. }
             | Request::Sessions
             | Request::Emit { .. }
     )

@@ -20,6 +20,9 @@ mod intake;
 mod labels;
 mod lineage;
 mod merging;
+mod ops;
+#[cfg(test)]
+mod ops_laws;
 mod overlap;
 pub mod project;
 pub mod recorded;
@@ -27,6 +30,8 @@ mod replay;
 mod replay_order;
 #[cfg(test)]
 mod replay_tests;
+mod restore;
+mod restore_lines;
 mod search;
 mod serve;
 mod server;

@@ -12,6 +12,7 @@ use crate::model::{CommitId, OpKind, Operation, RefChange, RefTarget, neutral};
 use super::api::{ApiError, ErrorCode, Response, Switched};
 use super::branches::moves;
 use super::core::{Core, Failure};
+use super::ops;
 use super::world::Move;
 
 const HEAD: &str = "head";
@@ -48,6 +49,7 @@ impl Core {
             to: name.to_owned(),
             make: create,
             drop: false,
+            refs: None,
         };
         let report = if dry_run {
             let mut report = self.preview(target, None)?;
@@ -122,13 +124,15 @@ impl Core {
             to: to.clone(),
             make,
             drop: of(left).is_some_and(|r| r.before.is_none()),
+            refs: None,
         };
         Ok(Some((switch, tip)))
     }
 
     /// Refuses to begin when the branch that `intent` goes to is not where it was when that was asked for.
     pub(super) fn still_there(&self, intent: &Intent) -> Result<(), Failure> {
-        let Some(switch) = &intent.switch else {
+        // What moves many refs looks at them in the turn in which it publishes.
+        let Some(switch) = intent.switch.as_ref().filter(|s| s.refs.is_none()) else {
             return Ok(());
         };
         let now = self.store.get_ref(&format!("branch/{}", switch.to))?;
@@ -156,6 +160,9 @@ impl Core {
                 Some(intent.to_commit),
             )]);
         };
+        if let Some(refs) = &switch.refs {
+            return ops::refs_of(self, refs);
+        }
         let mut refs = Vec::new();
         let stays = (!switch.drop).then_some(intent.from_commit);
         if stays != Some(at) {

@@ -73,6 +73,9 @@ impl Core {
             self.refs_moved(kind, description.clone(), Vec::new(), Some(it.id))?;
             return Ok(Response::Done(description));
         }
+        if matches!(it.asked.kind, OpKind::OpRestore | OpKind::OpRevert) {
+            return self.reverse_refs(kind, it.id, it.asked.kind, &it.last, &description);
+        }
         if let Some((left, _)) = it.last.workspace {
             let way = self.way_back(&it.last)?;
             let target = way.as_ref().map_or(left, |(_, tip)| *tip);
@@ -95,6 +98,7 @@ impl Core {
         };
         if it.last.refs.iter().all(|r| r.name.starts_with("label/")) {
             reverse()?;
+            self.tell_labels(&it.last.refs);
         } else {
             self.with_refs_still(reverse)?;
             self.forks_follow(&it.last, forks)?;
@@ -170,7 +174,7 @@ impl Core {
     }
 
     /// Refuses what would take commits off a branch, or undo what somebody else has done to it since.
-    fn reversible(&self, op: &Operation, change: &RefChange) -> Result<(), Failure> {
+    pub(super) fn reversible(&self, op: &Operation, change: &RefChange) -> Result<(), Failure> {
         let now = self.store.get_ref(&change.name)?;
         if now.is_some() != change.after.is_some() {
             let word = if now.is_some() {
@@ -304,13 +308,13 @@ fn passes_over(word: &Operation) -> bool {
 }
 
 /// A branch that an operation gave another name: gone under one, there under another, at the same commit.
-struct Renamed<'a> {
-    old: &'a str,
-    new: &'a str,
+pub(super) struct Renamed<'a> {
+    pub old: &'a str,
+    pub new: &'a str,
 }
 
 impl<'a> Renamed<'a> {
-    fn of(op: &'a Operation) -> Option<Self> {
+    pub(super) fn of(op: &'a Operation) -> Option<Self> {
         let branches = || op.refs.iter().filter(|r| r.name.starts_with("branch/"));
         let mut gone = branches().filter(|r| r.after.is_none());
         let mut new = branches().filter(|r| r.before.is_none());
@@ -320,5 +324,11 @@ impl<'a> Renamed<'a> {
             old: &pair.0.name,
             new: &pair.1.name,
         })
+    }
+
+    /// The branch's new name and its old one.
+    pub(super) fn branches(&self) -> Option<(String, String)> {
+        let bare = |name: &str| name.strip_prefix("branch/").map(str::to_owned);
+        Some((bare(self.new)?, bare(self.old)?))
     }
 }

@@ -148,7 +148,7 @@ impl Core {
         ))
     }
 
-    fn plan(
+    pub(super) fn plan(
         &self,
         recorder: &Recorder,
         from: crate::model::TreeId,
@@ -288,7 +288,8 @@ impl Core {
             plan,
             Some(operation),
         );
-        out.switched = mv.switch.as_ref().map(|s| Switched {
+        let elsewhere = mv.switch.as_ref().filter(|s| s.to != intent.branch);
+        out.switched = elsewhere.map(|s| Switched {
             from: intent.branch.clone(),
             to: s.to.clone(),
         });
@@ -315,9 +316,12 @@ impl Core {
         step.state = Some(intent.to_commit);
         step.status = Status::Ok;
         let refs = self.refs_of(intent, at)?;
-        // The commit of a merge is this step's; other states have steps of their own.
+        // The commit that a merge or a restoring made is this step's; other states have steps of their own.
         let links = match intent.operation {
             OpKind::Merge => vec![merge_link(&step, intent.to_commit)],
+            OpKind::Restore if intent.to_commit != intent.from_commit => {
+                vec![merge_link(&step, intent.to_commit)]
+            }
             _ => Vec::new(),
         };
         point("world.before-refs");
@@ -390,8 +394,10 @@ impl Core {
         self.warn(format!(
             "{} was interrupted and has been finished: {} ({} paths set, {} were already, {} changed since and kept)",
             match (&intent.switch, intent.operation) {
+                (Some(s), _) if s.refs.is_some() => "a change of the whole state",
                 (Some(_), _) => "a switch",
                 (None, OpKind::Merge) => "a merge",
+                (None, OpKind::Restore) => "a restore",
                 _ => "a rollback",
             },
             intent.description,
@@ -424,7 +430,8 @@ impl Core {
     }
 }
 
-fn report(
+/// What a change of the workspace does or did.
+pub(super) fn report(
     dry_run: bool,
     from: Resolved,
     target: Resolved,

@@ -31,6 +31,10 @@ pub enum OpKind {
     Import,
     /// A part of a past state was restored.
     Restore,
+    /// Workspace and refs were set to what they were at an operation.
+    OpRestore,
+    /// One operation was reversed, whatever came after it.
+    OpRevert,
     /// Unneeded objects were dropped.
     Gc,
 }
@@ -51,6 +55,8 @@ impl OpKind {
             Self::Merge => "merge",
             Self::Import => "import",
             Self::Restore => "restore",
+            Self::OpRestore => "op-restore",
+            Self::OpRevert => "op-revert",
             Self::Gc => "gc",
         }
     }

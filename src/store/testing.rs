@@ -115,6 +115,8 @@ pub(crate) fn operation() -> impl Strategy<Value = Operation> {
         Just(OpKind::Merge),
         Just(OpKind::Import),
         Just(OpKind::Restore),
+        Just(OpKind::OpRestore),
+        Just(OpKind::OpRevert),
         Just(OpKind::Gc),
     ];
     let target = || {

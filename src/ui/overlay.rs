@@ -160,24 +160,6 @@ fn follow(app: &App, buf: &mut Buffer, body: Rect) {
     }
 }
 
-fn context_name(context: Context) -> &'static str {
-    match context {
-        Context::Timeline => "Timeline",
-        Context::Detail => "Step",
-        Context::Diff => "Diff",
-        Context::State => "State",
-        Context::Raw => "Raw record",
-        Context::List => "Recordings",
-        Context::Merge => "Merge",
-        Context::Answer
-        | Context::Branches
-        | Context::Conflicts
-        | Context::MergeDialog
-        | Context::Dialog
-        | Context::Help => "Help",
-    }
-}
-
 /// One group of the help as lines: keys and titles.
 fn group(app: &App, group: Group, context: Context) -> Vec<Line<'static>> {
     let theme = app.look.theme;
@@ -304,7 +286,7 @@ fn help(app: &App, buf: &mut Buffer, body: Rect, scroll: usize) {
     } else {
         "? or Esc closes"
     };
-    let title = format!("Help  {}", context_name(context));
+    let title = format!("Help  {}", context.heading());
     let bottom = [Span::styled(more.to_owned(), dim)];
     let inner = popup(app, buf, area, &title, &bottom);
     for y in 0..inner.height {

@@ -185,7 +185,14 @@ fn notice_came(app: &mut App, notice: Notice, out: &mut Vec<Effect>) {
             // What this client did itself is said by its answer.
             let told = matches!(
                 op.kind,
-                OpKind::Rollback | OpKind::Switch | OpKind::Merge | OpKind::Undo | OpKind::Redo
+                OpKind::Rollback
+                    | OpKind::Switch
+                    | OpKind::Merge
+                    | OpKind::Undo
+                    | OpKind::Redo
+                    | OpKind::Restore
+                    | OpKind::OpRestore
+                    | OpKind::OpRevert
             );
             if told && app.busy.is_none() && app.toast.is_none() {
                 let text = text::one_line(&op.description);

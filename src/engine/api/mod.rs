@@ -9,8 +9,10 @@ mod branches;
 mod forks;
 mod graph;
 mod merging;
+mod ops;
 mod overlaps;
 mod recordings;
+mod restore;
 pub mod search;
 
 use std::collections::BTreeMap;
@@ -33,8 +35,10 @@ pub use merging::{
     ConflictDetail, ConflictInfo, MergeInfo, MergeReport, OpenConflict, PickOrigin, PieceInfo,
     ProposalRecord, Reason, Resolver, StateMergeInfo, UnfinishedInfo,
 };
+pub use ops::{OpDetail, OpReport, RefMove};
 pub use overlaps::{Meeting, MergeTry};
 pub use recordings::{EffectInfo, Imported, RawRecord, RecordingInfo, RecordingSummary};
+pub use restore::{Part, PastLines, RestoreReport};
 pub use search::{Found, Hit, Search};
 
 /// Number of the protocol's meaning. Both sides must have the same.
@@ -264,6 +268,19 @@ pub enum Request {
         #[serde(default)]
         dry_run: bool,
     },
+    /// Brings parts of a past state back into the workspace. -> `Restored`
+    Restore {
+        /// A revision.
+        rev: String,
+        /// Which parts.
+        parts: Vec<Part>,
+        /// Only say what would be done.
+        #[serde(default)]
+        dry_run: bool,
+        /// Leave the agents frozen afterwards.
+        #[serde(default)]
+        keep_frozen: bool,
+    },
     /// Reverses the last undoable operation. -> `Rollback` (or `Done` when it moved refs only)
     Undo,
     /// Passes over what `Undo` would reverse next, so that what was done before it can be undone; a `Redo` takes that
@@ -440,6 +457,30 @@ pub enum Request {
         /// At most so many.
         limit: usize,
     },
+    /// One operation with what it changed. -> `Operation`
+    OpShow {
+        /// Its number, the beginning of its id, or `@` for the newest.
+        op: String,
+    },
+    /// Sets the workspace and all refs to what they were at an operation, as an operation of its own. -> `OpDone`
+    OpRestore {
+        /// Which operation.
+        op: String,
+        /// Before it; else right after it.
+        #[serde(default)]
+        before: bool,
+        /// Only say what would be done.
+        #[serde(default)]
+        dry_run: bool,
+    },
+    /// Reverses one operation and nothing else; refused when later ones stand on it. -> `OpDone`
+    OpRevert {
+        /// Which operation.
+        op: String,
+        /// Only say what would be done.
+        #[serde(default)]
+        dry_run: bool,
+    },
     /// Takes events of a session's reasoning. -> `Done` once each is recorded and its checkpoint durable
     Emit {
         /// In order.
@@ -611,8 +652,14 @@ pub enum Response {
     Bytes(Bytes),
     /// See [`Request::Graph`].
     Graph(GraphAnswer),
+    /// See [`Request::Restore`].
+    Restored(Box<RestoreReport>),
     /// See [`Request::Operations`].
     Operations(Vec<OpInfo>),
+    /// See [`Request::OpShow`].
+    Operation(Box<OpDetail>),
+    /// What became of it, see [`Request::OpRestore`].
+    OpDone(Box<OpReport>),
     /// See [`Request::Begin`].
     Session(Box<Begun>),
     /// See [`Request::Sessions`].
@@ -1037,6 +1084,12 @@ pub struct OpInfo {
     pub kind: OpKind,
     /// A line for people.
     pub description: String,
+    /// Who: an agent's name, `outside`, or `person`; empty where nobody asked for it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub who: String,
+    /// The number of the operation that it reverses, does again or restores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<u64>,
 }
 
 /// Facts about who made a commit, kept in its metadata as JSON under `writers`.

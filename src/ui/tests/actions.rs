@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::ui::action::{
-    Action, CONTEXTS, Context, Meaning, TABLE, bindings, entry, keys_text, meaning,
+    Action, Context, EVERYWHERE, Meaning, TABLE, bindings, entry, keys_text, meaning,
 };
 use crate::ui::keys::{self, Key};
 
@@ -19,7 +19,7 @@ fn every_sequence_can_be_read() {
 
 #[test]
 fn no_sequence_means_two_things_or_begins_another() {
-    for context in CONTEXTS {
+    for context in EVERYWHERE.iter().copied() {
         let here: Vec<_> = bindings()
             .iter()
             .filter(|b| b.entry.contexts.contains(&context))

@@ -1,0 +1,198 @@
+//! What keys can go to, and the sets of these that entries of the table name. All sets are here, one context a line.
+
+macro_rules! contexts {
+    ($($(#[$doc:meta])* $name:ident $heading:literal,)*) => {
+        /// What the keys go to.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub(crate) enum Context {
+            $($(#[$doc])* $name,)*
+        }
+
+        /// All contexts.
+        pub(crate) const EVERYWHERE: &[Context] = &[$(Context::$name),*];
+
+        impl Context {
+            /// Its name over the help.
+            pub(crate) fn heading(self) -> &'static str {
+                match self {
+                    $(Self::$name => $heading,)*
+                }
+            }
+        }
+    };
+}
+
+contexts! {
+    /// The list of steps.
+    Timeline "Timeline",
+    /// The text of a step beside it.
+    Detail "Step",
+    /// The full diff.
+    Diff "Diff",
+    /// The state browser.
+    State "State",
+    /// The records that a step was read from.
+    Raw "Raw record",
+    /// The recordings of this machine.
+    List "Recordings",
+    /// The conflict screen.
+    Merge "Merge",
+    /// A model's answer to a question.
+    Answer "Answer",
+    /// The branches that can be merged.
+    Branches "Merge a branch",
+    /// The list of all conflicts.
+    Conflicts "Conflicts",
+    /// The question before a merge is written or given up.
+    MergeDialog "Merge question",
+    /// The question before a rollback under a running agent.
+    Dialog "Question",
+    /// The help.
+    Help "Help",
+}
+
+/// The timeline and the step beside it.
+pub(crate) const HOME: &[Context] = &[Context::Timeline, Context::Detail];
+
+/// The views of a run in which steps are gone through.
+pub(crate) const VIEWS: &[Context] = &[
+    Context::Timeline,
+    Context::Detail,
+    Context::Diff,
+    Context::State,
+    Context::Raw,
+];
+
+/// Views that lie over the timeline.
+pub(crate) const OVER_HOME: &[Context] = &[Context::Diff, Context::State, Context::Raw];
+
+/// Views in which something is selected that can be opened.
+pub(crate) const OPENING: &[Context] = &[
+    Context::Timeline,
+    Context::Detail,
+    Context::Diff,
+    Context::State,
+    Context::List,
+];
+
+/// Views from which the state browser opens.
+pub(crate) const STATED: &[Context] = &[Context::Timeline, Context::Detail, Context::Diff];
+
+/// Views with files and panes.
+pub(crate) const PANES: &[Context] = &[
+    Context::Timeline,
+    Context::Detail,
+    Context::Diff,
+    Context::State,
+];
+
+/// The same, and what else has parts that keys go through.
+pub(crate) const PARTS: &[Context] = &[
+    Context::Timeline,
+    Context::Detail,
+    Context::Diff,
+    Context::State,
+    Context::Merge,
+    Context::Answer,
+];
+
+/// What moves up and down.
+pub(crate) const LISTS: &[Context] = &[
+    Context::Timeline,
+    Context::Detail,
+    Context::Diff,
+    Context::State,
+    Context::Raw,
+    Context::List,
+    Context::Merge,
+    Context::Answer,
+    Context::Branches,
+    Context::Conflicts,
+    Context::Help,
+];
+
+/// What has a help of its own: what lies over a view has not.
+pub(crate) const HELPED: &[Context] = &[
+    Context::Timeline,
+    Context::Detail,
+    Context::Diff,
+    Context::State,
+    Context::Raw,
+    Context::List,
+    Context::Merge,
+    Context::Help,
+];
+
+/// What can be scrolled sideways.
+pub(crate) const WIDE: &[Context] = &[
+    Context::Timeline,
+    Context::Detail,
+    Context::Diff,
+    Context::State,
+    Context::Raw,
+    Context::Merge,
+];
+
+/// What a model can be asked about.
+pub(crate) const ASKING: &[Context] = &[
+    Context::Timeline,
+    Context::Detail,
+    Context::Diff,
+    Context::State,
+    Context::Raw,
+    Context::Merge,
+    Context::Answer,
+];
+
+/// The views of a run, and the list of recordings.
+pub(crate) const RUNS: &[Context] = &[
+    Context::Timeline,
+    Context::Detail,
+    Context::Diff,
+    Context::State,
+    Context::Raw,
+    Context::List,
+    Context::Merge,
+];
+
+/// What `q` closes: everything but questions, which want an answer.
+pub(crate) const CLOSED: &[Context] = &[
+    Context::Timeline,
+    Context::Detail,
+    Context::Diff,
+    Context::State,
+    Context::Raw,
+    Context::List,
+    Context::Merge,
+    Context::Answer,
+    Context::Branches,
+    Context::Conflicts,
+    Context::Help,
+];
+
+/// Lists that lie over a view, from which something is taken.
+pub(crate) const PICKERS: &[Context] = &[Context::Branches, Context::Conflicts, Context::Answer];
+
+/// Texts with places that changed.
+pub(crate) const HUNKS: &[Context] = &[Context::Detail, Context::Diff, Context::Merge];
+
+/// Texts of several files.
+pub(crate) const FILES: &[Context] = &[Context::Detail, Context::Diff, Context::State];
+
+/// Views with lines of files.
+pub(crate) const LINES: &[Context] = &[Context::Diff, Context::State];
+
+/// The diff alone.
+pub(crate) const DIFF: &[Context] = &[Context::Diff];
+
+/// The list of recordings alone.
+pub(crate) const LIST: &[Context] = &[Context::List];
+
+/// The conflict screen alone.
+pub(crate) const MERGE: &[Context] = &[Context::Merge];
+
+/// The question before a merge is written or given up.
+pub(crate) const MERGE_DIALOG: &[Context] = &[Context::MergeDialog];
+
+/// The question before a rollback.
+pub(crate) const DIALOG: &[Context] = &[Context::Dialog];

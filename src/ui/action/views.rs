@@ -1,0 +1,9 @@
+//! Lists of a run: branches, operations, sessions, labels, places visited; and panes.
+//!
+//! An entry is one line: action, id, heading of the help, where it works, its keys, title, description, and `world` when
+//! it changes the workspace, the refs or the agent.
+
+macro_rules! views_actions {
+    ([$($rest:ident)*] $($held:tt)*) => { chain! { [$($rest)*] $($held)*
+    } };
+}
