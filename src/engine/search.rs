@@ -9,7 +9,9 @@ use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use crate::debug::history::{Home, Homes, Texts, Which};
-use crate::debug::query::{Facts, How, Key, Pattern, Place, Plain, Query, Value, Verdict};
+use crate::debug::query::{
+    EachText, Facts, How, Key, Pattern, Place, Plain, Query, Value, Verdict,
+};
 use crate::debug::rev;
 use crate::diff::{text, tree};
 use crate::model::{BlobId, Cause, Link, Session, SessionId, Step, StepKind};
@@ -214,10 +216,7 @@ impl Looked<'_, '_> {
     }
 
     /// Lines that the step added or removed.
-    fn lines(
-        &mut self,
-        each: &mut dyn FnMut(Place, Option<&[u8]>, &[u8]) -> bool,
-    ) -> Result<(), Failure> {
+    fn lines(&mut self, each: &mut EachText<'_>) -> Result<(), Failure> {
         self.changed()?;
         for change in self.changed.iter().flatten() {
             let blob = |e: &Option<crate::model::Entry>| e.as_ref().and_then(|e| e.kind.blob());
@@ -412,10 +411,7 @@ impl Facts for Looked<'_, '_> {
         Ok(true)
     }
 
-    fn texts(
-        &mut self,
-        each: &mut dyn FnMut(Place, Option<&[u8]>, &[u8]) -> bool,
-    ) -> Result<bool, Failure> {
+    fn texts(&mut self, each: &mut EachText<'_>) -> Result<bool, Failure> {
         let place = Place::of_kind(self.step.kind);
         if let Some(body) = self.search.texts.text(self.step, Which::Body, TEXT)? {
             let go_on = if self.step.kind == StepKind::Call {

@@ -16,7 +16,9 @@ use super::branches::Picker;
 use super::cache::Cache;
 use super::detail::DocPane;
 use super::diff_view::DiffView;
+use super::filter::{self, Filter};
 use super::folds::Folds;
+use super::hits::Hunt;
 use super::keys::Key;
 use super::lanes::Lanes;
 use super::light::Light;
@@ -192,6 +194,10 @@ pub(crate) struct App {
     /// The search being typed.
     pub prompt: Option<String>,
     pub search: Option<String>,
+    /// What the search has found, and what was typed before.
+    pub hunt: Hunt,
+    /// Only rows that fit are shown.
+    pub filter: Filter,
     /// Keys of a sequence that is not complete.
     pub pending: Vec<Key>,
     pub count: Option<u64>,
@@ -244,6 +250,8 @@ impl App {
             overlay: None,
             prompt: None,
             search: None,
+            hunt: Hunt::default(),
+            filter: Filter::default(),
             pending: Vec::new(),
             count: None,
             hint: false,
@@ -381,7 +389,9 @@ impl App {
     pub(crate) fn put_row(&mut self, row: Row) {
         self.lanes.see(&row);
         self.folds.see(&row, self.rows.at(row.ordinal));
-        let hidden = self.folds.hides(&row);
+        self.filter.see(&row);
+        self.hunt.see(&row);
+        let hidden = filter::hides(self, &row);
         self.rows.put(row, hidden);
     }
 
@@ -390,8 +400,9 @@ impl App {
         let Some(range) = self.folds.take_changed() else {
             return;
         };
-        let folds = &self.folds;
-        self.rows.rehide(&range, |row| folds.hides(row));
+        let (folds, filter) = (&self.folds, &self.filter);
+        self.rows
+            .rehide(&range, |row| filter::hides_by(folds, filter, row));
         if let Some(index) = self.focus_index()
             && self.rows.is_hidden(index)
             && let Some(row) = self
@@ -482,6 +493,13 @@ impl App {
             },
             Action::SearchNext | Action::SearchPrev if self.search.is_none() => {
                 no("nothing was searched for: / asks")
+            }
+            Action::SearchWord if super::find::word(self).is_none() => {
+                no("there is no word under the cursor")
+            }
+            Action::FilterSteps if self.rows.is_empty() => no("no step is recorded yet"),
+            Action::Fold | Action::FoldAll | Action::UnfoldAll if self.filter.is_on() => {
+                no("a filter shows what fits, folded or not: Esc ends it")
             }
             Action::Raw if self.focus_row().is_none() => no("no step is recorded yet"),
             Action::More if self.detail.doc.more.is_empty() => no("all of it is shown"),

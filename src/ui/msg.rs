@@ -103,6 +103,10 @@ pub(crate) enum Tag {
     Merge(MergeTag),
     /// When the entries of a directory changed last.
     Lasts(String, RepoPath),
+    /// A slice of a search through the steps.
+    Search(u64),
+    /// A slice of what a filter looks at.
+    Filter(u64),
     /// Where the lines of a file are from.
     Blame(Box<BlameKey>),
     /// The versions of a file, to go so many forward or back.
@@ -151,6 +155,8 @@ pub(crate) enum Timer {
     Prefix(u64),
     /// A toast has been there long enough.
     Toast(u64),
+    /// More rows are to be looked at by the filter.
+    Filter(u64),
 }
 
 /// A purpose of which only the newest request counts.
@@ -172,6 +178,10 @@ pub(crate) enum Slot {
     Why,
     /// The versions of a file.
     OfFile,
+    /// A search through the steps.
+    Search,
+    /// What the filter has to ask.
+    Filter,
     /// A rollback's preview.
     Preview,
     /// The conflict that is looked at.
@@ -211,6 +221,8 @@ pub(crate) enum Effect {
     Cancel(Slot),
     /// Say so after a while.
     Later(Duration, Timer),
+    /// Say so once what has happened meanwhile is taken.
+    Soon(Timer),
     /// Send a text to the terminal's clipboard.
     Copy(String),
     /// Draw everything again.

@@ -338,16 +338,6 @@ impl Rows {
         (index * cells / self.len).min(cells.saturating_sub(1))
     }
 
-    /// The nearest place after (or before) `index` whose row fits.
-    pub(crate) fn find(
-        &self,
-        index: usize,
-        forward: bool,
-        fits: impl Fn(&Row) -> bool,
-    ) -> Option<usize> {
-        self.nth_fit(index, 1, forward, fits)
-    }
-
     /// The n-th place after (or before) `index` whose row fits, or the last that there is.
     pub(crate) fn nth_fit(
         &self,

@@ -222,6 +222,10 @@ impl Runner {
                     task.abort();
                 }
             }
+            Effect::Soon(timer) => self.task(None, async move {
+                tokio::task::yield_now().await;
+                let _ = send.send(Msg::Timer(timer));
+            }),
             Effect::Later(time, timer) => {
                 tokio::spawn(async move {
                     tokio::time::sleep(time).await;

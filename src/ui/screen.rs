@@ -5,6 +5,7 @@ use ratatui::layout::{Rect, Size};
 use super::app::{App, Pane, View};
 use super::detail::{self, DocKey, DocPane, Parts};
 use super::diff_view::SIDE_BY_SIDE;
+use super::hits;
 use super::list_draw;
 use super::merge_view;
 use super::state_view::StateView;
@@ -200,7 +201,10 @@ pub(crate) fn arrange(app: &mut App) {
         app.pane = Pane::Detail;
     }
     match app.view {
-        None => arrange_home(app),
+        None => {
+            arrange_home(app);
+            hits::arrange(app);
+        }
         Some(View::List(_)) => {
             let height = list_draw::rows(app);
             if let Some(View::List(list)) = &mut app.view {

@@ -3,6 +3,7 @@
 use crate::engine::api::Row;
 
 use super::app::{App, Overlay, Pane, Tone, View};
+use super::filter;
 use super::merge_view;
 use super::msg::Effect;
 use super::rows;
@@ -15,9 +16,16 @@ pub(crate) fn to_index(app: &mut App, index: usize) {
     let Some(row) = app.rows.get(index) else {
         return;
     };
-    app.focus = Some(row.ordinal);
+    let ordinal = row.ordinal;
+    app.focus = Some(ordinal);
     app.follow = false;
-    app.folds.reveal(row);
+    if app.filter.is_on() {
+        if app.filter.welcome(row) {
+            app.folds.look_again(ordinal, ordinal);
+        }
+    } else {
+        app.folds.reveal(row);
+    }
     app.refold();
 }
 
@@ -124,6 +132,12 @@ pub(crate) fn to_number(app: &mut App, number: u64) {
         Ok(at) => at,
         Err(at) => at.saturating_sub(1),
     };
+    // Of what is shown, the nearest.
+    let shown = app.rows.is_hidden(at) && app.filter.is_on();
+    let at = match app.row_of(app.line_of(at)).filter(|_| shown) {
+        Some(near) => near,
+        None => at,
+    };
     to_index(app, at);
 }
 
@@ -170,8 +184,15 @@ fn go(app: &mut App, n: usize, forward: bool, fits: impl Fn(&Row) -> bool) -> bo
     let Some(start) = app.focus_index() else {
         return false;
     };
-    let folds = &app.folds;
-    let fits = |row: &Row| fits(row) && !folds.filtered(row);
+    let (folds, filter) = (&app.folds, &app.filter);
+    let left_out = |row: &Row| {
+        if filter.is_on() {
+            filter::hides_by(folds, filter, row)
+        } else {
+            folds.filtered(row)
+        }
+    };
+    let fits = |row: &Row| fits(row) && !left_out(row);
     let found = app.rows.nth_fit(start, n, forward, fits);
     if let Some(found) = found {
         to_index(app, found);

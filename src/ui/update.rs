@@ -21,6 +21,7 @@ use super::text;
 use super::whole;
 use super::why;
 use super::world;
+use super::{filter, hits};
 
 /// Rows in a page.
 pub(crate) const PAGE: usize = 1000;
@@ -45,7 +46,7 @@ pub(crate) fn apply(app: &mut App, msg: Msg) -> Vec<Effect> {
     }
     match msg {
         Msg::Key(key) => input::key(app, key, &mut out),
-        Msg::Paste(text) => input::paste(app, &text),
+        Msg::Paste(text) => input::paste(app, &text, &mut out),
         Msg::Merge(news) => merge_view::answers::news(app, news),
         Msg::Assist(stamp, news) => {
             if !merge_view::assist::news(app, stamp, news.clone(), &mut out) {
@@ -116,6 +117,7 @@ pub(crate) fn apply(app: &mut App, msg: Msg) -> Vec<Effect> {
             let text = "a part of the screen failed; the log says where".to_owned();
             toast(app, Tone::Bad, text, &[], &mut out);
         }
+        Msg::Timer(Timer::Filter(stamp)) => filter::go_on(app, stamp, &mut out),
         Msg::Timer(Timer::Prefix(stamp)) => input::prefix_timer(app, stamp, &mut out),
         Msg::Timer(Timer::Toast(stamp)) => {
             app.toast.take_if(|t| t.stamp == stamp);
@@ -129,6 +131,8 @@ pub(crate) fn finish(app: &mut App) -> Vec<Effect> {
     let mut out = Vec::new();
     settle(app);
     sync(app, &mut out);
+    hits::sync(app, &mut out);
+    filter::sync(app, &mut out);
     out
 }
 
@@ -173,6 +177,8 @@ fn notice_came(app: &mut App, notice: Notice, out: &mut Vec<Effect>) {
             if let Some(row) = app.rows.at(ordinal) {
                 app.folds.forget(row);
             }
+            app.filter.forget(ordinal);
+            app.hunt.forget(ordinal);
             app.rows.remove(ordinal);
             if app.focus == Some(ordinal) {
                 let (Ok(at) | Err(at)) = app.rows.position(ordinal);
@@ -271,10 +277,12 @@ fn put_page(app: &mut App, page: Vec<Row>, noticed: &HashSet<Ordinal>) {
         app.lanes.see(row);
         if app.rows.at(row.ordinal).is_none() {
             app.folds.see(row, None);
+            app.filter.see(row);
         }
     }
-    let folds = &app.folds;
-    if let Err(page) = app.rows.put_page(page, |row| folds.hides(row)) {
+    let (folds, filter) = (&app.folds, &app.filter);
+    let hides = |row: &Row| filter::hides_by(folds, filter, row);
+    if let Err(page) = app.rows.put_page(page, hides) {
         for row in page {
             let old = app.rows.at(row.ordinal);
             if old.is_some() && noticed.contains(&row.ordinal) {
@@ -282,8 +290,9 @@ fn put_page(app: &mut App, page: Vec<Row>, noticed: &HashSet<Ordinal>) {
             }
             if old.is_some() {
                 app.folds.see(&row, old);
+                app.filter.see(&row);
             }
-            let hidden = app.folds.hides(&row);
+            let hidden = filter::hides(app, &row);
             app.rows.put(row, hidden);
         }
     }
@@ -388,6 +397,8 @@ fn answered(app: &mut App, tag: Tag, result: Result<Response, ApiError>, out: &m
         (tag @ (Tag::Branches | Tag::Compared(_) | Tag::Trial(_)), result) => {
             branches::answer(app, tag, result);
         }
+        (Tag::Search(stamp), result) => hits::answer(app, stamp, result, out),
+        (Tag::Filter(stamp), result) => filter::answer(app, stamp, result, out),
         (Tag::Merge(tag), result) => merge_view::answers::answer(app, tag, result, out),
         (tag @ (Tag::Lasts(..) | Tag::Blame(_) | Tag::OfFile(..)), result) => {
             why::answer(app, tag, result, out);

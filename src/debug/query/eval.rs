@@ -139,6 +139,9 @@ pub struct Plain<'a> {
     pub in_session: bool,
 }
 
+/// Takes the texts of a step: where each is, of a change its file, and the text (of a change, a line). Says whether to go on.
+pub type EachText<'a> = dyn FnMut(Place, Option<&[u8]>, &[u8]) -> bool + 'a;
+
 /// What can be asked about a step. A method that gives or leaves `false` (or `None`) says that this is not known here.
 pub trait Facts {
     /// Why a fact cannot be had.
@@ -163,10 +166,7 @@ pub trait Facts {
     fn paths(&mut self, each: &mut dyn FnMut(&[u8]) -> bool) -> Result<bool, Self::Error>;
 
     /// Its texts beyond title, labels and paths, the cheap ones first. `each` says whether to go on.
-    fn texts(
-        &mut self,
-        each: &mut dyn FnMut(Place, Option<&[u8]>, &[u8]) -> bool,
-    ) -> Result<bool, Self::Error>;
+    fn texts(&mut self, each: &mut EachText<'_>) -> Result<bool, Self::Error>;
 }
 
 impl Query {

@@ -14,7 +14,7 @@ mod print;
 mod tests;
 mod value;
 
-pub use eval::{Facts, Match, Place, Plain, Verdict};
+pub use eval::{EachText, Facts, Match, Place, Plain, Verdict};
 pub use keys::{FLAGS, Flag, KEYS, Key, KeyInfo, Takes, nearest};
 pub use parse::{MAX_LEN, QueryError};
 pub use pattern::{How, Pattern};
@@ -88,6 +88,14 @@ impl Query {
                 Key::Text | Key::Path | Key::Branch | Key::Is | Key::Files | Key::Lines
             )
         })
+    }
+
+    /// Whether steps of branches that were left are asked for.
+    #[must_use]
+    pub fn asks_for_dead(&self) -> bool {
+        self.terms
+            .iter()
+            .any(|t| !t.not && t.values.contains(&Value::Flag(Flag::Dead)))
     }
 
     /// The texts that are searched for, for marks on the screen.

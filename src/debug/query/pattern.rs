@@ -103,6 +103,17 @@ impl Pattern {
         self.matcher.find(bytes).map(|m| (m.start(), m.end()))
     }
 
+    /// Where it is first from a byte on.
+    #[must_use]
+    pub fn find_at(&self, bytes: &[u8], from: usize) -> Option<(usize, usize)> {
+        if from > bytes.len() {
+            return None;
+        }
+        self.matcher
+            .find_at(bytes, from)
+            .map(|m| (m.start(), m.end()))
+    }
+
     /// Whether it is a word without wildcards that is one of these.
     pub(super) fn is_word(&self, words: &[&str]) -> bool {
         self.how == How::Name && words.contains(&self.source.as_str())

@@ -110,10 +110,7 @@ impl Facts for Told {
         Ok(!self.row)
     }
 
-    fn texts(
-        &mut self,
-        each: &mut dyn FnMut(Place, Option<&[u8]>, &[u8]) -> bool,
-    ) -> Result<bool, Infallible> {
+    fn texts(&mut self, each: &mut EachText<'_>) -> Result<bool, Infallible> {
         if self.row {
             return Ok(false);
         }

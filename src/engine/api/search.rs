@@ -5,8 +5,8 @@ use std::convert::Infallible;
 use serde::{Deserialize, Serialize};
 
 pub use crate::debug::query::{
-    FLAGS, Facts, KEYS, KeyInfo, MAX_LEN, Match, Pattern, Place, Plain, Query, QueryError, Takes,
-    Verdict, nearest,
+    EachText, FLAGS, Facts, KEYS, KeyInfo, MAX_LEN, Match, Pattern, Place, Plain, Query,
+    QueryError, Takes, Verdict, nearest,
 };
 use crate::model::{Ordinal, StepId};
 
@@ -221,10 +221,7 @@ impl Facts for OfRow<'_> {
         Ok(false)
     }
 
-    fn texts(
-        &mut self,
-        _: &mut dyn FnMut(Place, Option<&[u8]>, &[u8]) -> bool,
-    ) -> Result<bool, Infallible> {
+    fn texts(&mut self, _: &mut EachText<'_>) -> Result<bool, Infallible> {
         Ok(false)
     }
 }

@@ -1,0 +1,323 @@
+//! The filter over the list of steps: only rows that fit a query are shown.
+//!
+//! What rows decide by themselves is decided here, some thousands of them at a time, so that no key waits for a long run;
+//! what needs texts is asked of the source, slice by slice. Until a row has been looked at it stays as it was. Rows that
+//! come or change are looked at as they come. The one row to which a person jumps although it does not fit is shown.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::engine::api::search::{Query, Verdict};
+use crate::engine::api::{ApiError, Request, Response, Row};
+use crate::model::Ordinal;
+
+use super::app::{App, Tone};
+use super::msg::{Effect, Slot, Tag, Timer};
+use super::rows::ZERO;
+use super::sweep::Sweep;
+use super::update::{failed, toast};
+
+/// Rows that are looked at between two looks at the keys.
+const SOME: usize = 8_000;
+
+/// The last possible step.
+const LAST: Ordinal = Ordinal {
+    major: u64::MAX,
+    minor: u32::MAX,
+};
+
+/// Steps, by their numbers: a bit each.
+#[derive(Debug, Default)]
+struct Steps {
+    /// Whole numbers, 64 at a time.
+    whole: HashMap<u64, u64>,
+    /// What was found later.
+    between: HashSet<Ordinal>,
+    len: usize,
+}
+
+impl Steps {
+    fn has(&self, step: Ordinal) -> bool {
+        if step.minor > 0 {
+            return self.between.contains(&step);
+        }
+        let bits = self.whole.get(&(step.major / 64)).copied().unwrap_or(0);
+        bits >> (step.major % 64) & 1 == 1
+    }
+
+    fn set(&mut self, step: Ordinal, here: bool) {
+        if self.has(step) == here {
+            return;
+        }
+        if here {
+            self.len += 1;
+        } else {
+            self.len -= 1;
+        }
+        if step.minor > 0 {
+            if here {
+                self.between.insert(step);
+            } else {
+                self.between.remove(&step);
+            }
+        } else {
+            *self.whole.entry(step.major / 64).or_default() ^= 1 << (step.major % 64);
+        }
+    }
+}
+
+/// How far a filter is.
+#[derive(Debug)]
+enum Way {
+    /// Rows decide: all up to this one were looked at; `None` when all were.
+    Rows(Option<Ordinal>),
+    /// Texts decide.
+    Texts(Sweep),
+}
+
+#[derive(Debug)]
+struct Active {
+    text: String,
+    query: Query,
+    fitting: Steps,
+    way: Way,
+    stamp: u64,
+    /// The row that is shown although it does not fit.
+    guest: Option<Ordinal>,
+    /// Steps of branches that were left are asked for.
+    dead: bool,
+    failed: bool,
+}
+
+/// The filter, if there is one.
+#[derive(Debug, Default)]
+pub(crate) struct Filter {
+    on: Option<Active>,
+}
+
+impl Filter {
+    /// Whether there is one.
+    pub(crate) fn is_on(&self) -> bool {
+        self.on.is_some()
+    }
+
+    /// As it was typed.
+    pub(crate) fn text(&self) -> Option<&str> {
+        self.on.as_ref().map(|on| on.text.as_str())
+    }
+
+    /// Whether it is still looking at rows for the first time.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.on.as_ref().is_some_and(|on| match &on.way {
+            Way::Rows(at) => at.is_some(),
+            Way::Texts(sweep) => sweep.goes_on(),
+        })
+    }
+
+    /// Rows that fit.
+    pub(crate) fn len(&self) -> usize {
+        self.on.as_ref().map_or(0, |on| on.fitting.len)
+    }
+
+    /// Whether a row does not fit.
+    pub(crate) fn hides(&self, row: &Row) -> bool {
+        self.on
+            .as_ref()
+            .is_some_and(|on| on.guest != Some(row.ordinal) && !on.fitting.has(row.ordinal))
+    }
+
+    /// Whether steps of branches that were left are shown although they are hidden otherwise.
+    pub(crate) fn shows_dead(&self) -> bool {
+        self.on.as_ref().is_some_and(|on| on.dead)
+    }
+
+    /// A row is new or has changed.
+    pub(crate) fn see(&mut self, row: &Row) {
+        let Some(on) = &mut self.on else { return };
+        match row.fits(&on.query) {
+            Verdict::Yes => on.fitting.set(row.ordinal, true),
+            Verdict::No => on.fitting.set(row.ordinal, false),
+            Verdict::Unknown => {
+                if let Way::Texts(sweep) = &mut on.way {
+                    sweep.again(row.ordinal);
+                }
+            }
+        }
+    }
+
+    /// A row is no more.
+    pub(crate) fn forget(&mut self, step: Ordinal) {
+        if let Some(on) = &mut self.on {
+            on.fitting.set(step, false);
+        }
+    }
+
+    /// A row is gone to although it does not fit. `true` when it has to be shown now.
+    pub(crate) fn welcome(&mut self, row: &Row) -> bool {
+        let hidden = self.hides(row);
+        if let Some(on) = self.on.as_mut().filter(|_| hidden) {
+            on.guest = Some(row.ordinal);
+        }
+        hidden
+    }
+}
+
+/// Whether a row is not in the list. A filter shows what fits, also what is folded away.
+pub(crate) fn hides(app: &App, row: &Row) -> bool {
+    hides_by(&app.folds, &app.filter, row)
+}
+
+/// The same, for who has parts of the state in hand.
+pub(crate) fn hides_by(folds: &super::folds::Folds, filter: &Filter, row: &Row) -> bool {
+    if filter.is_on() {
+        return filter.hides(row)
+            || (folds.filtered(row) && !(row.talk.dead && filter.shows_dead()));
+    }
+    folds.hides(row)
+}
+
+/// Sets the filter that was typed, or ends it when that is empty.
+pub(crate) fn set(app: &mut App, text: &str, out: &mut Vec<Effect>) {
+    let query = match text.parse::<Query>() {
+        Ok(query) => query,
+        Err(error) => return toast(app, Tone::Bad, error.message, &[], out),
+    };
+    if app.filter.is_on() {
+        out.push(Effect::Cancel(Slot::Filter));
+    }
+    if query.is_empty() {
+        app.filter.on = None;
+        app.folds.look_again(ZERO, LAST);
+        return app.refold();
+    }
+    app.stamp += 1;
+    let way = if query.needs_rows_only() {
+        out.push(Effect::Soon(Timer::Filter(app.stamp)));
+        Way::Rows(Some(ZERO))
+    } else {
+        Way::Texts(Sweep::new(query.to_string(), app.stamp, None, false))
+    };
+    app.filter.on = Some(Active {
+        text: text.trim().to_owned(),
+        dead: query.asks_for_dead(),
+        query,
+        fitting: Steps::default(),
+        way,
+        stamp: app.stamp,
+        guest: None,
+        failed: false,
+    });
+    sync(app, out);
+}
+
+/// Looks at some more rows.
+pub(crate) fn go_on(app: &mut App, stamp: u64, out: &mut Vec<Effect>) {
+    let Some(on) = app.filter.on.as_mut().filter(|on| on.stamp == stamp) else {
+        return;
+    };
+    let Way::Rows(Some(from)) = on.way else {
+        return;
+    };
+    let (Ok(at) | Err(at)) = app.rows.position(from);
+    let mut last = None;
+    for row in app.rows.from(at).take(SOME) {
+        on.fitting
+            .set(row.ordinal, row.fits(&on.query) == Verdict::Yes);
+        last = Some(row.ordinal);
+    }
+    let next = app.rows.get(at + SOME).map(|r| r.ordinal);
+    on.way = Way::Rows(next);
+    if next.is_some() {
+        out.push(Effect::Soon(Timer::Filter(stamp)));
+    }
+    if let Some(last) = last {
+        app.folds
+            .look_again(from, if next.is_some() { last } else { LAST });
+    }
+    app.refold();
+}
+
+/// Asks for more, when there is more.
+pub(crate) fn sync(app: &mut App, out: &mut Vec<Effect>) {
+    if let Some(on) = &mut app.filter.on
+        && let Way::Texts(sweep) = &mut on.way
+        && !on.failed
+        && let Some(search) = sweep.ask()
+    {
+        out.push(Effect::Ask(
+            Some(Slot::Filter),
+            Tag::Filter(on.stamp),
+            Request::Search(search),
+        ));
+    }
+}
+
+/// A slice of the steps was looked at.
+pub(crate) fn answer(
+    app: &mut App,
+    stamp: u64,
+    result: Result<Response, ApiError>,
+    out: &mut Vec<Effect>,
+) {
+    let Some(on) = app.filter.on.as_mut().filter(|on| on.stamp == stamp) else {
+        return;
+    };
+    let Way::Texts(sweep) = &mut on.way else {
+        return;
+    };
+    let found = match result {
+        Ok(Response::Found(found)) => *found,
+        Ok(_) => {
+            on.failed = true;
+            sweep.stop();
+            let text =
+                "the filter got an answer of another kind; is the engine of another version?";
+            return toast(app, Tone::Bad, text.to_owned(), &[], out);
+        }
+        Err(error) => {
+            on.failed = true;
+            sweep.stop();
+            return failed(app, "the filter cannot go on", &error, out);
+        }
+    };
+    let taken = sweep.take(found);
+    for step in &taken.again {
+        on.fitting.set(*step, false);
+    }
+    for hit in &taken.hits {
+        on.fitting.set(hit.ordinal, true);
+    }
+    let (from, to) = match (taken.again.first(), taken.again.last()) {
+        (Some(first), Some(last)) => (*first, *last),
+        _ => (taken.range.0.unwrap_or(ZERO), taken.range.1.unwrap_or(LAST)),
+    };
+    app.folds.look_again(from, to);
+    app.refold();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_in_it_or_not() {
+        let mut steps = Steps::default();
+        let at = |major, minor| Ordinal { major, minor };
+        for step in [
+            at(0, 0),
+            at(63, 0),
+            at(64, 0),
+            at(64, 3),
+            at(u64::MAX, u32::MAX),
+        ] {
+            assert!(!steps.has(step));
+            steps.set(step, true);
+            steps.set(step, true);
+            assert!(steps.has(step));
+        }
+        assert_eq!(steps.len, 5);
+        steps.set(at(64, 0), false);
+        steps.set(at(64, 0), false);
+        assert!(!steps.has(at(64, 0)) && steps.has(at(64, 3)) && steps.has(at(63, 0)));
+        assert_eq!(steps.len, 4);
+    }
+}
