@@ -276,7 +276,7 @@ fn newer_formats_are_refused() {
         Store::open(dir.path()),
         Err(Error::NewerFormat {
             found: 99,
-            known: 2,
+            known: 3,
             ..
         })
     ));

@@ -1,6 +1,8 @@
 //! What was typed: the command line as clap reads it. What it means is worked out by each verb.
 
 mod graph;
+mod keep;
+mod mount;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -9,6 +11,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::agent::Place;
 pub use graph::{Blame, Children, History, Leaves, Lineage, TraceOf};
+pub use keep::Verify;
+pub use mount::{At, Mount, Umount};
 
 /// A time-travel debugger for AI coding agents.
 ///
@@ -107,6 +111,12 @@ pub enum Verb {
     Fork(Fork),
     /// List the branches that have a view of their own, and who runs in them
     Forks(JsonOnly),
+    /// Print the path of a directory that is a past state, for any tool to read
+    At(mount::At),
+    /// Show past states, the live view and open branches in a directory of your choice
+    Mount(mount::Mount),
+    /// Take that away again
+    Umount(mount::Umount),
     /// Stop a running session's processes where they are
     Freeze(OneSession),
     /// Let a frozen session go on
@@ -160,7 +170,9 @@ pub enum Verb {
     /// List the formats of recordings that can be read
     Formats(JsonOnly),
     /// Re-hash the whole store and say what is wrong with it
-    Verify(JsonOnly),
+    Verify(Verify),
+    /// Make the index of the store anew from what was recorded
+    Doctor(JsonOnly),
     /// Print the keys of the screen
     Keys,
     /// Watch a recorded agent at work on a small project in a temporary directory

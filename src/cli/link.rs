@@ -2,7 +2,8 @@
 //!
 //! [`Source`]: crate::engine::source::Source
 
+pub use crate::engine::doctor::before as before_doctor;
 pub use crate::engine::shelf::{
     Opening, formats, open_recording, opened, recordings_in, recordings_told, shelf, shelf_of,
 };
-pub use crate::engine::{Project, Want, open, serve};
+pub use crate::engine::{Project, Want, clean_mount, open, serve};

@@ -19,11 +19,13 @@ mod filter;
 mod fork;
 mod graph;
 mod history;
+mod keep;
 mod lineage;
 mod link;
 mod markers;
 mod merge;
 mod merge_out;
+mod mount;
 mod ops;
 pub mod out;
 mod race;
@@ -181,8 +183,8 @@ async fn ask(cwd: PathBuf, verb: Verb, trace: &args::Trace, out: &mut Out) -> En
     }
     let (project, cwd) = locate(cwd)?;
     let want = match &verb {
-        Verb::Stop(_) => Want::Running,
-        Verb::Emit(_) | Verb::Fork(_) => Want::Engine,
+        Verb::Stop(_) | Verb::Umount(_) => Want::Running,
+        Verb::Emit(_) | Verb::Fork(_) | Verb::At(_) | Verb::Mount(_) => Want::Engine,
         _ => Want::Any,
     };
     // Looking must not leave anything behind.
@@ -190,6 +192,9 @@ async fn ask(cwd: PathBuf, verb: Verb, trace: &args::Trace, out: &mut Out) -> En
         verb,
         Verb::Emit(_) | Verb::Init(_) | Verb::Checkpoint(_) | Verb::Import(_)
     );
+    if matches!(verb, Verb::Doctor(_)) {
+        link::before_doctor(&project)?;
+    }
     if !project.exists() && !makes && std::env::var_os("BACKTRAIL_SOCKET").is_none() {
         return state::nothing_here(&project, &verb, out);
     }
@@ -198,6 +203,7 @@ async fn ask(cwd: PathBuf, verb: Verb, trace: &args::Trace, out: &mut Out) -> En
         Ok(source) => source,
         Err(e) => match verb {
             Verb::Stop(_) => return state::not_running(&project, &e, out),
+            Verb::Umount(args) => return mount::dead(&cwd, &args, &e, out),
             _ => return Err(e.into()),
         },
     };
@@ -222,7 +228,8 @@ async fn answer(
     match verb {
         Verb::Status(args) => state::status(cx, args.json, out).await,
         Verb::Stop(args) => state::stop(cx, args.force, out).await,
-        Verb::Verify(args) => state::verify(cx, args.json, out).await,
+        Verb::Verify(args) => keep::verify(cx, &args, out).await,
+        Verb::Doctor(args) => keep::doctor(cx, args.json, out).await,
         Verb::Log(args) => history::log(cx, &args, out).await,
         Verb::Steps(args::Steps {
             json,
@@ -256,6 +263,9 @@ async fn answer(
         Verb::Switch(args) => change::switch(cx, &args, out).await,
         Verb::Fork(args) if args.race.run.is_some() => race::race(cx, &args, out).await,
         Verb::Fork(args) => fork::fork(cx, &args, out).await,
+        Verb::At(args) => mount::at(cx, &args, out).await,
+        Verb::Mount(args) => mount::mount(cx, &args, out).await,
+        Verb::Umount(args) => mount::umount(cx, &args, out).await,
         Verb::Forks(args) => fork::forks(cx, args.json, out).await,
         Verb::Freeze(args) => session::freeze(cx, &args, true, out).await,
         Verb::Thaw(args) => session::freeze(cx, &args, false, out).await,

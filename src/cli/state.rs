@@ -242,25 +242,3 @@ fn ended(process: &OwnedFd) -> bool {
     let mut fds = [PollFd::new(process, PollFlags::IN)];
     matches!(poll(&mut fds, limit.as_ref()), Ok(n) if n > 0)
 }
-
-/// `verify`
-pub async fn verify(cx: &Context, json: bool, out: &mut Out) -> Ended {
-    let (records, faults) = match cx.ask(Request::Verify).await? {
-        Response::Verify { records, faults } => (records, faults),
-        other => return Err(Fail::unexpected(&other)),
-    };
-    if json {
-        out.json(&serde_json::json!({ "records": records, "faults": faults }))?;
-    } else {
-        for fault in &faults {
-            out.line(&out.paint(Tone::Bad, &neutral(fault.as_bytes())))?;
-        }
-        let verdict = if faults.is_empty() {
-            "all well".to_owned()
-        } else {
-            count(faults.len(), "fault")
-        };
-        out.line(&format!("{records} records read: {verdict}"))?;
-    }
-    Ok(u8::from(!faults.is_empty()))
-}

@@ -21,6 +21,7 @@ use super::answer::Answers;
 use super::api::{
     ApiError, Changes, EngineStatus, ErrorCode, Notice, Request, Response, Role, ScanStatus,
 };
+use super::at::Pasts;
 use super::follow::Follower;
 use super::forks::Forks;
 use super::merging::Merges;
@@ -127,6 +128,8 @@ pub struct Core {
     pub(super) sessions: Sessions,
     /// Branches with a view of their own.
     pub(super) forks: Forks,
+    /// Past states that are mounted.
+    pub(super) pasts: Pasts,
     pub(super) journal: Journal,
     pub(super) merges: Merges,
     me: Weak<Self>,
@@ -156,6 +159,7 @@ impl Core {
         Ok(Arc::new_cyclic(|me| Self {
             me: Weak::clone(me),
             forks: Forks::default(),
+            pasts: Pasts::default(),
             project,
             store: Arc::new(store),
             gate: Gate::new(),
@@ -646,6 +650,11 @@ impl Core {
             }
             Request::Forks => Response::Forks(self.fork_list()?),
             Request::ForkScratch { rev, tree } => self.scratch(rev.as_deref(), tree)?,
+            Request::PastPath { rev } => Response::Past(self.past_path(rev.as_deref())?),
+            Request::PastMount { dir } => Response::Past(self.past_mount(dir.as_ref())?),
+            Request::PastUnmount { dir, force } => {
+                Response::Done(self.past_unmount(dir.as_ref(), force)?)
+            }
             Request::ForkDiscard { name } => self.discard(&name)?,
             request @ (Request::Merge { .. }
             | Request::Merging
@@ -684,6 +693,7 @@ impl Core {
                     "an engine keeps no list of recordings: backtrail sessions --all",
                 ));
             }
+            Request::Keep(query) => Response::Kept(Box::new(self.keeping(query)?)),
             Request::Verify => {
                 let report = self.store.verify().map_err(Failure::from)?;
                 Response::Verify {
@@ -700,6 +710,9 @@ impl Core {
 }
 
 fn for_agents(request: &Request) -> bool {
+    if let Request::Keep(query) = request {
+        return query.only_reads();
+    }
     matches!(
         request,
         Request::Status

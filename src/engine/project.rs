@@ -111,6 +111,12 @@ impl Project {
         self.runtime_dir.join("live")
     }
 
+    /// Where past states are mounted.
+    #[must_use]
+    pub fn past_dir(&self) -> PathBuf {
+        self.runtime_dir.join("at")
+    }
+
     /// A path in one of the project's views, as the project's own: in a session without a namespace the agent is in the
     /// mounted view itself. Any other path as it is.
     #[must_use]

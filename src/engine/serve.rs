@@ -137,6 +137,7 @@ async fn live(core: &Arc<Core>) -> Result<(), ApiError> {
     let here = Arc::clone(core);
     blocking(move || {
         here.clean_forks();
+        here.clean_pasts();
         here.close_old_sessions()?;
         here.recover().map_err(ApiError::from)
     })
@@ -163,6 +164,7 @@ async fn live(core: &Arc<Core>) -> Result<(), ApiError> {
     let here = Arc::clone(core);
     let last = blocking(move || {
         here.close_forks();
+        here.close_pasts();
         here.cut(Cause::Quiet, None, None).map_err(ApiError::from)?;
         Ok(())
     })
@@ -361,9 +363,12 @@ async fn until_over(
                 "the live view was unmounted from outside; the engine ends, the project is as it is on disk",
             ));
         }
-        if door.busy() || core.sessions.any() {
+        let here = Arc::clone(core);
+        let over = !door.busy() && !core.sessions.any() && alone_since.elapsed() >= idle;
+        let held = tokio::task::spawn_blocking(move || here.tend_pasts(idle, over)).await;
+        if door.busy() || core.sessions.any() || held.unwrap_or(false) {
             alone_since = Instant::now();
-        } else if alone_since.elapsed() >= idle {
+        } else if over {
             return Ok(());
         }
     }

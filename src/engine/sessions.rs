@@ -378,6 +378,7 @@ impl Core {
                 .into_iter()
                 .filter_map(|dir| dir.parent())
                 .map(|dir| dir.to_string_lossy().into_owned())
+                .chain(self.pasts.elsewhere())
                 .collect(),
             session: session.clone(),
         };

@@ -8,6 +8,7 @@
 mod acl;
 mod adapter;
 mod answer;
+pub mod at;
 mod attr;
 mod attribution;
 pub mod branch_view;
@@ -27,6 +28,7 @@ mod mountpoint;
 mod notify;
 mod own;
 mod resolve;
+mod seat;
 mod submit;
 mod translate;
 mod view;

@@ -44,6 +44,7 @@ pub(crate) fn mount(
     at: &Path,
     allow_other: bool,
     subtype: &str,
+    read_only: bool,
 ) -> Result<(OwnedFd, Point), Error> {
     if is_dead(at) {
         return Err(Error::Stale {
@@ -59,21 +60,26 @@ pub(crate) fn mount(
         return Err(point(io::Error::from(io::ErrorKind::NotADirectory)));
     }
     let device = if geteuid().is_root() {
-        match mount_directly(&at, allow_other, subtype) {
+        match mount_directly(&at, allow_other, subtype, read_only) {
             // Root of a container without the right to mount may still have the helper.
             Err(Error::Refused { .. }) if !helper_is_missing() => {
-                mount_by_helper(&at, allow_other, subtype)?
+                mount_by_helper(&at, allow_other, subtype, read_only)?
             }
             other => other?,
         }
     } else {
-        mount_by_helper(&at, allow_other, subtype)?
+        mount_by_helper(&at, allow_other, subtype, read_only)?
     };
     let dev = on_top(&at).map(|m| m.dev);
     Ok((device, Point { at, dev }))
 }
 
-fn mount_directly(at: &Path, allow_other: bool, subtype: &str) -> Result<OwnedFd, Error> {
+fn mount_directly(
+    at: &Path,
+    allow_other: bool,
+    subtype: &str,
+    read_only: bool,
+) -> Result<OwnedFd, Error> {
     let device = open_device().map_err(|e| match e {
         Errno::NOENT | Errno::NODEV | Errno::NXIO => Error::NoDevice,
         e => Error::DeviceDenied(e.into()),
@@ -91,7 +97,11 @@ fn mount_directly(at: &Path, allow_other: bool, subtype: &str) -> Result<OwnedFd
         Some(NAME),
         at,
         Some(format!("fuse.{subtype}").as_str()),
-        MsFlags::MS_NODEV | MsFlags::MS_NOSUID,
+        if read_only {
+            MsFlags::MS_NODEV | MsFlags::MS_NOSUID | MsFlags::MS_RDONLY
+        } else {
+            MsFlags::MS_NODEV | MsFlags::MS_NOSUID
+        },
         Some(data.as_str()),
     )
     .map_err(|e| match e {
@@ -116,7 +126,12 @@ fn helper_is_missing() -> bool {
 }
 
 /// The helper opens the device, mounts, and sends the descriptor over a socket, which it is given as its standard input.
-fn mount_by_helper(at: &Path, allow_other: bool, subtype: &str) -> Result<OwnedFd, Error> {
+fn mount_by_helper(
+    at: &Path,
+    allow_other: bool,
+    subtype: &str,
+    read_only: bool,
+) -> Result<OwnedFd, Error> {
     let refused = |reason: String| Error::Refused {
         at: at.to_path_buf(),
         reason,
@@ -125,6 +140,9 @@ fn mount_by_helper(at: &Path, allow_other: bool, subtype: &str) -> Result<OwnedF
     let mut options = format!("fsname={NAME},subtype={subtype},default_permissions,nodev,nosuid");
     if allow_other {
         options.push_str(",allow_other");
+    }
+    if read_only {
+        options.push_str(",ro");
     }
     let child = Command::new("fusermount3")
         .arg("-o")

@@ -33,6 +33,13 @@ impl<K: Hash + Eq, V> Cache<K, V> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Forgets everything.
+    pub fn clear(&self) {
+        let mut inner = self.lock();
+        inner.lru.clear();
+        inner.weight = 0;
+    }
+
     /// What is kept under `key`.
     pub fn get(&self, key: &K) -> Option<Arc<V>> {
         self.lock().lru.get(key).map(|(v, _)| Arc::clone(v))

@@ -4,9 +4,10 @@
 //! Invariant: at any moment an object that was put is found in `pending` or in the index, and everything that lies in
 //! the packs before the index's position is in the index. Whatever the index says durably lies durably in the packs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
+use std::time::{Duration, Instant};
 
 use super::error::Result;
 use super::index::Index;
@@ -28,6 +29,37 @@ pub(super) struct Core {
     dirty: AtomicBool,
     /// The index failed: nothing is written until it is rebuilt.
     failed: AtomicBool,
+    /// What may be about to be referred to.
+    recent: Mutex<Recent>,
+}
+
+/// Objects that were put, or found to be there already, a short time ago: what refers to them may not be published yet.
+pub(super) struct Recent {
+    since: Instant,
+    /// Everything behind this was put in this span.
+    start: Place,
+    found: HashSet<Key>,
+    /// The same of the span before.
+    earlier: (Place, HashSet<Key>),
+}
+
+/// How long a span is. Whoever puts objects publishes what refers to them within one.
+const SPAN: Duration = Duration::from_secs(600);
+
+impl Recent {
+    fn turn(&mut self, end: Place) {
+        if self.since.elapsed() > SPAN {
+            self.since = Instant::now();
+            let found = std::mem::take(&mut self.found);
+            self.earlier = (self.start, found);
+            self.start = end;
+        }
+    }
+
+    /// Whether an object that lies there must stay, whoever refers to it.
+    pub fn holds(&self, key: &Key, place: Place) -> bool {
+        place >= self.earlier.0 || self.found.contains(key) || self.earlier.1.contains(key)
+    }
 }
 
 /// Objects that are in the packs (or their buffer) but not yet in the index.
@@ -40,7 +72,14 @@ pub(super) struct Pending {
 
 impl Core {
     pub fn new(packs: Packs, index: Index, dirty: bool) -> Result<Self> {
+        let end = packs.flush(|_| {})?;
         Ok(Self {
+            recent: Mutex::new(Recent {
+                since: Instant::now(),
+                start: end,
+                found: HashSet::new(),
+                earlier: (end, HashSet::new()),
+            }),
             indexed: AtomicU64::new(index.position()?.0),
             packs,
             index,
@@ -101,10 +140,34 @@ impl Core {
             &mut OpenReport::default(),
         )?;
         self.index.trusted()?;
+        // The index has what lies before the end, and better: packs may have been rewritten since it was noted.
+        self.pending
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .fresh
+            .retain(|_, loc| loc.place >= end);
         self.indexed.store(end.0, Ordering::Release);
         self.dirty.store(true, Ordering::Release);
         self.failed.store(false, Ordering::Release);
         Ok(())
+    }
+
+    /// What must not be removed yet.
+    pub fn recent(&self) -> MutexGuard<'_, Recent> {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.turn(self.packs.end());
+        recent
+    }
+
+    /// Whether an object is there that somebody is about to refer to. It stays for a while then.
+    pub fn has(&self, key: Key) -> Result<bool> {
+        // Noted before it is looked for: a collection that ends in between does not take it.
+        let noted = self.recent().found.insert(key);
+        let there = self.find(&key)?.is_some();
+        if noted && !there {
+            self.recent().found.remove(&key);
+        }
+        Ok(there)
     }
 
     /// Where an object lies, in the index or on its way there.
@@ -189,6 +252,11 @@ impl Core {
         }
         // Loose records are in the index already: whoever put one had this lock.
         self.index_with(&moving, Some(end), |_| Ok(()))
+    }
+
+    /// The index failed, or is behind what the packs hold now.
+    pub fn fail(&self) {
+        self.failed.store(true, Ordering::Release);
     }
 
     pub fn make_durable(&self) -> Result<()> {

@@ -67,6 +67,18 @@ pub enum Error {
         /// Its id, in hexadecimal digits.
         id: String,
     },
+    /// It was there once, and went because somebody wanted that or because a disk damaged it.
+    #[error("{what} {id} is not in the store any more: {why}{}", on(when))]
+    Gone {
+        /// `blob`, `tree`, ...
+        what: &'static str,
+        /// Its id, in hexadecimal digits.
+        id: String,
+        /// In a word or a few.
+        why: &'static str,
+        /// Since when, for people; may be empty.
+        when: String,
+    },
     /// A ref was moved by somebody else since the caller looked.
     #[error("{name} has moved meanwhile: look again and repeat the command")]
     RefMoved {
@@ -100,6 +112,14 @@ pub enum Error {
     /// An earlier write failed in a way that leaves unknown what reached the disk.
     #[error("the store in {} takes no more writes after a failed sync: open it again", .0.display())]
     Closed(PathBuf),
+}
+
+fn on(when: &str) -> String {
+    if when.is_empty() {
+        String::new()
+    } else {
+        format!(" on {when}")
+    }
 }
 
 fn by(pid: Option<u32>) -> String {

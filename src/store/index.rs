@@ -71,6 +71,11 @@ impl Index {
         }
     }
 
+    /// The redb file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Keeps questions out while this is held.
     pub fn keep_out(&self) -> RwLockWriteGuard<'_, ()> {
         self.gate.write().unwrap_or_else(PoisonError::into_inner)

@@ -15,6 +15,7 @@ pub(super) fn from(tx: &WriteTransaction, older: u64) -> Result<(), redb::Error>
         lines_and_leaves(tx)?;
         directories(tx)?;
     }
+    // Schema 3 has tombstones, of which there were none before: opening the tables makes that one.
     let mut t = Tables::open(tx)?;
     t.meta.insert("schema", tables::SCHEMA)?;
     Ok(())

@@ -20,6 +20,7 @@ mod graph;
 mod graph_tests;
 mod index;
 mod lock;
+mod mark;
 mod migrate;
 mod object;
 mod op_code;
@@ -28,15 +29,19 @@ mod pack;
 mod publish;
 mod query;
 mod record;
+mod repair;
+mod rewrite;
 mod scan;
 mod tables;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
+mod tomb;
 mod trace;
 mod tree_code;
 mod verify;
+mod verify_index;
 mod wire;
 
 use std::fs::DirBuilder;
@@ -52,9 +57,12 @@ use crate::model::{BlobId, Tree, TreeId};
 pub use commit_code::commit_id;
 pub use error::{Error, Result};
 pub use graph::Lineage;
-pub use open::OpenReport;
+pub use mark::ids_in;
+pub use open::{OpenReport, restore_format};
 pub use publish::{NewCommit, NewOperation, Publication, Published};
 pub use query::{CommitNode, CommitStats, PathVersion};
+pub use repair::{Repaired, Spare};
+pub use tomb::{Gone, Tomb, Why};
 pub use tree_code::tree_id;
 pub use verify::{Fault, VerifyReport};
 

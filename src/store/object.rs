@@ -10,6 +10,7 @@
 //! Its id is blake3 of the whole content all the same, so chunking can change without any id changing.
 
 use std::io::{self, Read, Write};
+use std::ops::Range;
 use std::sync::{Arc, PoisonError};
 
 use fastcdc::v2020::StreamCDC;
@@ -20,6 +21,7 @@ use super::core::Core;
 use super::error::{Error, Result};
 use super::record::{self, Kind, LISTED, Place};
 use super::tables::{Key, Loc, object_key};
+use super::tomb::Gone;
 use super::wire::{Bad, In, Out};
 use super::{PENDING, Store, tree_code};
 
@@ -57,6 +59,29 @@ pub(crate) fn decode_list(raw: &[u8]) -> Result<(u64, Vec<Part>), Bad> {
 }
 
 impl Core {
+    /// The payload of the record of `key`, last seen at `loc`. Packs are rewritten while they are read: what is not there
+    /// any more is looked for where it went.
+    pub(super) fn fetch(&self, key: &Key, mut loc: Loc, hint: u64) -> Result<(Loc, Vec<u8>)> {
+        loop {
+            let read = self.packs.read(loc.place, hint);
+            match read {
+                Ok((header, raw)) if header.kind == key[0] && header.id == key[1..] => {
+                    return Ok((loc, raw));
+                }
+                read => match self.find(key)? {
+                    Some(now) if now.place != loc.place => loc = now,
+                    _ => {
+                        return Err(read.err().unwrap_or_else(|| Error::Damaged {
+                            path: self.packs.path(loc.place.pack()),
+                            offset: loc.place.offset(),
+                            what: "another record than the index says".to_owned(),
+                        }));
+                    }
+                },
+            }
+        }
+    }
+
     fn put(&self, kind: Kind, flags: u8, id: &[u8; 32], raw: &[u8], len: u64) -> Result<()> {
         let record = record::encode(kind, flags, id, raw);
         let key = object_key(kind, id);
@@ -88,7 +113,7 @@ impl Store {
         }
         let id = BlobId::of(content);
         self.core.ready()?;
-        if !self.has_blob(id)? {
+        if !self.core.has(object_key(Kind::Blob, &id.0))? {
             let len = content.len() as u64;
             self.core.put(Kind::Blob, 0, &id.0, content, len)?;
         }
@@ -121,11 +146,7 @@ impl Store {
             hasher.update(&chunk);
             let id = blake3::hash(&chunk);
             let len = chunk.len() as u64;
-            if self
-                .core
-                .find(&object_key(Kind::Chunk, id.as_bytes()))?
-                .is_none()
-            {
+            if !self.core.has(object_key(Kind::Chunk, id.as_bytes()))? {
                 self.core.put(Kind::Chunk, 0, id.as_bytes(), &chunk, len)?;
             }
             parts.raw(id.as_bytes());
@@ -134,7 +155,7 @@ impl Store {
             total += len;
         }
         let id = BlobId::from(hasher.finalize());
-        if !self.has_blob(id)? {
+        if !self.core.has(object_key(Kind::Blob, &id.0))? {
             let mut list = Out::default();
             list.u64(total);
             list.count(count);
@@ -152,10 +173,7 @@ impl Store {
     fn blob_loc(&self, id: BlobId) -> Result<Loc> {
         self.core
             .find(&object_key(Kind::Blob, &id.0))?
-            .ok_or_else(|| Error::NotFound {
-                what: "blob",
-                id: id.to_hex(),
-            })
+            .ok_or_else(|| self.absent("blob", Gone::Blob(id)))
     }
 
     /// A blob's length.
@@ -221,14 +239,38 @@ impl Store {
         Ok(out)
     }
 
+    /// The stretches of a blob of that length that are known to hold nothing but zeros, in order: runs of equal chunks.
+    pub fn blob_holes(&self, id: BlobId, len: u64) -> Result<Vec<Range<u64>>> {
+        if len <= WHOLE as u64 {
+            return Ok(Vec::new());
+        }
+        let loc = self.blob_loc(id)?;
+        if !loc.listed {
+            return Ok(Vec::new());
+        }
+        let parts = self.parts(id, loc)?;
+        let mut holes = Vec::new();
+        let mut zeros: Option<(u64, [u8; 32])> = None;
+        for run in parts.chunk_by(|a, b| a.id == b.id).filter(|r| r.len() > 1) {
+            let (Some(first), Some(last)) = (run.first(), run.last()) else {
+                continue;
+            };
+            if zeros.is_none_or(|(len, _)| len != first.len) {
+                let nothing = vec![0; first.len.min(CHUNK_MAX as u64) as usize];
+                zeros = Some((first.len, *blake3::hash(&nothing).as_bytes()));
+            }
+            if zeros.is_some_and(|(_, id)| id == first.id) {
+                holes.push(first.offset..last.offset + last.len);
+            }
+        }
+        Ok(holes)
+    }
+
     fn parts(&self, id: BlobId, loc: Loc) -> Result<Arc<Vec<Part>>> {
         if let Some(parts) = self.lists.get(&id) {
             return Ok(parts);
         }
-        let (header, raw) = self.core.packs.read(loc.place, 4096)?;
-        if header.id != id.0 || header.kind != Kind::Blob as u8 {
-            return Err(self.wrong(loc.place, "another record than the index says"));
-        }
+        let (loc, raw) = self.core.fetch(&object_key(Kind::Blob, &id.0), loc, 4096)?;
         let (_, parts) = decode_list(&raw).map_err(|bad| self.wrong(loc.place, bad.0))?;
         let parts = Arc::new(parts);
         self.lists.put(id, &parts, parts.len());
@@ -236,10 +278,9 @@ impl Store {
     }
 
     fn chunk_loc(&self, key: &Key, part: &Part) -> Result<Loc> {
-        self.core.find(key)?.ok_or_else(|| Error::NotFound {
-            what: "chunk",
-            id: BlobId(part.id).to_hex(),
-        })
+        self.core
+            .find(key)?
+            .ok_or_else(|| self.absent("chunk", Gone::Chunk(BlobId(part.id))))
     }
 
     fn chunk(&self, part: &Part) -> Result<Vec<u8>> {
@@ -249,10 +290,7 @@ impl Store {
 
     /// The payload of a blob (not a list) or chunk, its hash checked.
     fn object(&self, kind: Kind, id: &[u8; 32], loc: Loc) -> Result<Vec<u8>> {
-        let (header, raw) = self.core.packs.read(loc.place, loc.len)?;
-        if header.kind != kind as u8 || header.id != *id {
-            return Err(self.wrong(loc.place, "another record than the index says"));
-        }
+        let (loc, raw) = self.core.fetch(&object_key(kind, id), loc, loc.len)?;
         if blake3::hash(&raw).as_bytes() != id {
             return Err(self.wrong(loc.place, "a content does not have its id"));
         }
@@ -269,7 +307,7 @@ impl Store {
         Ok(content)
     }
 
-    fn wrong(&self, place: Place, what: &str) -> Error {
+    pub(super) fn wrong(&self, place: Place, what: &str) -> Error {
         Error::Damaged {
             path: self.core.packs.path(place.pack()),
             offset: place.offset(),
@@ -292,7 +330,7 @@ impl Store {
         let raw = tree_code::encode(tree);
         let id = tree_code::id_of(&raw);
         self.core.ready()?;
-        if !self.has_tree(id)? {
+        if id != self.empty && !self.core.has(object_key(Kind::Tree, &id.0))? {
             self.core
                 .put(Kind::Tree, 0, &id.0, &raw, raw.len() as u64)?;
         }
@@ -304,6 +342,20 @@ impl Store {
         Ok(id == self.empty || self.core.find(&object_key(Kind::Tree, &id.0))?.is_some())
     }
 
+    /// A directory as it is encoded, where its record lies, and the directory that the record builds on, if it does.
+    pub(super) fn tree_bytes(&self, id: TreeId) -> Result<(Loc, Vec<u8>, Option<TreeId>)> {
+        let key = object_key(Kind::Tree, &id.0);
+        let loc = self
+            .core
+            .find(&key)?
+            .ok_or_else(|| self.absent("tree", Gone::Tree(id)))?;
+        let (loc, raw) = self.core.fetch(&key, loc, loc.len)?;
+        if tree_code::id_of(&raw) != id {
+            return Err(self.wrong(loc.place, "a tree does not have its id"));
+        }
+        Ok((loc, raw, None))
+    }
+
     /// A directory.
     pub fn tree(&self, id: TreeId) -> Result<Arc<Tree>> {
         if id == self.empty {
@@ -312,15 +364,7 @@ impl Store {
         if let Some(tree) = self.trees.get(&id) {
             return Ok(tree);
         }
-        let key = object_key(Kind::Tree, &id.0);
-        let loc = self.core.find(&key)?.ok_or_else(|| Error::NotFound {
-            what: "tree",
-            id: id.to_hex(),
-        })?;
-        let (_, raw) = self.core.packs.read(loc.place, loc.len)?;
-        if tree_code::id_of(&raw) != id {
-            return Err(self.wrong(loc.place, "a tree does not have its id"));
-        }
+        let (loc, raw, _) = self.tree_bytes(id)?;
         let tree = tree_code::decode(&raw).map_err(|bad| self.wrong(loc.place, bad.0))?;
         let tree = Arc::new(tree);
         self.trees.put(id, &tree, raw.len());

@@ -71,6 +71,17 @@ pub(crate) fn format(dir: &Path) -> Result<bool> {
     }
 }
 
+/// Writes `FORMAT` anew where it is missing or not readable, in a directory that has packs. A newer format is refused.
+pub fn restore_format(dir: &Path) -> Result<()> {
+    match format(dir) {
+        Ok(_) => Ok(()),
+        Err(Error::NotAStore { path, .. }) => {
+            write_format(dir).map_err(|e| Error::io("write", &path, e))
+        }
+        Err(e) => Err(e),
+    }
+}
+
 fn write_format(dir: &Path) -> std::io::Result<()> {
     let staged = dir.join("FORMAT.new");
     let mut file = File::create(&staged)?;
@@ -96,6 +107,7 @@ pub(crate) fn open_parts(
         .iter()
         .any(|n| fs::metadata(pack::pack_path(&packs_dir, *n)).is_ok_and(|m| m.len() > 0));
 
+    super::rewrite::sweep(&packs_dir);
     let attempt = open_index(&index_path, &packs_dir).and_then(|index| {
         if has_records && index.position()? == Place::default() {
             let why = if had_index { "empty" } else { "missing" };

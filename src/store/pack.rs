@@ -244,6 +244,40 @@ impl Packs {
         }
     }
 
+    /// Up to where everything is in the files.
+    pub fn end(&self) -> Place {
+        Place(self.written.load(Ordering::Acquire))
+    }
+
+    /// Ends the pack that is appended to, so that it can be rewritten, and begins the next one.
+    pub fn seal_tail(&self) -> Result<()> {
+        let mut tail = self.tail();
+        self.ready(&mut tail)?;
+        if tail.end().offset() == 0 {
+            return Ok(());
+        }
+        self.next_pack(&mut tail)
+    }
+
+    /// Puts a rewritten pack, which is on disk beside the old one, in its place. Who reads the old one goes on doing so.
+    pub fn replace(&self, pack: u32, by: &Path) -> Result<()> {
+        let path = self.path(pack);
+        std::fs::rename(by, &path).map_err(|e| Error::io("replace", &path, e))?;
+        let file = Arc::new(open_pack(&self.dir, pack, false)?);
+        self.files
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(pack, file);
+        Ok(())
+    }
+
+    /// The names in the packs' directory are on disk when this returns.
+    pub fn sync_names(&self) -> Result<()> {
+        File::open(&self.dir)
+            .and_then(|d| d.sync_all())
+            .map_err(|e| Error::io("sync", &self.dir, e))
+    }
+
     fn ready(&self, tail: &mut Tail) -> Result<()> {
         if tail.broken {
             return Err(Error::Closed(self.dir.clone()));
@@ -298,6 +332,10 @@ impl Packs {
         if length == 0 || length + more <= self.roll {
             return Ok(());
         }
+        self.next_pack(tail)
+    }
+
+    fn next_pack(&self, tail: &mut Tail) -> Result<()> {
         self.write_out(tail)?;
         if let Err(e) = tail.file.sync_data() {
             tail.broken = true;
@@ -356,6 +394,14 @@ impl Packs {
             .decode(stored)
             .map_err(|bad| self.damaged(place, bad.0))?;
         Ok((header, raw))
+    }
+
+    /// The header of the record at `place`.
+    #[allow(dead_code, reason = "what collects garbage uses it")]
+    pub fn header(&self, place: Place) -> Result<Header> {
+        let bytes = self.bytes_at(place, HEADER)?;
+        Header::parse(&bytes, place)
+            .ok_or_else(|| self.damaged(place, "a record's header is not readable"))
     }
 
     /// Up to `len` bytes at `place`, less at the end of what is there.

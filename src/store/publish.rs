@@ -10,6 +10,7 @@ use crate::model::{
 use super::error::{Error, Result};
 use super::record::{self, GROUPED, Kind};
 use super::tables::{self, Rec};
+use super::tomb::{self, Tomb};
 use super::{Store, commit_code, op_code};
 
 /// What is published together.
@@ -75,6 +76,20 @@ impl Store {
     ///
     /// [`Error::RefMoved`] if a ref is not where the operation says it was; nothing is written then.
     pub fn publish(&self, p: Publication) -> Result<Published> {
+        self.publish_with(p, &[])
+    }
+
+    /// Writes down what is not to be there any more (or is back), together with an operation. It does not remove anything.
+    pub fn bury(&self, tombs: &[Tomb], operation: Option<NewOperation>) -> Result<Published> {
+        let p = Publication {
+            operation,
+            ..Publication::default()
+        };
+        self.publish_with(p, tombs)
+    }
+
+    /// The same with tombstones, which come last.
+    pub(super) fn publish_with(&self, p: Publication, tombs: &[Tomb]) -> Result<Published> {
         let writer = self.core.writer();
         self.core.ready_with(&writer)?;
         let mut new = Vec::new();
@@ -99,6 +114,14 @@ impl Store {
                 kind: Kind::Link,
                 id: link.commit.0,
                 raw: json("a link", link)?,
+            });
+        }
+        for tomb in tombs {
+            let [_, id @ ..] = tomb.gone.key();
+            new.push(New {
+                kind: Kind::Tombstone,
+                id,
+                raw: tomb::encode(tomb),
             });
         }
         if new.is_empty() {

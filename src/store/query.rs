@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Attr, Commit, CommitId, Entry, OpId, Operation, RefTarget, RepoPath, Time};
 
 use super::error::{Error, Result};
-use super::record::Place;
+use super::record::{Kind, Place};
 use super::tables::{self, key40, path_key, time_key};
 use super::wire::{Bad, In};
 use super::{Store, commit_code, op_code, tree_code};
@@ -256,14 +256,34 @@ impl Store {
 
     /// Times and owners of the paths that a commit changed.
     pub fn attrs(&self, id: CommitId) -> Result<Vec<Attr>> {
-        let place = self.core.index.read(|tx| {
-            let attrs = tx.open_table(tables::ATTRS)?;
-            Ok(attrs.get(&id.0)?.map(|p| Place(p.value())))
-        })?;
-        let Some(place) = place else {
+        let lookup = || {
+            self.core.index.read(|tx| {
+                let attrs = tx.open_table(tables::ATTRS)?;
+                Ok(attrs.get(&id.0)?.map(|p| Place(p.value())))
+            })
+        };
+        let Some(mut place) = lookup()? else {
             return Ok(Vec::new());
         };
-        let (_, raw) = self.core.packs.read(place, 4096)?;
+        // Packs are rewritten while they are read.
+        let raw = loop {
+            let read = self.core.packs.read(place, 4096);
+            match read {
+                Ok((header, raw)) if header.kind == Kind::Attrs as u8 && header.id == id.0 => {
+                    break raw;
+                }
+                read => match lookup()? {
+                    Some(now) if now != place => place = now,
+                    _ => {
+                        return Err(read.err().unwrap_or_else(|| Error::Damaged {
+                            path: self.core.packs.path(place.pack()),
+                            offset: place.offset(),
+                            what: "another record than the index says".to_owned(),
+                        }));
+                    }
+                },
+            }
+        };
         commit_code::decode_attrs(&raw).map_err(|bad| Error::Damaged {
             path: self.core.packs.path(place.pack()),
             offset: place.offset(),

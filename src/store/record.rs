@@ -66,7 +66,7 @@ pub(crate) enum Kind {
     Session = 10,
     /// Reserved: an agent's own state.
     AgentState = 11,
-    /// Reserved: what was dropped on purpose.
+    /// What is not there any more, and why; the id is that thing's.
     Tombstone = 12,
     /// Reserved: a record of a trace as it was read.
     Event = 13,
@@ -254,6 +254,20 @@ pub(crate) fn encode(kind: Kind, flags: u8, id: &[u8; 32], raw: &[u8]) -> Vec<u8
     out.extend_from_slice(&(stored.len() as u64).to_le_bytes());
     out.extend_from_slice(id);
     out.extend_from_slice(&short_hash(stored).to_le_bytes());
+    out.extend_from_slice(&[0; 8]);
+    out.extend_from_slice(stored);
+    out
+}
+
+/// A record of which header and payload were read, to be sealed for another place.
+pub(crate) fn assemble(header: &Header, stored: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(HEADER + stored.len());
+    out.extend_from_slice(&MAGIC);
+    out.extend_from_slice(&[header.version, header.kind, header.codec, header.flags]);
+    out.extend_from_slice(&header.raw.to_le_bytes());
+    out.extend_from_slice(&header.stored.to_le_bytes());
+    out.extend_from_slice(&header.id);
+    out.extend_from_slice(&header.body.to_le_bytes());
     out.extend_from_slice(&[0; 8]);
     out.extend_from_slice(stored);
     out

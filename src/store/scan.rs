@@ -2,7 +2,8 @@
 //!
 //! A bad spot is one of two things. The trace of a crash lies behind everything that was ever acknowledged: no later
 //! end record knows of a sync beyond it; the scan ends there. Damage lies in what was once synced: it is reported
-//! and stepped over, to the next record whose header is right for its place.
+//! and stepped over, to the next record whose header is right for its place. What is intact of a damaged publication
+//! counts: it was acknowledged.
 
 use std::fs::File;
 use std::io;
@@ -37,6 +38,10 @@ pub(crate) enum Unit {
 pub(crate) struct Spot {
     pub place: Place,
     pub what: &'static str,
+    /// Behind it.
+    pub end: u64,
+    /// The kind and the id of the record, where its header can still be read.
+    pub of: Option<(u8, [u8; 32])>,
 }
 
 /// How a scan ended.
@@ -55,8 +60,8 @@ enum Found {
     Record(Item),
     Bad {
         what: &'static str,
-        /// Where the next record begins, when the header could still be read.
-        next: Option<u64>,
+        /// The header, where it could still be read: the next record begins behind it.
+        header: Option<Header>,
     },
     End,
 }
@@ -89,9 +94,14 @@ impl Scan<'_> {
         };
         let mut at = from;
         let mut group: Vec<Item> = Vec::new();
+        // Damage was met since the last end record.
+        let mut wounded = false;
         loop {
             match self.at(at, length)? {
                 Found::End => {
+                    if wounded && !self.last {
+                        out.rescue(self.pack, &mut group, at, visit)?;
+                    }
                     if !group.is_empty() && !self.last {
                         out.spot(self.pack, &mut group, at, "a publication has no end");
                         out.good = at;
@@ -111,11 +121,17 @@ impl Scan<'_> {
                             out.records += group.len() as u64 + 1;
                             let end = Place::new(self.pack, next);
                             visit(Unit::Group(std::mem::take(&mut group), end))?;
+                        } else if wounded {
+                            out.rescue(self.pack, &mut group, next, visit)?;
                         } else {
                             out.spot(self.pack, &mut group, at, "a publication is incomplete");
                         }
+                        wounded = false;
                         out.good = next;
                     } else {
+                        if wounded {
+                            out.rescue(self.pack, &mut group, at, visit)?;
+                        }
                         if !group.is_empty() {
                             out.spot(self.pack, &mut group, at, "a publication has no end");
                         }
@@ -125,9 +141,9 @@ impl Scan<'_> {
                     }
                     at = next;
                 }
-                Found::Bad { what, next } => {
-                    let after = match next {
-                        Some(n) => n,
+                Found::Bad { what, header } => {
+                    let after = match &header {
+                        Some(header) => at + header.len(),
                         None => self.resync(at + 1, length)?,
                     };
                     if self.last && !self.synced_beyond(at, after, length)? {
@@ -136,8 +152,11 @@ impl Scan<'_> {
                     out.damage.push(Spot {
                         place: Place::new(self.pack, at),
                         what,
+                        end: after,
+                        of: header.map(|h| (h.kind, h.id)),
                     });
-                    group.clear();
+                    out.rescue(self.pack, &mut group, after, visit)?;
+                    wounded = true;
                     out.good = after;
                     at = after;
                 }
@@ -155,7 +174,7 @@ impl Scan<'_> {
         let Some(header) = Header::parse(&head[..got], place) else {
             return Ok(Found::Bad {
                 what: "not a record",
-                next: None,
+                header: None,
             });
         };
         if header.version > record::VERSION {
@@ -168,7 +187,7 @@ impl Scan<'_> {
         if header.len() > length - at {
             return Ok(Found::Bad {
                 what: "a record is cut short",
-                next: None,
+                header: None,
             });
         }
         let mut stored = vec![0; header.stored as usize];
@@ -177,7 +196,7 @@ impl Scan<'_> {
         if !header.covers(&stored) {
             return Ok(Found::Bad {
                 what: "a payload is not what was written",
-                next: Some(at + header.len()),
+                header: Some(header),
             });
         }
         let mut check = [0; 8];
@@ -202,9 +221,9 @@ impl Scan<'_> {
                     }
                     at += item.header.len();
                 }
-                Found::Bad { next, .. } => {
-                    at = match next {
-                        Some(n) => n,
+                Found::Bad { header, .. } => {
+                    at = match header {
+                        Some(header) => at + header.len(),
                         None => self.resync(at + 1, length)?,
                     };
                 }
@@ -257,9 +276,29 @@ fn end_of(item: &Item) -> Option<End> {
 }
 
 impl Scanned {
+    /// Hands on what is intact of a damaged publication.
+    fn rescue(
+        &mut self,
+        pack: u32,
+        group: &mut Vec<Item>,
+        end: u64,
+        visit: &mut dyn FnMut(Unit) -> Result<()>,
+    ) -> Result<()> {
+        if group.is_empty() {
+            return Ok(());
+        }
+        self.records += group.len() as u64;
+        visit(Unit::Group(std::mem::take(group), Place::new(pack, end)))
+    }
+
     fn spot(&mut self, pack: u32, group: &mut Vec<Item>, at: u64, what: &'static str) {
         let place = group.first().map_or(Place::new(pack, at), |i| i.place);
-        self.damage.push(Spot { place, what });
+        self.damage.push(Spot {
+            place,
+            what,
+            end: at,
+            of: None,
+        });
         group.clear();
     }
 }

@@ -29,6 +29,7 @@
 //! | leaves | seq of a commit without children | id |
 //! | lines | line | seq of its first commit, that of what the first one follows (0: nothing), and its line, as u64 |
 //! | stats | commit | files, added, removed, binary as u32 |
+//! | tombs | kind u8, id | the tombstone |
 
 use std::collections::BTreeSet;
 
@@ -37,12 +38,13 @@ use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 use super::commit_code;
 use super::op_code;
 use super::record::{Kind, LISTED, Place};
+use super::tomb;
 use super::tree_code;
 use super::wire::{In, Out};
 use crate::model::{CommitId, Link, Ordinal, RefTarget, Session, Step};
 
 /// Version of the tables. `migrate` brings older ones up to it.
-pub(crate) const SCHEMA: u64 = 2;
+pub(crate) const SCHEMA: u64 = 3;
 
 pub(crate) type Key = [u8; 33];
 
@@ -66,6 +68,7 @@ pub(crate) const PATHS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("pa
 pub(crate) const DIRS: TableDefinition<&[u8], ()> = TableDefinition::new("dirs");
 pub(crate) const LEAVES: TableDefinition<u64, &[u8; 32]> = TableDefinition::new("leaves");
 pub(crate) const LINES: TableDefinition<u64, &[u8; 24]> = TableDefinition::new("lines");
+pub(crate) const TOMBS: TableDefinition<&Key, &[u8]> = TableDefinition::new("tombs");
 pub(crate) const STATS: TableDefinition<&[u8; 32], &[u8; 16]> = TableDefinition::new("stats");
 
 /// Where an object lies.
@@ -221,6 +224,7 @@ pub(crate) struct Tables<'t> {
     dirs: Table<'t, &'static [u8], ()>,
     leaves: Table<'t, u64, &'static [u8; 32]>,
     lines: Table<'t, u64, &'static [u8; 24]>,
+    tombs: Table<'t, &'static Key, &'static [u8]>,
 }
 
 type Done = Result<(), redb::Error>;
@@ -247,6 +251,7 @@ impl<'t> Tables<'t> {
             dirs: tx.open_table(DIRS)?,
             leaves: tx.open_table(LEAVES)?,
             lines: tx.open_table(LINES)?,
+            tombs: tx.open_table(TOMBS)?,
         })
     }
 
@@ -292,8 +297,44 @@ impl<'t> Tables<'t> {
                 }
                 Ok(())
             }
-            Kind::Ref | Kind::AgentState | Kind::Tombstone | Kind::Event | Kind::End => Ok(()),
+            Kind::Tombstone => self.tomb(rec),
+            Kind::Ref | Kind::AgentState | Kind::Event | Kind::End => Ok(()),
         }
+    }
+
+    /// Where an object lies now that lay at `from`; nowhere if `now` is nothing. One that lies elsewhere as well stays.
+    pub fn object_moved(&mut self, key: &Key, from: Place, now: Option<Place>) -> Done {
+        let loc = self.objects.get(key)?.map(|v| Loc::decode(v.value()));
+        match (loc, now) {
+            (Some(loc), Some(place)) if loc.place == from => self.object(key, Loc { place, ..loc }),
+            (Some(loc), None) if loc.place == from => {
+                self.objects.remove(key)?;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Where the attributes of a commit lie now that lay at `from`.
+    pub fn attrs_moved(&mut self, commit: &[u8; 32], from: Place, now: Place) -> Done {
+        let at = self.attrs.get(commit)?.map(|p| p.value());
+        if at == Some(from.0) {
+            self.attrs.insert(commit, now.0)?;
+        }
+        Ok(())
+    }
+
+    fn tomb(&mut self, rec: &Rec<'_>) -> Done {
+        let Ok(tomb) = tomb::decode(rec.id, rec.raw) else {
+            return Ok(());
+        };
+        let key = tomb.gone.key();
+        if tomb.why == tomb::Why::Back {
+            self.tombs.remove(&key)?;
+        } else {
+            self.tombs.insert(&key, rec.raw)?;
+        }
+        Ok(())
     }
 
     fn seq_of(&self, commit: &[u8; 32]) -> Result<Option<u64>, redb::Error> {
@@ -311,7 +352,15 @@ impl<'t> Tables<'t> {
         let seq = last.unwrap_or(0) + 1;
         let line = self.line_for(commit.parents.first(), seq)?;
         self.commits.insert(rec.id, seq)?;
-        self.leaves.insert(seq, rec.id)?;
+        // A commit that was put back in its place by a repair may come after its children.
+        let childless = self
+            .children
+            .range::<&[u8; 40]>(&key40(rec.id, 0)..=&key40(rec.id, u64::MAX))?
+            .next()
+            .is_none();
+        if childless {
+            self.leaves.insert(seq, rec.id)?;
+        }
         for parent in &commit.parents {
             if let Some(parent) = self.seq_of(&parent.0)? {
                 self.leaves.remove(parent)?;

@@ -5,9 +5,11 @@
 //! kind that the other side does not know is answered with [`ErrorCode::Unsupported`], so that adding requests does
 //! not need a new protocol number; changing the meaning of one does.
 
+mod at;
 mod branches;
 mod forks;
 mod graph;
+mod keeping;
 mod merging;
 mod ops;
 mod overlaps;
@@ -26,11 +28,13 @@ use crate::model::{
     RepoPath, Session, SessionId, Status, StepId, StepKind, Talk, Time, TreeId, Writer,
 };
 pub use crate::model::{Bytes, Known};
+pub use at::PastPlace;
 pub use branches::{BranchChange, BranchInfo, BranchReport, Comparison, Overlap, Side, Switched};
 pub use forks::ForkInfo;
 pub use graph::{
     BlameInfo, BlameProblem, GraphAnswer, GraphQuery, LastChange, Origin, TraceInfo, VersionInfo,
 };
+pub use keeping::{FaultInfo, KeepAnswer, KeepQuery, VerifyInfo};
 pub use merging::{
     ConflictDetail, ConflictInfo, MergeInfo, MergeReport, OpenConflict, PickOrigin, PieceInfo,
     ProposalRecord, Reason, Resolver, StateMergeInfo, UnfinishedInfo,
@@ -546,10 +550,31 @@ pub enum Request {
         /// Its name, as `Scratch` gave it.
         name: String,
     },
+    /// Where a past state can be read as a directory; it is mounted when it is first asked for. -> `Past`
+    PastPath {
+        /// A revision; the directory of all states when absent.
+        #[serde(default)]
+        rev: Option<String>,
+    },
+    /// Mounts past states, with links to the live view and to open branches, at a directory. -> `Past`
+    PastMount {
+        /// An empty directory, absolute.
+        dir: String,
+    },
+    /// Takes that away. -> `Done`
+    PastUnmount {
+        /// Where.
+        dir: String,
+        /// Also when somebody is in it.
+        #[serde(default)]
+        force: bool,
+    },
     /// All sessions, newest first. -> `Sessions`
     Sessions,
     /// Re-hashes the store. -> `Verify`
     Verify,
+    /// How the store is kept: verified, repaired, cleaned up, carried elsewhere.
+    Keep(KeepQuery),
     /// Takes a recording into the store for good. -> `Imported`
     Import {
         /// Its main file, or a directory with just one recording; absolute.
@@ -636,6 +661,8 @@ pub enum Response {
         /// By which it is taken away.
         name: String,
     },
+    /// See [`Request::PastPath`].
+    Past(PastPlace),
     /// See [`Request::Compare`].
     Comparison(Box<Comparison>),
     /// What became of which branches.
@@ -664,6 +691,8 @@ pub enum Response {
     Session(Box<Begun>),
     /// See [`Request::Sessions`].
     Sessions(Vec<Session>),
+    /// See [`Request::Keep`].
+    Kept(Box<KeepAnswer>),
     /// See [`Request::Verify`].
     Verify {
         /// Records that were read.

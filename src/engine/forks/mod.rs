@@ -103,6 +103,14 @@ impl Forks {
         lock(&self.open).keys().cloned().collect()
     }
 
+    /// The branches whose forks are open, with where they are mounted.
+    pub fn places(&self) -> Vec<(String, String)> {
+        self.all()
+            .iter()
+            .filter_map(|f| Some((f.branch.clone(), f.mounted()?)))
+            .collect()
+    }
+
     fn get(&self, branch: &str) -> Option<Arc<Fork>> {
         lock(&self.open).get(branch).cloned()
     }
