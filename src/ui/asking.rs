@@ -89,6 +89,7 @@ pub(crate) fn key(app: &mut App, key: Key, out: &mut Vec<Effect>) {
             let kept = prompt.trim_end().rfind(' ').map_or(0, |at| at + 1);
             prompt.truncate(kept);
         }
+        KeyCode::Up | KeyCode::Down if matches!(app.view, Some(View::List(_))) => {}
         KeyCode::Up => recall(app, true),
         KeyCode::Down => recall(app, false),
         KeyCode::Enter => return enter(app, out),

@@ -1,8 +1,9 @@
 //! The filter over the list of steps: only rows that fit a query are shown.
 //!
-//! What rows decide by themselves is decided here, some thousands of them at a time, so that no key waits for a long run;
-//! what needs texts is asked of the source, slice by slice. Until a row has been looked at it stays as it was. Rows that
-//! come or change are looked at as they come. The one row to which a person jumps although it does not fit is shown.
+//! The source is asked which steps fit, slice by slice, so that no key waits for a long run; which do is kept as a bit each.
+//! Until a step has been looked at its row stays as it was. Rows that come or change are looked at as they come, and asked
+//! about once more where they do not decide by themselves. The one row to which a person jumps although it does not fit
+//! is shown.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,13 +12,10 @@ use crate::engine::api::{ApiError, Request, Response, Row};
 use crate::model::Ordinal;
 
 use super::app::{App, Tone};
-use super::msg::{Effect, Slot, Tag, Timer};
+use super::msg::{Effect, Slot, Tag};
 use super::rows::ZERO;
 use super::sweep::Sweep;
 use super::update::{failed, toast};
-
-/// Rows that are looked at between two looks at the keys.
-const SOME: usize = 8_000;
 
 /// The last possible step.
 const LAST: Ordinal = Ordinal {
@@ -65,22 +63,12 @@ impl Steps {
     }
 }
 
-/// How far a filter is.
-#[derive(Debug)]
-enum Way {
-    /// Rows decide: all up to this one were looked at; `None` when all were.
-    Rows(Option<Ordinal>),
-    /// Texts decide.
-    Texts(Sweep),
-}
-
 #[derive(Debug)]
 struct Active {
     text: String,
     query: Query,
     fitting: Steps,
-    way: Way,
-    stamp: u64,
+    sweep: Sweep,
     /// The row that is shown although it does not fit.
     guest: Option<Ordinal>,
     /// Steps of branches that were left are asked for.
@@ -107,10 +95,7 @@ impl Filter {
 
     /// Whether it is still looking at rows for the first time.
     pub(crate) fn goes_on(&self) -> bool {
-        self.on.as_ref().is_some_and(|on| match &on.way {
-            Way::Rows(at) => at.is_some(),
-            Way::Texts(sweep) => sweep.goes_on(),
-        })
+        self.on.as_ref().is_some_and(|on| on.sweep.goes_on())
     }
 
     /// Rows that fit.
@@ -136,11 +121,15 @@ impl Filter {
         match row.fits(&on.query) {
             Verdict::Yes => on.fitting.set(row.ordinal, true),
             Verdict::No => on.fitting.set(row.ordinal, false),
-            Verdict::Unknown => {
-                if let Way::Texts(sweep) = &mut on.way {
-                    sweep.again(row.ordinal);
-                }
-            }
+            Verdict::Unknown => on.sweep.again(row.ordinal),
+        }
+    }
+
+    /// News were missed: all steps are asked about again, and what is known stays until then.
+    pub(crate) fn restart(&mut self, out: &mut Vec<Effect>) {
+        if let Some(on) = &mut self.on {
+            out.push(Effect::Cancel(Slot::Filter));
+            on.sweep = Sweep::new(on.query.to_string(), on.sweep.stamp, None, false);
         }
     }
 
@@ -190,62 +179,28 @@ pub(crate) fn set(app: &mut App, text: &str, out: &mut Vec<Effect>) {
         return app.refold();
     }
     app.stamp += 1;
-    let way = if query.needs_rows_only() {
-        out.push(Effect::Soon(Timer::Filter(app.stamp)));
-        Way::Rows(Some(ZERO))
-    } else {
-        Way::Texts(Sweep::new(query.to_string(), app.stamp, None, false))
-    };
+    let sweep = Sweep::new(query.to_string(), app.stamp, None, false);
     app.filter.on = Some(Active {
         text: text.trim().to_owned(),
         dead: query.asks_for_dead(),
         query,
         fitting: Steps::default(),
-        way,
-        stamp: app.stamp,
+        sweep,
         guest: None,
         failed: false,
     });
     sync(app, out);
 }
 
-/// Looks at some more rows.
-pub(crate) fn go_on(app: &mut App, stamp: u64, out: &mut Vec<Effect>) {
-    let Some(on) = app.filter.on.as_mut().filter(|on| on.stamp == stamp) else {
-        return;
-    };
-    let Way::Rows(Some(from)) = on.way else {
-        return;
-    };
-    let (Ok(at) | Err(at)) = app.rows.position(from);
-    let mut last = None;
-    for row in app.rows.from(at).take(SOME) {
-        on.fitting
-            .set(row.ordinal, row.fits(&on.query) == Verdict::Yes);
-        last = Some(row.ordinal);
-    }
-    let next = app.rows.get(at + SOME).map(|r| r.ordinal);
-    on.way = Way::Rows(next);
-    if next.is_some() {
-        out.push(Effect::Soon(Timer::Filter(stamp)));
-    }
-    if let Some(last) = last {
-        app.folds
-            .look_again(from, if next.is_some() { last } else { LAST });
-    }
-    app.refold();
-}
-
 /// Asks for more, when there is more.
 pub(crate) fn sync(app: &mut App, out: &mut Vec<Effect>) {
     if let Some(on) = &mut app.filter.on
-        && let Way::Texts(sweep) = &mut on.way
         && !on.failed
-        && let Some(search) = sweep.ask()
+        && let Some(search) = on.sweep.ask()
     {
         out.push(Effect::Ask(
             Some(Slot::Filter),
-            Tag::Filter(on.stamp),
+            Tag::Filter(on.sweep.stamp),
             Request::Search(search),
         ));
     }
@@ -258,38 +213,44 @@ pub(crate) fn answer(
     result: Result<Response, ApiError>,
     out: &mut Vec<Effect>,
 ) {
-    let Some(on) = app.filter.on.as_mut().filter(|on| on.stamp == stamp) else {
-        return;
-    };
-    let Way::Texts(sweep) = &mut on.way else {
+    let Some(on) = app.filter.on.as_mut().filter(|on| on.sweep.stamp == stamp) else {
         return;
     };
     let found = match result {
         Ok(Response::Found(found)) => *found,
         Ok(_) => {
             on.failed = true;
-            sweep.stop();
+            on.sweep.stop();
             let text =
                 "the filter got an answer of another kind; is the engine of another version?";
             return toast(app, Tone::Bad, text.to_owned(), &[], out);
         }
         Err(error) => {
             on.failed = true;
-            sweep.stop();
+            on.sweep.stop();
             return failed(app, "the filter cannot go on", &error, out);
         }
     };
-    let taken = sweep.take(found);
-    for step in &taken.again {
-        on.fitting.set(*step, false);
-    }
-    for hit in &taken.hits {
-        on.fitting.set(hit.ordinal, true);
-    }
+    let taken = on.sweep.take(found);
     let (from, to) = match (taken.again.first(), taken.again.last()) {
         (Some(first), Some(last)) => (*first, *last),
         _ => (taken.range.0.unwrap_or(ZERO), taken.range.1.unwrap_or(LAST)),
     };
+    for step in &taken.again {
+        on.fitting.set(*step, false);
+    }
+    // What fitted when this was looked at before may not any more.
+    if taken.again.is_empty() && taken.range.0 != taken.range.1 {
+        let (Ok(at) | Err(at)) = app.rows.position(from);
+        let rows = app.rows.from(at).map(|r| r.ordinal);
+        let rows = rows.skip_while(|o| taken.range.0 == Some(*o));
+        for step in rows.take_while(|o| *o <= to) {
+            on.fitting.set(step, false);
+        }
+    }
+    for hit in &taken.hits {
+        on.fitting.set(hit.ordinal, true);
+    }
     app.folds.look_again(from, to);
     app.refold();
 }

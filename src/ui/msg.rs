@@ -155,8 +155,6 @@ pub(crate) enum Timer {
     Prefix(u64),
     /// A toast has been there long enough.
     Toast(u64),
-    /// More rows are to be looked at by the filter.
-    Filter(u64),
 }
 
 /// A purpose of which only the newest request counts.
@@ -221,8 +219,6 @@ pub(crate) enum Effect {
     Cancel(Slot),
     /// Say so after a while.
     Later(Duration, Timer),
-    /// Say so once what has happened meanwhile is taken.
-    Soon(Timer),
     /// Send a text to the terminal's clipboard.
     Copy(String),
     /// Draw everything again.

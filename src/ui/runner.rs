@@ -222,10 +222,6 @@ impl Runner {
                     task.abort();
                 }
             }
-            Effect::Soon(timer) => self.task(None, async move {
-                tokio::task::yield_now().await;
-                let _ = send.send(Msg::Timer(timer));
-            }),
             Effect::Later(time, timer) => {
                 tokio::spawn(async move {
                     tokio::time::sleep(time).await;

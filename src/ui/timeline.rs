@@ -52,6 +52,19 @@ pub(crate) fn draw(app: &App, buf: &mut Buffer, area: Rect, query: Option<&Query
         .and_then(|at| app.rows.at(at))
         .map(|row| app.lanes.history(row.line, row.ordinal));
     let columns = Columns::new(app, usize::from(inner.width));
+    if app.visible_len() == 0 && app.filter.is_on() && !app.filter.goes_on() {
+        let words = Line::from(Span::styled(" no step fits; Esc shows all again", dim));
+        paint::line(
+            buf,
+            Rect {
+                height: 1.min(inner.height),
+                ..inner
+            },
+            &words,
+            0,
+            look.glyphs.ellipsis,
+        );
+    }
     for y in 0..inner.height {
         let line = app.top + usize::from(y);
         let Some(row) = app.row_of(line).and_then(|i| app.rows.get(i)) else {

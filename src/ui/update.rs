@@ -117,7 +117,6 @@ pub(crate) fn apply(app: &mut App, msg: Msg) -> Vec<Effect> {
             let text = "a part of the screen failed; the log says where".to_owned();
             toast(app, Tone::Bad, text, &[], &mut out);
         }
-        Msg::Timer(Timer::Filter(stamp)) => filter::go_on(app, stamp, &mut out),
         Msg::Timer(Timer::Prefix(stamp)) => input::prefix_timer(app, stamp, &mut out),
         Msg::Timer(Timer::Toast(stamp)) => {
             app.toast.take_if(|t| t.stamp == stamp);
@@ -210,6 +209,7 @@ fn notice_came(app: &mut App, notice: Notice, out: &mut Vec<Effect>) {
             let focus = app.focus_row().map(|r| r.step);
             app.shelf.details.retain(|d| Some(d.row.step) == focus);
             app.shelf.stale.extend(focus);
+            app.filter.restart(out);
             load(app, out);
         }
     }
@@ -277,7 +277,6 @@ fn put_page(app: &mut App, page: Vec<Row>, noticed: &HashSet<Ordinal>) {
         app.lanes.see(row);
         if app.rows.at(row.ordinal).is_none() {
             app.folds.see(row, None);
-            app.filter.see(row);
         }
     }
     let (folds, filter) = (&app.folds, &app.filter);
@@ -290,7 +289,6 @@ fn put_page(app: &mut App, page: Vec<Row>, noticed: &HashSet<Ordinal>) {
             }
             if old.is_some() {
                 app.folds.see(&row, old);
-                app.filter.see(&row);
             }
             let hidden = filter::hides(app, &row);
             app.rows.put(row, hidden);
