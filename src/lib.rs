@@ -1,11 +1,12 @@
 //! Backtrail: a time-travel debugger for AI coding agents, in the terminal.
 //!
-//! ARCHITECTURE.md is the map. Imports go down only: `model` < `store` < `diff`, `trace`, `llm` < `merge`, `capture`, `debug` <
+//! ARCHITECTURE.md is the map. Imports go down only: `model` < `config` < `store` < `diff`, `trace`, `llm` < `merge`, `capture`, `debug` <
 //! `fs`, `agent` < `engine` < `cli`, `ui`.
 
 pub mod agent;
 pub mod capture;
 pub mod cli;
+pub mod config;
 pub mod debug;
 pub mod diff;
 pub mod engine;

@@ -3,6 +3,7 @@
 mod graph;
 mod keep;
 mod mount;
+mod screen;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use crate::agent::Place;
 pub use graph::{Blame, Children, History, Leaves, Lineage, TraceOf};
 pub use keep::Verify;
 pub use mount::{At, Mount, Umount};
+pub use screen::{Config, Keys, Man, Screen};
 
 /// A time-travel debugger for AI coding agents.
 ///
@@ -39,6 +41,10 @@ pub struct Cli {
     /// How a recording is read instead of a project.
     #[command(flatten)]
     pub trace: Trace,
+
+    /// How the screen is drawn.
+    #[command(flatten)]
+    pub screen: Screen,
 
     /// What to do.
     #[command(subcommand)]
@@ -174,7 +180,9 @@ pub enum Verb {
     /// Make the index of the store anew from what was recorded
     Doctor(JsonOnly),
     /// Print the keys of the screen
-    Keys,
+    Keys(Keys),
+    /// Say where your settings are and whether they can be followed; print all of them with their defaults
+    Config(Config),
     /// Watch a recorded agent at work on a small project in a temporary directory
     Demo(Demo),
 
@@ -293,6 +301,9 @@ pub struct Open {
     /// A recording, a directory of recordings, or - for standard input
     #[arg(value_name = "FILE|DIR|-")]
     pub what: PathBuf,
+    /// How the screen is drawn.
+    #[command(flatten)]
+    pub screen: Screen,
 }
 
 /// `import`
@@ -833,6 +844,9 @@ pub struct Demo {
     /// The process that shows, in a directory that is laid out.
     #[arg(long, hide = true)]
     pub stage: Option<PathBuf>,
+    /// How the screen is drawn.
+    #[command(flatten)]
+    pub screen: Screen,
 }
 
 /// `enter`; written by [`crate::agent::Place::to_args`].

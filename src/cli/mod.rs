@@ -10,6 +10,7 @@ mod branch;
 mod cat;
 mod change;
 mod compare;
+mod config;
 mod demo;
 mod diff;
 mod emit;
@@ -20,6 +21,7 @@ mod fork;
 mod graph;
 mod history;
 mod keep;
+mod keys;
 mod lineage;
 mod link;
 mod markers;
@@ -136,9 +138,10 @@ fn dispatch(cli: Cli) -> Ended {
         return match &cli.trace.trace {
             Some(file) => {
                 let what = file.clone();
-                trace::open(cwd, &args::Open { what }, &cli.trace)
+                let screen = cli.screen;
+                trace::open(cwd, &args::Open { what, screen }, &cli.trace)
             }
-            None => state::screen(cwd),
+            None => state::screen(cwd, cli.screen.options()),
         };
     };
     let mut out = Out::stdout();
@@ -155,7 +158,8 @@ fn dispatch(cli: Cli) -> Ended {
             clap_complete::generate(shell, &mut Cli::command(), "backtrail", &mut text);
             out.raw(&text)?;
         }
-        Verb::Keys => state::keys(&mut out)?,
+        Verb::Keys(args) => keys::keys(&args, &mut out)?,
+        Verb::Config(args) => return config::config(&args, &mut out),
         verb => {
             let runtime = runtime(false)?;
             let code = runtime.block_on(ask(cwd, verb, &cli.trace, &mut out));
@@ -282,7 +286,8 @@ async fn answer(
         Verb::Run(_)
         | Verb::Open(_)
         | Verb::Formats(_)
-        | Verb::Keys
+        | Verb::Keys(_)
+        | Verb::Config(_)
         | Verb::Demo(_)
         | Verb::Engine
         | Verb::Enter(_)

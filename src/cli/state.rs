@@ -1,4 +1,4 @@
-//! How things stand: status, stop, verify, keys, and the screen.
+//! How things stand: status, stop, verify, and the screen.
 
 use std::io::{IsTerminal, stdin, stdout};
 use std::os::fd::OwnedFd;
@@ -17,15 +17,15 @@ use crate::model::{Time, neutral};
 use crate::ui;
 
 /// No command: the screen.
-pub fn screen(cwd: PathBuf) -> Ended {
+pub fn screen(cwd: PathBuf, options: ui::Options) -> Ended {
     let runtime = runtime(false)?;
-    let code = open_screen(&runtime, cwd);
+    let code = open_screen(&runtime, cwd, options);
     runtime.shutdown_background();
     code
 }
 
 /// Opens the screen on the project that lies at `cwd`, and returns when it is closed.
-pub fn open_screen(runtime: &tokio::runtime::Runtime, cwd: PathBuf) -> Ended {
+pub fn open_screen(runtime: &tokio::runtime::Runtime, cwd: PathBuf, options: ui::Options) -> Ended {
     if !stdin().is_terminal() || !stdout().is_terminal() {
         return Err(Fail::Usage(
             "the screen needs a terminal. As text: backtrail steps, backtrail log; all verbs: backtrail --help".into(),
@@ -38,6 +38,7 @@ pub fn open_screen(runtime: &tokio::runtime::Runtime, cwd: PathBuf) -> Ended {
             .block_on(super::trace::browse(
                 link::shelf(),
                 link::Opening::default(),
+                options,
             ))
             .map_err(|e| Fail::Message(e.to_string()))?;
         return Ok(0);
@@ -50,14 +51,9 @@ pub fn open_screen(runtime: &tokio::runtime::Runtime, cwd: PathBuf) -> Ended {
         Ok(source)
     };
     runtime
-        .block_on(ui::run(connect, ui::Options::default()))
+        .block_on(ui::run(connect, options))
         .map_err(|e| Fail::Message(e.to_string()))?;
     Ok(0)
-}
-
-/// `keys`
-pub fn keys(out: &mut Out) -> Result<(), Fail> {
-    out.raw(ui::keys_text().as_bytes())
 }
 
 /// Nothing was ever recorded here: say how to begin.

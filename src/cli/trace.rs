@@ -87,17 +87,19 @@ pub fn open(cwd: PathBuf, args: &args::Open, trace: &args::Trace) -> Ended {
         .is_dir()
         .then(|| link::recordings_in(&path))
         .transpose()?;
+    let options = args.screen.options();
     let runtime = runtime(false)?;
     let result = match list {
-        Some(list) if list.len() != 1 => runtime.block_on(browse(link::shelf_of(list), how)),
+        Some(list) if list.len() != 1 => {
+            runtime.block_on(browse(link::shelf_of(list), how, options))
+        }
         one => {
             let path = one
                 .and_then(|l| l.into_iter().next().map(|f| f.path))
                 .unwrap_or(path);
             let recorded = link::open_recording(&path, &how)?;
             let source: Arc<dyn Source> = link::opened(Arc::clone(&recorded));
-            let result =
-                runtime.block_on(ui::run(async move { Ok(source) }, ui::Options::default()));
+            let result = runtime.block_on(ui::run(async move { Ok(source) }, options));
             // The screen's tasks may let go of it later than we end.
             recorded.leave();
             result
@@ -109,7 +111,11 @@ pub fn open(cwd: PathBuf, args: &args::Open, trace: &args::Trace) -> Ended {
 }
 
 /// The list of recordings on the screen.
-pub async fn browse(shelf: Arc<dyn Source>, how: Opening) -> Result<(), ui::Error> {
+pub async fn browse(
+    shelf: Arc<dyn Source>,
+    how: Opening,
+    options: ui::Options,
+) -> Result<(), ui::Error> {
     // The screen's tasks may let go of them later than we end.
     let all = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&all);
@@ -135,7 +141,7 @@ pub async fn browse(shelf: Arc<dyn Source>, how: Opening) -> Result<(), ui::Erro
                 }
             }
         },
-        ui::Options::default(),
+        options,
     )
     .await;
     let all = all.lock().unwrap_or_else(PoisonError::into_inner);

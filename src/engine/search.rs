@@ -6,6 +6,7 @@
 //! removed, of files up to a size.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::debug::history::{Home, Homes, Texts, Which};
@@ -65,7 +66,7 @@ struct Searching<'a> {
     ask: &'a Search,
     until: Instant,
     texts: &'a mut dyn Texts,
-    names: Names,
+    names: Arc<Names>,
     labels: bool,
     directory: Option<String>,
     homes: Homes,

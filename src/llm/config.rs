@@ -5,17 +5,15 @@
 //! key or command opens the door, only the person's own file says: else a hostile repository could send secrets elsewhere
 //! or run commands. What a project's file says beyond that is not followed, and told.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use super::Error;
+use crate::config::file::{read, user_file};
 use crate::model::neutral;
 
 /// Name of the project's settings file.
 const PROJECT_FILE: &str = "backtrail.toml";
-
-/// Longest settings file that is read.
-const MAX_FILE: u64 = 1 << 20;
 
 /// Whose API is spoken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -153,18 +151,6 @@ pub struct Loaded {
     pub config: Result<Config, Error>,
     /// What the person should know.
     pub warnings: Vec<String>,
-}
-
-/// The person's configuration file; `None` where the environment names no home.
-#[must_use]
-pub fn user_file() -> Option<PathBuf> {
-    let dir = |name: &str| {
-        std::env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|d| d.is_absolute())
-    };
-    let config = dir("XDG_CONFIG_HOME").or_else(|| Some(dir("HOME")?.join(".config")))?;
-    Some(config.join("backtrail").join("config.toml"))
 }
 
 /// Reads the person's file and, where there is a project, what its own file may say.
@@ -407,30 +393,6 @@ fn section(file: &Path, warnings: &mut Vec<String>, name: &str) -> Result<Sectio
     Ok(out)
 }
 
-fn read(file: &Path) -> Result<Option<String>, String> {
-    use std::io::Read as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-    // A pipe in a project would be waited for, already when it is opened.
-    let opened = std::fs::OpenOptions::new()
-        .read(true)
-        .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
-        .open(file);
-    let opened = match opened {
-        Ok(file) => file,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(format!("it cannot be read: {e}; check its permissions")),
-    };
-    if !opened.metadata().is_ok_and(|m| m.is_file()) {
-        return Err("it is no ordinary file".to_owned());
-    }
-    let mut text = String::new();
-    opened
-        .take(MAX_FILE)
-        .read_to_string(&mut text)
-        .map_err(|e| format!("it cannot be read: {e}"))?;
-    Ok(Some(text))
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(
@@ -558,6 +520,21 @@ mod tests {
             "{:?}",
             got.warnings
         );
+    }
+
+    #[test]
+    fn every_setting_of_the_table_is_known_here() {
+        use crate::config::table::{Kind, SETTINGS};
+        for setting in SETTINGS.iter().filter(|s| s.section == "llm") {
+            let value = match setting.kind {
+                Kind::Texts => "[\"m\"]",
+                Kind::Whole(..) => "7",
+                Kind::Word(words) => &format!("\"{}\"", words[0]),
+                _ => "\"http://localhost/\"",
+            };
+            let got = loaded(&format!("[llm]\n{} = {value}\n", setting.name), "");
+            assert_eq!(got.warnings, Vec::<String>::new(), "{}", setting.name);
+        }
     }
 
     #[test]

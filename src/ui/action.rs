@@ -9,10 +9,6 @@
 //! (tests hold this). Lower case goes forward and Shift goes back, `]x` and `[x` find the next and the previous thing of
 //! kind x, `z` changes how a view looks, `y` copies, and what changes the disk can be undone.
 
-use std::sync::OnceLock;
-
-use super::keys::{self, Key, Stroke};
-
 mod contexts;
 
 pub(crate) use contexts::*;
@@ -145,27 +141,6 @@ pub(crate) fn entry(action: Action) -> Option<&'static Entry> {
     TABLE.iter().find(|e| e.action == action)
 }
 
-/// Keys with what they do.
-pub(super) struct Binding {
-    pub(super) strokes: Vec<Stroke>,
-    pub(super) entry: &'static Entry,
-}
-
-/// All of them.
-pub(super) fn bindings() -> &'static [Binding] {
-    static PARSED: OnceLock<Vec<Binding>> = OnceLock::new();
-    PARSED.get_or_init(|| {
-        TABLE
-            .iter()
-            .flat_map(|entry| {
-                entry.keys.iter().filter_map(move |text| {
-                    keys::parse(text).map(|strokes| Binding { strokes, entry })
-                })
-            })
-            .collect()
-    })
-}
-
 /// What a run of keys means in a context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Meaning {
@@ -175,88 +150,4 @@ pub(crate) enum Meaning {
     Prefix,
     /// Nothing.
     Nothing,
-}
-
-/// Looks a run of keys up.
-pub(crate) fn meaning(context: Context, pressed: &[Key]) -> Meaning {
-    let mut prefix = false;
-    for binding in bindings() {
-        if !binding.entry.contexts.contains(&context) {
-            continue;
-        }
-        let fits = binding.strokes.len() >= pressed.len()
-            && binding
-                .strokes
-                .iter()
-                .zip(pressed)
-                .all(|(stroke, key)| stroke.takes(*key));
-        if !fits {
-            continue;
-        }
-        if binding.strokes.len() == pressed.len() {
-            let letter = binding
-                .strokes
-                .iter()
-                .zip(pressed)
-                .find(|(stroke, _)| **stroke == Stroke::Letter)
-                .and_then(|(_, key)| key.typed());
-            return Meaning::Action(binding.entry.action, letter);
-        }
-        prefix = true;
-    }
-    if prefix {
-        Meaning::Prefix
-    } else {
-        Meaning::Nothing
-    }
-}
-
-/// What may follow the keys pressed so far: the rest of the sequence and the entry.
-pub(crate) fn continuations(
-    context: Context,
-    pressed: &[Key],
-) -> Vec<(&'static str, &'static Entry)> {
-    let mut out = Vec::new();
-    for entry in TABLE.iter().filter(|e| e.contexts.contains(&context)) {
-        for text in entry.keys {
-            let Some(strokes) = keys::parse(text) else {
-                continue;
-            };
-            let fits = strokes.len() > pressed.len()
-                && strokes.iter().zip(pressed).all(|(s, k)| s.takes(*k));
-            if fits && let Some((at, _)) = text.char_indices().nth(pressed.len()) {
-                out.push((text.get(at..).unwrap_or_default(), entry));
-            }
-        }
-    }
-    out
-}
-
-/// The key list as text: what `backtrail keys` prints.
-#[must_use]
-pub fn keys_text() -> String {
-    let mut out = String::new();
-    for group in Group::ALL {
-        if !out.is_empty() {
-            out.push('\n');
-        }
-        out.push_str(group.title());
-        out.push('\n');
-        for entry in TABLE.iter().filter(|e| e.group == group) {
-            let keys: Vec<String> = entry.keys.iter().map(|k| keys::shown(k, true)).collect();
-            let undoable = if entry.world {
-                " Can be taken back."
-            } else {
-                ""
-            };
-            out.push_str(&format!(
-                "  {:<14} {:<24} {}{undoable}\n",
-                keys.join("  "),
-                entry.id,
-                entry.description
-            ));
-        }
-    }
-    out.push_str("\nA number before a key repeats it: 5s, 10j; 142G goes to step 142.\n");
-    out
 }

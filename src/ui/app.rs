@@ -16,6 +16,7 @@ use super::branches::Picker;
 use super::cache::Cache;
 use super::detail::DocPane;
 use super::diff_view::DiffView;
+use super::feel::Feel;
 use super::filter::{self, Filter};
 use super::folds::Folds;
 use super::hits::Hunt;
@@ -145,14 +146,18 @@ pub(crate) enum Tone {
 pub(crate) struct Loading {
     /// Something is still to come.
     pub busy: bool,
+    /// Which loading it is: pages of an earlier one are of no use any more.
+    pub stamp: u64,
     /// The newest rows are there (so the list can be shown).
     pub tail: bool,
-    /// Where the newest page began: the pages from the beginning end there.
-    pub until: Option<Ordinal>,
     /// Rows came, and what follows from them was not done yet.
     pub unsettled: bool,
-    /// Rows that notices brought since the last page was asked for.
+    /// The row at the top of the list before they came.
+    pub anchor: Option<Ordinal>,
+    /// Rows that notices brought since loading began.
     pub noticed: HashSet<Ordinal>,
+    /// Rows that notices took away since then.
+    pub gone: HashSet<Ordinal>,
 }
 
 /// What has been loaded of steps and files.
@@ -227,6 +232,8 @@ pub(crate) struct App {
     pub back: bool,
     /// Places that were left for the reason of a line.
     pub trail: Vec<Place>,
+    /// The person's settings, and what follows from them.
+    pub feel: Feel,
 }
 
 impl App {
@@ -276,6 +283,7 @@ impl App {
             grows: false,
             back: false,
             trail: Vec::new(),
+            feel: Feel::default(),
         }
     }
 
@@ -358,7 +366,7 @@ impl App {
 
     /// The newest step known of.
     pub(crate) fn last_ordinal(&self) -> Option<Ordinal> {
-        let row = self.rows.last().map(|r| r.ordinal);
+        let row = self.rows.ends().map(|(_, last)| last);
         let status = self.status.as_ref().and_then(|s| s.last);
         row.max(status)
     }
@@ -388,10 +396,10 @@ impl App {
     /// Takes a row that is new or has changed into the list. Afterwards [`App::refold`] is due.
     pub(crate) fn put_row(&mut self, row: Row) {
         self.lanes.see(&row);
-        self.folds.see(&row, self.rows.at(row.ordinal));
+        self.folds.see(&row, self.rows.brief_at(row.ordinal));
         self.filter.see(&row);
         self.hunt.see(&row);
-        let hidden = filter::hides(self, &row);
+        let hidden = filter::hides(&self.folds, &self.filter, row.ordinal, &row);
         self.rows.put(row, hidden);
     }
 
@@ -401,13 +409,17 @@ impl App {
             return;
         };
         let (folds, filter) = (&self.folds, &self.filter);
-        self.rows
-            .rehide(&range, |row| filter::hides_by(folds, filter, row));
+        if filter.is_on() {
+            self.rows
+                .rehide(&range, |row| filter::hides(folds, filter, row.ordinal, row));
+        } else {
+            self.rows.rehide(&range, folds.hider());
+        }
         if let Some(index) = self.focus_index()
             && self.rows.is_hidden(index)
             && let Some(row) = self
                 .row_of(self.line_of(index))
-                .and_then(|i| self.rows.get(i))
+                .and_then(|i| self.rows.brief(i))
         {
             self.focus = Some(row.ordinal);
         }

@@ -273,10 +273,10 @@ fn read(app: &App) -> bool {
 /// The whole run in one line: bars of changed lines, failures, labels, and where the focus is.
 fn minimap(app: &App, buf: &mut Buffer, area: Rect) {
     let theme = app.look.theme;
-    let (Some(first), Some(last)) = (app.rows.first(), app.rows.last()) else {
+    let Some((first, last)) = app.rows.ends() else {
         return;
     };
-    let (first, last) = (first.ordinal.to_string(), last.ordinal.to_string());
+    let (first, last) = (first.to_string(), last.to_string());
     let narrow = area.width < 80;
     let ends = if narrow {
         2
@@ -297,7 +297,7 @@ fn minimap(app: &App, buf: &mut Buffer, area: Rect) {
         .and_then(|o| app.rows.position(o).ok())
         .map(|i| app.rows.cell_of(i, parts));
     let dim = theme.style(Token::Dim);
-    let ordinal = |at: usize| app.rows.get(at).map(|r| r.ordinal);
+    let ordinal = |at: usize| app.rows.brief(at).map(|r| r.ordinal);
     let begin = |part: usize| ordinal((part * app.rows.len()).div_ceil(parts));
     let found =
         |part: usize| begin(part).is_some_and(|from| app.hunt.any_in(from, begin(part + 1)));
@@ -369,9 +369,10 @@ fn bar(app: &App, sum: Sum, most: u64) -> &'static str {
 /// The key that is shown for an action.
 pub(crate) fn key_of(app: &App, action: Action) -> String {
     let ascii = app.look.glyphs.cursor == ">";
-    action::entry(action)
-        .and_then(|e| e.keys.first())
-        .map(|k| keys::shown(k, ascii))
+    app.feel
+        .keymap
+        .key(action, app.context())
+        .map(|b| keys::shown_strokes(&b.strokes, ascii))
         .unwrap_or_default()
 }
 

@@ -19,6 +19,7 @@ use crate::engine::source::Source;
 use crate::model::Time;
 
 use super::app::{App, Look};
+use super::feel::{self, Loaded, Watch};
 use super::keys::Key;
 use super::merge_view::subject::About;
 use super::msg::{Effect, Msg};
@@ -26,7 +27,8 @@ use super::outside;
 use super::query;
 use super::runner::{Runner, shielded};
 use super::terminal::Guard;
-use super::theme::{ASCII, Depth, PLAIN, Theme, UNICODE};
+use super::text;
+use super::theme::{Depth, Theme, UNICODE};
 use super::update::{apply, finish};
 use super::{Error, Options};
 
@@ -39,21 +41,11 @@ const KEY_FRAME: Duration = Duration::from_millis(4);
 /// Messages taken before a frame is drawn in between.
 const BURST: usize = 512;
 
-/// How things are drawn, by the options and the environment.
-fn look(options: &Options) -> Look {
-    let theme = Theme::from_env();
-    let accessible = std::env::var_os("ACCESSIBLE").is_some_and(|v| !v.is_empty() && v != *"0");
-    let ascii = options.ascii || std::env::var_os("TERM").is_some_and(|t| t == *"linux");
-    let glyphs = if options.plain || accessible {
-        PLAIN
-    } else if ascii {
-        ASCII
-    } else {
-        UNICODE
-    };
+/// How things are drawn before the settings are read.
+fn look() -> Look {
     Look {
-        theme,
-        glyphs,
+        theme: Theme::from_env(),
+        glyphs: UNICODE,
         zone: jiff::tz::TimeZone::system(),
     }
 }
@@ -145,6 +137,9 @@ struct Desk {
     /// Keys that were pressed while the terminal was asked about its colours.
     typed: Vec<Key>,
     look: Look,
+    /// Settings as they were read last, for the next screen.
+    loaded: Loaded,
+    watch: Watch,
 }
 
 impl Desk {
@@ -154,10 +149,16 @@ impl Desk {
         mut app: App,
         connect: impl Future<Output = Result<Arc<dyn Source>, ApiError>> + Send + 'static,
     ) -> Result<(Self, Screen), Error> {
+        // One small file of the person's own: colours and characters of the first frame depend on it.
+        let mut loaded = feel::load(options, true);
+        let mut effects = Vec::new();
+        settle(&mut app, &loaded, &mut effects);
+        loaded.problems.clear();
         let mut guard = Guard::new()?;
         guard.draw(&mut app)?;
         let signals = Signals::new()?;
         let mut screen = Screen::new(app, connect);
+        carry_out(effects, &mut screen.runner, &mut guard, &mut None)?;
         let look = &mut screen.app.look;
         let mut typed = Vec::new();
         if !options.no_query
@@ -174,6 +175,8 @@ impl Desk {
             keys: Some(EventStream::new()),
             typed,
             look: look.clone(),
+            loaded,
+            watch: Watch::new(options),
         };
         Ok((desk, screen))
     }
@@ -224,6 +227,13 @@ impl Desk {
                     }))
                 },
                 Some(msg) = messages.recv() => msg,
+                Some(loaded) = self.watch.news.recv() => {
+                    if loaded.problems.is_empty() {
+                        text::set_tab(loaded.settings.tab_width);
+                        self.loaded = Loaded { first: true, ..loaded.clone() };
+                    }
+                    Msg::Settings(Box::new(loaded))
+                },
                 () = tokio::time::sleep_until(last_frame + FRAME), if dirty => {
                     guard.draw(app)?;
                     last_frame = Instant::now();
@@ -267,6 +277,12 @@ impl Desk {
     }
 }
 
+/// Takes settings over into a screen.
+fn settle(app: &mut App, loaded: &Loaded, out: &mut Vec<Effect>) {
+    text::set_tab(loaded.settings.tab_width);
+    out.extend(apply(app, Msg::Settings(Box::new(loaded.clone()))));
+}
+
 /// Carries out what the state asks for.
 fn carry_out(
     effects: Vec<Effect>,
@@ -294,7 +310,7 @@ pub(crate) async fn run(
     connect: impl Future<Output = Result<Arc<dyn Source>, ApiError>> + Send + 'static,
     options: Options,
 ) -> Result<(), Error> {
-    let (mut desk, mut screen) = Desk::open(&options, App::new(look(&options)), connect)?;
+    let (mut desk, mut screen) = Desk::open(&options, App::new(look()), connect)?;
     desk.show(&mut screen).await?;
     drop(desk);
     farewell(&screen.app);
@@ -310,7 +326,7 @@ pub(crate) async fn browse<F>(
 where
     F: Future<Output = Result<Arc<dyn Source>, ApiError>> + Send + 'static,
 {
-    let app = App::list(look(&options), Time::now());
+    let app = App::list(look(), Time::now());
     let (mut desk, mut list) = Desk::open(&options, app, connect)?;
     loop {
         let End::Open(path) = desk.show(&mut list).await? else {
@@ -318,11 +334,13 @@ where
         };
         let mut app = App::new(desk.look.clone());
         app.back = true;
+        settle(&mut app, &desk.loaded, &mut Vec::new());
         let mut screen = Screen::new(app, open(path));
         if !matches!(desk.show(&mut screen).await?, End::Back) {
             return Ok(());
         }
         drop(screen);
+        settle(&mut list.app, &desk.loaded, &mut Vec::new());
         let effects = apply(&mut list.app, Msg::Returned(Time::now()));
         carry_out(effects, &mut list.runner, &mut desk.guard, &mut None)?;
     }

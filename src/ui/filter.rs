@@ -12,6 +12,8 @@ use crate::engine::api::{ApiError, Request, Response, Row};
 use crate::model::Ordinal;
 
 use super::app::{App, Tone};
+use super::brief::Facts;
+use super::folds::Folds;
 use super::msg::{Effect, Slot, Tag};
 use super::rows::ZERO;
 use super::sweep::Sweep;
@@ -40,6 +42,22 @@ impl Steps {
         }
         let bits = self.whole.get(&(step.major / 64)).copied().unwrap_or(0);
         bits >> (step.major % 64) & 1 == 1
+    }
+
+    /// Those from one to another, both with them, in no order.
+    fn within(&self, from: Ordinal, to: Ordinal) -> Vec<Ordinal> {
+        let bits = |(block, bits): (&u64, &u64)| {
+            let (block, bits) = (*block, *bits);
+            let set = (0..64_u64).filter(move |n| bits >> n & 1 == 1);
+            set.map(move |n| Ordinal {
+                major: block * 64 + n,
+                minor: 0,
+            })
+        };
+        let near = |block: &u64| (from.major / 64..=to.major / 64).contains(block);
+        let whole = self.whole.iter().filter(|(block, _)| near(block));
+        let all = whole.flat_map(bits).chain(self.between.iter().copied());
+        all.filter(|o| (from..=to).contains(o)).collect()
     }
 
     fn set(&mut self, step: Ordinal, here: bool) {
@@ -104,10 +122,10 @@ impl Filter {
     }
 
     /// Whether a row does not fit.
-    pub(crate) fn hides(&self, row: &Row) -> bool {
+    pub(crate) fn hides(&self, step: Ordinal) -> bool {
         self.on
             .as_ref()
-            .is_some_and(|on| on.guest != Some(row.ordinal) && !on.fitting.has(row.ordinal))
+            .is_some_and(|on| on.guest != Some(step) && !on.fitting.has(step))
     }
 
     /// Whether steps of branches that were left are shown although they are hidden otherwise.
@@ -141,25 +159,19 @@ impl Filter {
     }
 
     /// A row is gone to although it does not fit. `true` when it has to be shown now.
-    pub(crate) fn welcome(&mut self, row: &Row) -> bool {
-        let hidden = self.hides(row);
+    pub(crate) fn welcome(&mut self, step: Ordinal) -> bool {
+        let hidden = self.hides(step);
         if let Some(on) = self.on.as_mut().filter(|_| hidden) {
-            on.guest = Some(row.ordinal);
+            on.guest = Some(step);
         }
         hidden
     }
 }
 
 /// Whether a row is not in the list. A filter shows what fits, also what is folded away.
-pub(crate) fn hides(app: &App, row: &Row) -> bool {
-    hides_by(&app.folds, &app.filter, row)
-}
-
-/// The same, for who has parts of the state in hand.
-pub(crate) fn hides_by(folds: &super::folds::Folds, filter: &Filter, row: &Row) -> bool {
+pub(crate) fn hides(folds: &Folds, filter: &Filter, step: Ordinal, row: &impl Facts) -> bool {
     if filter.is_on() {
-        return filter.hides(row)
-            || (folds.filtered(row) && !(row.talk.dead && filter.shows_dead()));
+        return filter.hides(step) || (folds.filtered(row) && !(row.dead() && filter.shows_dead()));
     }
     folds.hides(row)
 }
@@ -241,11 +253,10 @@ pub(crate) fn answer(
     }
     // What fitted when this was looked at before may not any more.
     if taken.again.is_empty() && taken.range.0 != taken.range.1 {
-        let (Ok(at) | Err(at)) = app.rows.position(from);
-        let rows = app.rows.from(at).map(|r| r.ordinal);
-        let rows = rows.skip_while(|o| taken.range.0 == Some(*o));
-        for step in rows.take_while(|o| *o <= to) {
-            on.fitting.set(step, false);
+        for step in on.fitting.within(from, to) {
+            if taken.range.0 != Some(step) {
+                on.fitting.set(step, false);
+            }
         }
     }
     for hit in &taken.hits {
@@ -276,6 +287,9 @@ mod tests {
             assert!(steps.has(step));
         }
         assert_eq!(steps.len, 5);
+        let mut within = steps.within(at(63, 0), at(64, 2));
+        within.sort();
+        assert_eq!(within, [at(63, 0), at(64, 0)]);
         steps.set(at(64, 0), false);
         steps.set(at(64, 0), false);
         assert!(!steps.has(at(64, 0)) && steps.has(at(64, 3)) && steps.has(at(63, 0)));

@@ -253,7 +253,7 @@ pub(crate) fn done(app: &mut App, out: &mut Vec<Effect>) {
 
 /// Whether a hit can be gone to: it is loaded and not filtered out.
 fn can_go(app: &App, step: Ordinal) -> bool {
-    app.rows.at(step).is_some_and(|row| !app.filter.hides(row))
+    app.rows.position(step).is_ok() && !app.filter.hides(step)
 }
 
 fn jump(app: &mut App) {

@@ -1,10 +1,8 @@
 //! From keys to actions: sequences, counts, the search line, and what each action does where.
 
-use std::time::Duration;
-
 use ratatui::crossterm::event::KeyCode;
 
-use super::action::{self, Action, Context, Meaning};
+use super::action::{Action, Context, Meaning};
 use super::answer;
 use super::app::{App, Overlay, Pane, Tone, View};
 use super::asking::{self, Asking};
@@ -25,9 +23,6 @@ use super::whole;
 use super::why;
 use super::world;
 use super::{filter, find};
-
-/// How long a prefix waits before it says what may follow, and a lone digit before it is a view.
-const PREFIX: Duration = Duration::from_millis(350);
 
 /// Longest text of a search.
 const MAX_QUERY: usize = 200;
@@ -70,7 +65,7 @@ pub(crate) fn key(app: &mut App, key: Key, out: &mut Vec<Effect>) {
         return;
     }
     app.pending.push(key);
-    match action::meaning(context, &app.pending) {
+    match app.feel.keymap.meaning(context, &app.pending) {
         Meaning::Action(action, letter) => {
             app.pending.clear();
             let count = app.count.take();
@@ -86,7 +81,8 @@ pub(crate) fn key(app: &mut App, key: Key, out: &mut Vec<Effect>) {
 
 fn wait(app: &mut App, out: &mut Vec<Effect>) {
     app.stamp += 1;
-    out.push(Effect::Later(PREFIX, Timer::Prefix(app.stamp)));
+    let delay = app.feel.settings.which_key_delay;
+    out.push(Effect::Later(delay, Timer::Prefix(app.stamp)));
 }
 
 /// A prefix has waited: show what may follow. A digit alone has waited: it is the key of a view.
@@ -100,7 +96,7 @@ pub(crate) fn prefix_timer(app: &mut App, stamp: u64, out: &mut Vec<Effect>) {
     }
     if let Some(digit) = app.count.and_then(|n| u32::try_from(n).ok())
         && let Some(c) = char::from_digit(digit, 10)
-        && let Meaning::Action(action, _) = action::meaning(app.context(), &[Key::char(c)])
+        && let Meaning::Action(action, _) = app.feel.keymap.meaning(app.context(), &[Key::char(c)])
     {
         app.count = None;
         act(app, action, None, None, out);
@@ -170,8 +166,8 @@ pub(crate) fn act(
         Action::PrevError => travel::next(app, n, false, "error", rows::failed, out),
         Action::NextTurn => travel::next(app, n, true, "turn", rows::begins_turn, out),
         Action::PrevTurn => travel::next(app, n, false, "turn", rows::begins_turn, out),
-        Action::NextLabel => travel::next(app, n, true, "label", |r| !r.labels.is_empty(), out),
-        Action::PrevLabel => travel::next(app, n, false, "label", |r| !r.labels.is_empty(), out),
+        Action::NextLabel => travel::next(app, n, true, "label", |r| r.labelled, out),
+        Action::PrevLabel => travel::next(app, n, false, "label", |r| r.labelled, out),
         Action::NextHunk => travel::hunk(app, n, true),
         Action::PrevHunk => travel::hunk(app, n, false),
         Action::NextOfFile => why::of_file(app, true, n, out),
@@ -201,7 +197,7 @@ pub(crate) fn act(
         }
         Action::Fold => fold(app, None),
         Action::FoldAll => {
-            app.folds.fold_all(app.rows.from(0));
+            app.folds.fold_all();
             app.refold();
         }
         Action::UnfoldAll => {

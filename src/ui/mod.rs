@@ -13,6 +13,7 @@ mod answer;
 mod app;
 mod asking;
 mod branches;
+mod brief;
 mod cache;
 mod changes;
 mod code;
@@ -21,18 +22,22 @@ mod diff_draw;
 mod diff_view;
 mod draw;
 mod event_loop;
+mod feel;
 mod filter;
 mod find;
 mod folds;
 mod hits;
 mod hits_draw;
 mod input;
+mod keymap;
 mod keys;
+mod keys_text;
 mod lanes;
 mod light;
 mod line;
 mod list;
 mod list_draw;
+mod load;
 mod merge_view;
 mod msg;
 mod offers;
@@ -72,7 +77,7 @@ use std::sync::Arc;
 use crate::engine::api::ApiError;
 use crate::engine::source::Source;
 
-pub use action::keys_text;
+pub use keys_text::{keys_json, keys_markdown, keys_settings, keys_text};
 
 /// How the UI is to behave.
 #[derive(Debug, Clone, Default)]
@@ -83,6 +88,8 @@ pub struct Options {
     pub plain: bool,
     /// Draw with ASCII only.
     pub ascii: bool,
+    /// The theme, instead of the one in the settings.
+    pub theme: Option<String>,
 }
 
 /// What ends the UI other than the person.
@@ -94,6 +101,12 @@ pub enum Error {
         "the terminal cannot be used: {0} (the UI needs standard input and output on a terminal)"
     )]
     Terminal(#[from] std::io::Error),
+}
+
+/// What is wrong with the person's settings: each with file and line.
+#[must_use]
+pub fn settings_problems() -> Vec<String> {
+    feel::load(&Options::default(), true).problems
 }
 
 /// Lists the recordings of this machine, and shows the one that the person opens, until the person quits. `connect` gives

@@ -5,7 +5,7 @@ use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 
-use super::action::{self, Action, Context, Group, TABLE};
+use super::action::{Action, Context, Group, TABLE};
 use super::answer;
 use super::app::{App, Overlay};
 use super::branches;
@@ -131,7 +131,7 @@ fn dialog(app: &App, buf: &mut Buffer, body: Rect, question: &str, problem: Opti
 
 /// What may follow the keys pressed so far.
 fn follow(app: &App, buf: &mut Buffer, body: Rect) {
-    let found = action::continuations(app.context(), &app.pending);
+    let found = app.feel.keymap.continuations(app.context(), &app.pending);
     if found.is_empty() {
         return;
     }
@@ -140,12 +140,9 @@ fn follow(app: &App, buf: &mut Buffer, body: Rect) {
     let lines: Vec<Line<'static>> = found
         .iter()
         .map(|(rest, entry)| {
-            let rest = if *rest == "{a}" { "a-z" } else { rest };
+            let rest = keys::shown_strokes(rest, ascii).replace("{a}", "a-z");
             Line::from(vec![
-                Span::styled(
-                    format!("{:<4}", keys::shown(rest, ascii)),
-                    app.look.theme.style(Token::Key),
-                ),
+                Span::styled(format!("{rest:<4}"), app.look.theme.style(Token::Key)),
                 Span::raw(entry.title),
             ])
         })
@@ -173,7 +170,15 @@ fn group(app: &App, group: Group, context: Context) -> Vec<Line<'static>> {
         .iter()
         .filter(|e| e.group == group && e.contexts.contains(&context))
     {
-        let keys: Vec<String> = entry.keys.iter().map(|k| keys::shown(k, ascii)).collect();
+        let keys: Vec<String> = app
+            .feel
+            .keymap
+            .keys(entry.action, context)
+            .map(|b| keys::shown_strokes(&b.strokes, ascii))
+            .collect();
+        if keys.is_empty() {
+            continue;
+        }
         let off = app.enabled(entry.action).is_err();
         let words = if off {
             theme.style(Token::Dim)

@@ -3,6 +3,8 @@
 //! It lists what the view under it can do, also what it cannot do now, with the reason. Running an entry is pressing its
 //! key.
 
+use std::sync::Arc;
+
 use ratatui::buffer::Buffer;
 use ratatui::crossterm::event::KeyCode;
 use ratatui::layout::Rect;
@@ -12,7 +14,7 @@ use super::action::{Action, Entry, TABLE};
 use super::app::{App, Overlay};
 use super::draw::key_of;
 use super::input;
-use super::keys::Key;
+use super::keys::{Key, Stroke};
 use super::msg::Effect;
 use super::overlay;
 use super::paint;
@@ -49,7 +51,7 @@ fn rank(app: &App, entry: &Entry, query: &str) -> Option<usize> {
     if query.is_empty() {
         return Some(0);
     }
-    if entry.keys.contains(&query) || key_of(app, entry.action).to_lowercase() == query {
+    if key_of(app, entry.action).to_lowercase() == query {
         return Some(1);
     }
     if let Some(place) = at(&title) {
@@ -132,8 +134,13 @@ fn run(app: &mut App, item: Item, out: &mut Vec<Effect>) {
         Item::Action(entry) => match entry.action {
             // These want a letter: go on as if their first key had been pressed.
             Action::Label | Action::Jump if app.enabled(entry.action).is_ok() => {
-                let first = entry.keys.first().and_then(|k| k.chars().next());
-                app.pending.extend(first.map(Key::char));
+                let keymap = Arc::clone(&app.feel.keymap);
+                let strokes = keymap.key(entry.action, app.context()).map(|b| &b.strokes);
+                app.pending
+                    .extend(strokes.into_iter().flatten().filter_map(|s| match s {
+                        Stroke::Key(key) => Some(*key),
+                        Stroke::Letter => None,
+                    }));
                 app.hint = true;
             }
             action => input::act(app, action, None, None, out),

@@ -5,13 +5,19 @@
 //! a letter, and its width is known: one cell or two for a character, never an argument with the terminal about it.
 
 use std::borrow::Cow;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use unicode_width::UnicodeWidthChar;
 
 use crate::model::{RepoPath, neutral};
 
-/// Columns between tab stops.
-pub(crate) const TAB: usize = 4;
+/// Columns between tab stops: one for the whole program, since texts are set out in many places.
+static TAB: AtomicUsize = AtomicUsize::new(4);
+
+/// Sets the columns between tab stops.
+pub(crate) fn set_tab(columns: u8) {
+    TAB.store(usize::from(columns.max(1)), Ordering::Relaxed);
+}
 
 /// Most combining marks that are kept on one character.
 const MAX_MARKS: usize = 2;
@@ -56,7 +62,8 @@ pub(crate) fn piece(bytes: &[u8], column: &mut usize) -> String {
 fn clean_char(c: char, column: usize, marks: &mut usize, out: &mut String) {
     match c {
         '\t' => {
-            out.extend(std::iter::repeat_n(' ', TAB - column % TAB));
+            let tab = TAB.load(Ordering::Relaxed);
+            out.extend(std::iter::repeat_n(' ', tab - column % tab));
             *marks = 0;
         }
         // Variation selectors and skin tones change how wide an emoji is, differently on every terminal.

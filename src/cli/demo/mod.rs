@@ -60,7 +60,7 @@ impl Place {
 pub fn demo(args: &args::Demo) -> Ended {
     if let Some(top) = &args.stage {
         agent::unblock_inherited();
-        return stage::run(&Place { top: top.clone() });
+        return stage::run(&Place { top: top.clone() }, args.screen.options());
     }
     let dir = tempfile::Builder::new()
         .prefix("backtrail-demo-")
@@ -71,7 +71,7 @@ pub fn demo(args: &args::Demo) -> Ended {
     };
     files::lay_out(&place.project(), &place.top)?;
     let mut stage = place.backtrail(&["demo", "--stage"]);
-    stage.arg(&place.top);
+    stage.arg(&place.top).args(args.screen.typed());
     if std::env::var_os("BACKTRAIL_DEMO_PACE").is_none() {
         stage.env("BACKTRAIL_DEMO_PACE", if watched() { "1" } else { "0" });
     }

@@ -22,7 +22,7 @@ const PERSON_AFTER: &str = "c9";
 const NOTE: &[u8] = b"\nA lifetime of more than a year needs a reason in data/tokens.psv.\n";
 
 /// `demo --stage DIR`
-pub fn run(place: &Place) -> Ended {
+pub fn run(place: &Place, options: crate::ui::Options) -> Ended {
     let runtime = runtime(false)?;
     // First the engine: two that are started at the same moment would wait for each other's store.
     let cx = runtime.block_on(connect(place))?;
@@ -31,7 +31,7 @@ pub fn run(place: &Place) -> Ended {
     let person = runtime.spawn(person(cx.source.clone(), place.project(), word));
     let code = if watched() {
         // The agent, if it still runs, is ended with the engine.
-        state::open_screen(&runtime, place.project())
+        state::open_screen(&runtime, place.project(), options)
     } else {
         runtime.block_on(print(&cx, place, agent))
     };

@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use crate::ui::action::{
-    Action, Context, EVERYWHERE, Meaning, TABLE, bindings, entry, keys_text, meaning,
-};
+use crate::ui::action::{Action, Context, EVERYWHERE, Meaning, TABLE, entry};
+use crate::ui::keymap::Keymap;
 use crate::ui::keys::{self, Key};
+use crate::ui::keys_text::keys_text;
 
 #[test]
 fn every_sequence_can_be_read() {
@@ -19,10 +19,12 @@ fn every_sequence_can_be_read() {
 
 #[test]
 fn no_sequence_means_two_things_or_begins_another() {
-    for context in EVERYWHERE.iter().copied() {
-        let here: Vec<_> = bindings()
+    let map = Keymap::default();
+    for context in EVERYWHERE {
+        let here: Vec<_> = map
+            .bindings()
             .iter()
-            .filter(|b| b.entry.contexts.contains(&context))
+            .filter(|b| b.contexts.contains(context))
             .collect();
         for (i, a) in here.iter().enumerate() {
             for b in &here[i + 1..] {
@@ -66,7 +68,8 @@ fn what_confirms_is_not_what_asked() {
 #[test]
 fn meanings() {
     let key = |c| Key::char(c);
-    let at = |keys: &[Key]| meaning(Context::Timeline, keys);
+    let map = Keymap::default();
+    let at = |keys: &[Key]| map.meaning(Context::Timeline, keys);
     assert_eq!(at(&[key('j')]), Meaning::Action(Action::Down, None));
     assert_eq!(at(&[key(']')]), Meaning::Prefix);
     assert_eq!(
@@ -79,7 +82,7 @@ fn meanings() {
         Meaning::Action(Action::Label, Some('b'))
     );
     assert_eq!(at(&[key('~')]), Meaning::Nothing);
-    assert_eq!(meaning(Context::Dialog, &[key('r')]), Meaning::Nothing);
+    assert_eq!(map.meaning(Context::Dialog, &[key('r')]), Meaning::Nothing);
 }
 
 #[test]

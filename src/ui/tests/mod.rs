@@ -9,6 +9,7 @@
 )]
 
 mod actions;
+mod feel;
 mod flows;
 mod fuzz;
 mod graph;
