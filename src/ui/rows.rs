@@ -209,12 +209,6 @@ impl Rows {
         chunk.slims.get(at)
     }
 
-    /// The first row.
-    #[cfg(test)]
-    pub(crate) fn first(&self) -> Option<&Row> {
-        self.get(0)
-    }
-
     /// The last row.
     #[allow(dead_code, reason = "part of what a list offers; tests use it")]
     pub(crate) fn last(&self) -> Option<&Row> {
