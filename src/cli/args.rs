@@ -117,6 +117,11 @@ pub enum Verb {
     Fork(Fork),
     /// List the branches that have a view of their own, and who runs in them
     Forks(JsonOnly),
+    /// Sit down at a running agent's terminal; Ctrl-] leaves it again
+    ///
+    /// What the agent prints reaches this terminal as it is, as under `run`. The terminal has the size of the one that the
+    /// agent was started in; where there is none (`run -d`) it gets the size of yours while only you are attached.
+    Attach(Attach),
     /// Print the path of a directory that is a past state, for any tool to read
     At(mount::At),
     /// Show past states, the live view and open branches in a directory of your choice
@@ -229,6 +234,12 @@ pub struct Run {
     /// is now
     #[arg(long, value_name = "NAME")]
     pub branch: Option<String>,
+    /// Run it in the background, with a terminal of its own: `backtrail attach` sits down at it
+    #[arg(short, long)]
+    pub detach: bool,
+    /// The process that `--detach` leaves behind
+    #[arg(long, hide = true)]
+    pub unseen: bool,
     /// The command with its arguments
     #[arg(
         value_name = "CMD",
@@ -237,6 +248,17 @@ pub struct Run {
         allow_hyphen_values = true
     )]
     pub command: Vec<OsString>,
+}
+
+/// `attach`
+#[derive(Debug, Args)]
+pub struct Attach {
+    /// The agent's name or the beginning of its session's id, where several run
+    #[arg(value_name = "SESSION")]
+    pub session: Option<String>,
+    /// Print the screen as it is now, as text, and leave
+    #[arg(long)]
+    pub print: bool,
 }
 
 /// `fork`

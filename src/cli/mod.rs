@@ -5,6 +5,7 @@
 
 pub mod args;
 mod ask;
+mod attach;
 mod blame;
 mod branch;
 mod cat;
@@ -12,6 +13,7 @@ mod change;
 mod compare;
 mod config;
 mod demo;
+mod detach;
 mod diff;
 mod emit;
 mod export;
@@ -148,6 +150,7 @@ fn dispatch(cli: Cli) -> Ended {
     match verb {
         // These do without an engine or have their own way to one.
         Verb::Run(args) => return run::run(cwd, &args),
+        Verb::Attach(args) => return attach::attach(cwd, &args, &mut out),
         Verb::Engine => return run::engine(&cwd),
         Verb::Demo(args) => return demo::demo(&args),
         Verb::Open(args) => return trace::open(cwd, &args, &cli.trace),
@@ -284,6 +287,7 @@ async fn answer(
         Verb::Init(args) => change::init(cx, existed, args.json, out).await,
         Verb::Emit(args) => emit::emit(cx, &args).await,
         Verb::Run(_)
+        | Verb::Attach(_)
         | Verb::Open(_)
         | Verb::Formats(_)
         | Verb::Keys(_)

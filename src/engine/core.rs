@@ -652,6 +652,7 @@ impl Core {
                 ))
             }
             Request::Kill { session } => Response::Done(self.kill(session)?),
+            Request::Terminal(query) => Response::Terminal(self.terminal(query)?),
             Request::Fork { rev, name } => {
                 Response::Forked(Box::new(self.fork(&rev, name.as_deref())?))
             }

@@ -44,6 +44,7 @@ mod snapshot;
 pub mod source;
 pub mod stats;
 mod switch;
+pub mod terminal;
 mod ties;
 pub mod timeline;
 mod told;

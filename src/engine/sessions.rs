@@ -198,6 +198,28 @@ impl Sessions {
         Ok(name)
     }
 
+    /// Asks all processes of a session to end, and kills after `patience` what is left. Waits until they are gone.
+    pub fn stop(&self, id: SessionId, patience: Duration) -> Result<String, ApiError> {
+        // What stands still cannot hear that it is to end.
+        self.thaw(&[id]);
+        for pid in self.processes(id) {
+            if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+                let _ = kill_process(pid, Signal::TERM);
+            }
+        }
+        let start = Instant::now();
+        while start.elapsed() < patience {
+            if !self.lock().iter().any(|h| h.session.id == id) {
+                return Ok("it ended by itself".to_owned());
+            }
+            if self.processes(id).is_empty() {
+                return Ok("it ended when it was asked to".to_owned());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.kill(id).map(|name| format!("killed {name}"))
+    }
+
     /// Lets all go on: nobody would be there to do it later.
     pub fn thaw_all(&self) {
         let all: Vec<SessionId> = self.lock().iter().map(|h| h.session.id).collect();
@@ -380,6 +402,7 @@ impl Core {
                 .map(|dir| dir.to_string_lossy().into_owned())
                 .chain(self.pasts.elsewhere())
                 .collect(),
+            terminal: Some(self.terminal_spot(id)),
             session: session.clone(),
         };
         if let Some(follower) = self.follower.get() {
@@ -564,6 +587,24 @@ impl Core {
         let name = self.sessions.kill(id)?;
         self.reap()?;
         Ok(format!("killed {name}"))
+    }
+
+    /// Ends a session's processes, by asking first.
+    pub(super) fn stop_session(
+        &self,
+        id: SessionId,
+        patience: Duration,
+    ) -> Result<String, ApiError> {
+        if !self.sessions.list().iter().any(|s| s.session.id == id) {
+            return Err(ApiError::new(
+                ErrorCode::NotFound,
+                format!("no running session has the id {}", id.short()),
+            ));
+        }
+        let how = self.sessions.stop(id, patience)?;
+        self.reap()?;
+        self.tell_status();
+        Ok(how)
     }
 
     /// Freezes or thaws. Returns how many sessions that concerned.

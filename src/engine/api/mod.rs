@@ -17,6 +17,7 @@ mod packed;
 mod recordings;
 mod restore;
 pub mod search;
+mod terminal;
 
 use std::collections::BTreeMap;
 
@@ -47,6 +48,7 @@ pub(crate) use packed::{kind_code, kind_of, status_code, status_of};
 pub use recordings::{EffectInfo, Imported, RawRecord, RecordingInfo, RecordingSummary};
 pub use restore::{Part, PastLines, RestoreReport};
 pub use search::{Found, Hit, Search};
+pub use terminal::{TerminalAnswer, TerminalInfo, TerminalQuery, TerminalSpot};
 
 /// Number of the protocol's meaning. Both sides must have the same.
 pub const PROTOCOL: u32 = 1;
@@ -536,6 +538,8 @@ pub enum Request {
         /// Which session.
         session: SessionId,
     },
+    /// A question about a session's terminal. -> `Terminal`
+    Terminal(TerminalQuery),
     /// Makes a branch with a view of its own, in which agents run beside the workspace. -> `Forked`
     Fork {
         /// The state that it begins with.
@@ -730,6 +734,8 @@ pub enum Response {
     },
     /// See [`Request::Recording`].
     Recording(Box<RecordingInfo>),
+    /// See [`Request::Terminal`].
+    Terminal(TerminalAnswer),
 }
 
 /// What the engine tells subscribers.
@@ -841,6 +847,9 @@ pub struct Begun {
     pub socket: String,
     /// Directories to be masked in the agent's namespace (the store, the runtime directory).
     pub mask: Vec<String>,
+    /// Where its terminal is served and recorded, should it get one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminal: Option<TerminalSpot>,
 }
 
 /// A commit for lists.

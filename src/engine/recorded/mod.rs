@@ -9,6 +9,7 @@ mod history;
 mod place;
 mod source;
 mod summary;
+mod terminal;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -569,6 +570,7 @@ impl Recorded {
                 | Request::Refs
                 | Request::Operations { .. }
                 | Request::Search(_)
+                | Request::Terminal(_)
         );
         if states {
             self.wait()?;
@@ -611,6 +613,7 @@ impl Recorded {
             }
             Request::Effects => Response::Effects(self.states().effects.clone()),
             Request::Raw { id } => Response::Raw(self.raw(id)?),
+            Request::Terminal(query) => Response::Terminal(terminal::answer(self, &query)?),
             _ => {
                 return Err(ApiError::new(
                     ErrorCode::Refused,
