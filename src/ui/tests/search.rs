@@ -44,7 +44,7 @@ async fn every_text_of_a_step_is_found() {
         ("passed; 1 failed", 7),
         ("rotating tokens", 17),
         ("Seconds since the epoch, as in", 28),
-        ("logo.png", 17),
+        ("docs/latest", 31),
         ("~unresolved.*demo::auth", 23),
     ] {
         let stage = open(&format!("gg/{text}<enter>")).await;
@@ -118,7 +118,7 @@ async fn a_search_streams_and_can_be_stopped() {
     let mut stage = Stage::open(sliced(3), 100, 30).await;
     stage.keys("gg").await;
     stage.press("/cargo<enter>");
-    stage.until(|screen| screen.contains("hit")).await;
+    stage.until(|screen| screen.contains("2 hits")).await;
     assert!(stage.app.hunt.goes_on());
     assert_screen("search_streams", &stage.screen());
     stage.press("<esc>");
