@@ -42,7 +42,10 @@ pub(crate) fn set(app: &mut App, text: Option<String>) {
     if app.search != text {
         app.hunt.marks = text.as_ref().map(|t| (t.clone(), Query::new(t)));
         app.hunt.count = None;
+        app.hunt.line = None;
     }
+    // What was found of another text is no more.
+    app.hunt.run.take_if(|run| Some(&run.text) != text.as_ref());
     app.search = text;
 }
 
@@ -54,7 +57,9 @@ pub(crate) fn next(app: &mut App, forward: bool, here: bool, n: usize, out: &mut
     if hits::over_steps(app) {
         return hits::next(app, forward, n, out);
     }
-    app.hunt.strip = true;
+    if !std::mem::replace(&mut app.hunt.strip, true) {
+        app.hunt.line = None;
+    }
     let mut found = false;
     for _ in 0..n.clamp(1, 1_000) {
         found = match &app.view {
@@ -119,13 +124,15 @@ fn in_doc(app: &mut App, query: &Query, forward: bool, here: bool) -> bool {
         &mut app.detail
     };
     let lines = &pane.doc.lines;
-    let found = line(pane.scroll, lines.len(), forward, here, |i| {
+    let at = app.hunt.line.unwrap_or(pane.scroll);
+    let found = line(at, lines.len(), forward, here, |i| {
         let text: String = lines[i].spans.iter().map(|s| s.content.as_ref()).collect();
         query.is_in(&text)
     });
     if let Some(found) = &found {
         pane.scroll = found.at;
         app.hunt.count = found.count;
+        app.hunt.line = Some(found.at);
     }
     found.is_some()
 }
@@ -137,12 +144,14 @@ fn in_raw(app: &mut App, query: &Query, forward: bool, here: bool) -> bool {
     let Some(Ok(lines)) = &raw.lines else {
         return false;
     };
-    let found = line(raw.scroll, lines.len(), forward, here, |i| {
+    let at = app.hunt.line.unwrap_or(raw.scroll);
+    let found = line(at, lines.len(), forward, here, |i| {
         lines.get(i).is_some_and(|l| query.is_in(&l.text()))
     });
     if let Some(found) = &found {
         raw.scroll = found.at;
         app.hunt.count = found.count;
+        app.hunt.line = Some(found.at);
     }
     found.is_some()
 }
@@ -158,6 +167,7 @@ fn in_diff(app: &mut App, query: &Query, forward: bool, here: bool) -> bool {
         if let (Some(found), Some(View::Diff(view))) = (&found, &mut app.view) {
             view.select(found.at);
             app.hunt.count = found.count;
+            app.hunt.line = Some(found.at);
         }
         return found.is_some();
     }
@@ -169,7 +179,7 @@ fn in_diff(app: &mut App, query: &Query, forward: bool, here: bool) -> bool {
             .is_some_and(|l| query.is_in_bytes(&l.text))
     };
     let found = line(
-        view.scroll,
+        app.hunt.line.unwrap_or(view.scroll),
         view.body.len(),
         forward,
         here,
@@ -186,6 +196,7 @@ fn in_diff(app: &mut App, query: &Query, forward: bool, here: bool) -> bool {
     if let (Some(found), Some(View::Diff(view))) = (&found, &mut app.view) {
         view.scroll = found.at;
         app.hunt.count = found.count;
+        app.hunt.line = Some(found.at);
     }
     found.is_some()
 }
@@ -201,6 +212,7 @@ fn in_state(app: &mut App, query: &Query, forward: bool, here: bool) -> bool {
         if let Some(found) = &found {
             state.select(found.at);
             app.hunt.count = found.count;
+            app.hunt.line = Some(found.at);
         }
         return found.is_some();
     }
@@ -214,6 +226,7 @@ fn in_state(app: &mut App, query: &Query, forward: bool, here: bool) -> bool {
         state.walk = None;
         state.line = found.at;
         app.hunt.count = found.count;
+        app.hunt.line = Some(found.at);
     }
     found.is_some()
 }

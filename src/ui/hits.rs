@@ -47,6 +47,8 @@ pub(crate) struct Hunt {
     pub marks: Option<(String, find::Query)>,
     /// The footer tells of the search: until another key does something else.
     pub strip: bool,
+    /// In a text: the line that was found last. A text that fits on the screen is not scrolled to it.
+    pub line: Option<usize>,
     /// In a text: which of how many lines with a match.
     pub count: Option<(usize, usize)>,
     /// The step whose text is to be scrolled to what was found, and which texts were looked through for that.

@@ -78,6 +78,7 @@ async fn the_nearest_hit_is_gone_to_while_it_is_typed() {
     assert!(stage.screen().contains("s/S step"));
     stage.keys("<esc>").await;
     assert_eq!(stage.app.search, None);
+    assert!(!stage.screen().contains('•'), "nothing is marked any more");
 }
 
 #[tokio::test]
