@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::agent::Place;
 pub use graph::{Blame, Children, History, Leaves, Lineage, TraceOf};
 pub use keep::Verify;
-pub use mount::{At, Mount, Umount};
+pub use mount::{At, Mount, Reads, Umount};
 pub use screen::{Config, Keys, Man, Screen};
 
 /// A time-travel debugger for AI coding agents.
@@ -176,6 +176,8 @@ pub enum Verb {
     Ask(Ask),
     /// Print every change of a file that is known, one a line
     Effects(JsonOnly),
+    /// List who opened which file for reading, and during which call
+    Reads(mount::Reads),
     /// Take recordings into the project's store for good
     Import(Import),
     /// List the formats of recordings that can be read
@@ -224,6 +226,15 @@ pub struct Undo {
     pub json: bool,
 }
 
+/// `run --capture`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Capture {
+    /// A mounted view
+    Fuse,
+    /// The directory itself, watched
+    Watch,
+}
+
 /// `run`
 #[derive(Debug, Args)]
 pub struct Run {
@@ -234,6 +245,10 @@ pub struct Run {
     /// is now
     #[arg(long, value_name = "NAME")]
     pub branch: Option<String>,
+    /// How changes are seen: through a mount, which knows the process and protects the store; or by watching the
+    /// directory, which works where nothing can be mounted and ties changes to calls by time alone
+    #[arg(long, value_name = "HOW", default_value = "fuse")]
+    pub capture: Capture,
     /// Run it in the background, with a terminal of its own: `backtrail attach` sits down at it
     #[arg(short, long)]
     pub detach: bool,

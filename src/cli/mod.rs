@@ -33,6 +33,7 @@ mod mount;
 mod ops;
 pub mod out;
 mod race;
+mod reads;
 mod restore;
 mod run;
 mod session;
@@ -256,6 +257,7 @@ async fn answer(
         Verb::Show(args) if args.raw => trace::raw(cx, &args.rev, args.json, out).await,
         Verb::Show(args) => diff::show(cx, &args, out).await,
         Verb::Import(args) => trace::import(cx, &args, trace, out).await,
+        Verb::Reads(args) => reads::reads(cx, &args, out).await,
         Verb::Effects(args) => trace::effects(cx, args.json, out).await,
         Verb::Diff(args) if args.state => facts::diff(cx, &args, out).await,
         Verb::Restore(args) => restore::restore(cx, &args, out).await,
@@ -270,6 +272,11 @@ async fn answer(
         Verb::Switch(args) => change::switch(cx, &args, out).await,
         Verb::Fork(args) if args.race.run.is_some() => race::race(cx, &args, out).await,
         Verb::Fork(args) => fork::fork(cx, &args, out).await,
+        // It would be gone with this process.
+        Verb::At(_) | Verb::Mount(_) if trace.trace.is_some() => Err(Fail::Message(
+            "the states of a recording are mounted only while its screen is open; backtrail cat writes a file of one"
+                .to_owned(),
+        )),
         Verb::At(args) => mount::at(cx, &args, out).await,
         Verb::Mount(args) => mount::mount(cx, &args, out).await,
         Verb::Umount(args) => mount::umount(cx, &args, out).await,

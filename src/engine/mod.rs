@@ -28,13 +28,14 @@ mod ops;
 mod ops_laws;
 mod overlap;
 pub mod project;
+mod reads;
 pub mod recorded;
 mod replay;
 mod replay_order;
 #[cfg(test)]
 mod replay_tests;
 mod restore;
-mod restore_lines;
+pub(crate) mod restore_lines;
 mod search;
 mod serve;
 mod server;

@@ -3,7 +3,7 @@
 use crate::engine::api::search::{self, Pattern};
 
 use super::app::{App, Pane, Tone, View};
-use super::diff_view::BodyRow;
+use super::diff_rows::BodyRow;
 use super::hits;
 use super::msg::{Compared, Effect};
 use super::state_view::{Content, line_at};
@@ -178,25 +178,26 @@ fn in_diff(app: &mut App, query: &Query, forward: bool, here: bool) -> bool {
         i.and_then(|i| diff.hunks.get(h)?.lines.get(i))
             .is_some_and(|l| query.is_in_bytes(&l.text))
     };
-    let found = line(
-        app.hunt.line.unwrap_or(view.scroll),
-        view.body.len(),
-        forward,
-        here,
-        |i| match view.body[i] {
-            BodyRow::Gap(_) => false,
+    let found = line(view.line, view.body.len(), forward, here, |i| {
+        match view.body[i] {
+            BodyRow::Gap(..) => false,
+            BodyRow::Plain(_, new) => match &view.content {
+                Some((_, Content::Ready(bytes, starts))) => {
+                    line_at(bytes, starts, new).is_some_and(|l| query.is_in_bytes(l))
+                }
+                _ => false,
+            },
             BodyRow::Heading(h) => diff
                 .hunks
                 .get(h)
                 .is_some_and(|h| query.is_in_bytes(&h.heading)),
             BodyRow::Line(h, i) => has(h, Some(i)),
             BodyRow::Pair(h, a, b) => has(h, a) || has(h, b),
-        },
-    );
+        }
+    });
     if let (Some(found), Some(View::Diff(view))) = (&found, &mut app.view) {
-        view.scroll = found.at;
+        view.line = found.at;
         app.hunt.count = found.count;
-        app.hunt.line = Some(found.at);
     }
     found.is_some()
 }
@@ -252,8 +253,12 @@ pub(crate) fn word(app: &App) -> Option<String> {
                 return None;
             };
             let text = |h: usize, i: usize| Some(diff.hunks.get(h)?.lines.get(i)?.text.as_slice());
-            let bytes = match *view.body.get(view.scroll)? {
-                BodyRow::Gap(_) => return None,
+            let bytes = match *view.body.get(view.line)? {
+                BodyRow::Gap(..) => return None,
+                BodyRow::Plain(_, new) => match &view.content {
+                    Some((_, Content::Ready(bytes, starts))) => line_at(bytes, starts, new)?,
+                    _ => return None,
+                },
                 BodyRow::Heading(h) => diff.hunks.get(h)?.heading.as_slice(),
                 BodyRow::Line(h, i) => text(h, i)?,
                 BodyRow::Pair(h, a, b) => text(h, b.or(a)?)?,

@@ -9,6 +9,7 @@
 //! * [`theme`] is the only place that knows colours.
 
 mod action;
+mod against;
 mod answer;
 mod app;
 mod asking;
@@ -19,8 +20,12 @@ mod changes;
 mod code;
 mod detail;
 mod diff_draw;
+mod diff_files;
+mod diff_rows;
 mod diff_view;
+mod diffing;
 mod draw;
+mod errand;
 mod event_loop;
 mod feel;
 mod filter;
@@ -48,10 +53,12 @@ mod palette;
 mod query;
 mod raw;
 mod raw_view;
+mod restoring;
 mod rows;
 mod runner;
 mod screen;
 mod state_draw;
+mod state_tabs;
 mod state_view;
 mod sums;
 mod sweep;
@@ -68,6 +75,7 @@ mod why;
 mod why_draw;
 mod words;
 mod world;
+mod yank;
 
 #[cfg(test)]
 mod tests;

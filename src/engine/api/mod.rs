@@ -14,6 +14,7 @@ mod merging;
 mod ops;
 mod overlaps;
 mod packed;
+mod reads;
 mod recordings;
 mod restore;
 pub mod search;
@@ -45,6 +46,7 @@ pub use ops::{OpDetail, OpReport, RefMove};
 pub use overlaps::{Meeting, MergeTry};
 pub use packed::{PackedRows, UnpackError, pack, unpack};
 pub(crate) use packed::{kind_code, kind_of, status_code, status_of};
+pub use reads::ReadInfo;
 pub use recordings::{EffectInfo, Imported, RawRecord, RecordingInfo, RecordingSummary};
 pub use restore::{Part, PastLines, RestoreReport};
 pub use search::{Found, Hit, Search};
@@ -517,6 +519,9 @@ pub enum Request {
         /// the workspace itself when absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         branch: Option<String>,
+        /// In the project's own directory, recorded by watching it: no view, and so no branch.
+        #[serde(default)]
+        watch: bool,
     },
     /// Its first process ended. -> `Done` once the last changes are durable
     End {
@@ -606,6 +611,12 @@ pub enum Request {
     },
     /// Every change of a file that is known, in order. -> `Effects`
     Effects,
+    /// What was opened for reading, oldest first. -> `Reads`
+    Reads {
+        /// Only during this call.
+        #[serde(default)]
+        step: Option<Ordinal>,
+    },
     /// The records of the trace that a step was read from, as they are. -> `Raw`
     Raw {
         /// Which step.
@@ -721,6 +732,8 @@ pub enum Response {
     Imported(Box<Imported>),
     /// See [`Request::Effects`].
     Effects(Vec<EffectInfo>),
+    /// See [`Request::Reads`].
+    Reads(Vec<ReadInfo>),
     /// See [`Request::Raw`].
     Raw(Vec<RawRecord>),
     /// See [`Request::Search`].

@@ -9,6 +9,7 @@
 )]
 
 mod actions;
+mod diffing;
 mod feel;
 mod flows;
 mod fuzz;
