@@ -524,6 +524,7 @@ impl Core {
         if let Some(problem) = recorder.and_then(|r| r.scan_failure()) {
             warnings.push(problem);
         }
+        warnings.extend(self.over_budget());
         let scan = recorder.map(|r| r.scan());
         Ok(EngineStatus {
             project: self.project.root.to_string_lossy().into_owned(),

@@ -37,7 +37,10 @@ pub use forks::ForkInfo;
 pub use graph::{
     BlameInfo, BlameProblem, GraphAnswer, GraphQuery, LastChange, Origin, TraceInfo, VersionInfo,
 };
-pub use keeping::{FaultInfo, KeepAnswer, KeepQuery, VerifyInfo};
+pub use keeping::{
+    CollectInfo, DuInfo, ExportInfo, FaultInfo, ForgetInfo, KeepAnswer, KeepQuery, StateStored,
+    StoredInfo, VerifyInfo,
+};
 pub use merging::{
     ConflictDetail, ConflictInfo, MergeInfo, MergeReport, OpenConflict, PickOrigin, PieceInfo,
     ProposalRecord, Reason, Resolver, StateMergeInfo, UnfinishedInfo,
