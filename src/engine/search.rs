@@ -200,14 +200,26 @@ impl Looked<'_, '_> {
         let (Some(first), Some(last)) = (links.first(), links.last()) else {
             return Ok(Vec::new());
         };
-        let (first, last) = (store.commit(first.commit)?, store.commit(last.commit)?);
+        let ends = (
+            there(store.commit(first.commit))?,
+            there(store.commit(last.commit))?,
+        );
+        let (Some(first), Some(last)) = ends else {
+            return Ok(Vec::new());
+        };
         let before = match first.parents.first() {
-            Some(parent) => store.commit(*parent)?.tree,
+            Some(parent) => match there(store.commit(*parent))? {
+                Some(parent) => parent.tree,
+                None => return Ok(Vec::new()),
+            },
             // A first state is a beginning, not thousands of new files.
             None if first.cause == Cause::Initial => return Ok(Vec::new()),
             None => store.empty_tree(),
         };
-        let mut changes = tree::trees(store, before, last.tree, &[])?;
+        let mut changes = match tree::trees(store, before, last.tree, &[]) {
+            Err(tree::Error::Store(e)) => there(Err(e))?.unwrap_or_default(),
+            other => other?,
+        };
         changes.retain(tree::PathChange::has_leaf);
         Ok(changes)
     }
@@ -252,11 +264,16 @@ impl Searching<'_> {
             return Ok(Some((Vec::new(), false)));
         };
         let store = self.answers.store;
-        if store.blob_len(id)? > FILE {
+        let Some(len) = there(store.blob_len(id))? else {
+            return Ok(None);
+        };
+        if len > FILE {
             self.passed_over += 1;
             return Ok(None);
         }
-        let bytes = store.blob(id)?;
+        let Some(bytes) = there(store.blob(id))? else {
+            return Ok(None);
+        };
         if text::is_binary(&bytes) {
             return Ok(None);
         }
@@ -266,6 +283,19 @@ impl Searching<'_> {
             self.barren.insert(id);
         }
         Ok(Some((bytes, found)))
+    }
+}
+
+/// What is not in the store any more, or damaged, cannot be searched; everything else can.
+fn there<T>(read: store::Result<T>) -> store::Result<Option<T>> {
+    match read {
+        Ok(value) => Ok(Some(value)),
+        Err(
+            store::Error::Gone { .. }
+            | store::Error::NotFound { .. }
+            | store::Error::Damaged { .. },
+        ) => Ok(None),
+        Err(e) => Err(e),
     }
 }
 
@@ -414,7 +444,8 @@ impl Facts for Looked<'_, '_> {
 
     fn texts(&mut self, each: &mut EachText<'_>) -> Result<bool, Failure> {
         let place = Place::of_kind(self.step.kind);
-        if let Some(body) = self.search.texts.text(self.step, Which::Body, TEXT)? {
+        let body = there(self.search.texts.text(self.step, Which::Body, TEXT))?;
+        if let Some(body) = body.flatten() {
             let go_on = if self.step.kind == StepKind::Call {
                 super::arguments::strings(&body, &mut |text| each(place, None, text.as_bytes()))
             } else {
@@ -424,7 +455,8 @@ impl Facts for Looked<'_, '_> {
                 return Ok(true);
             }
         }
-        if let Some(output) = self.search.texts.text(self.step, Which::Output, TEXT)?
+        let output = there(self.search.texts.text(self.step, Which::Output, TEXT))?;
+        if let Some(output) = output.flatten()
             && !each(Place::Output, None, &output)
         {
             return Ok(true);
