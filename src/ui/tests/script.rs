@@ -67,6 +67,7 @@ pub(super) struct World {
     pub merge: super::merging::Merge,
     /// Steps that one answer to a search is about.
     pub slice: usize,
+    pub desk: super::desk::Fake,
 }
 
 /// Files by name.
@@ -116,6 +117,7 @@ impl World {
             recordings: Vec::new(),
             merge: super::merging::Merge::default(),
             slice: usize::MAX,
+            desk: super::desk::Fake::default(),
         }
     }
 
