@@ -207,8 +207,9 @@ pub enum Verb {
     /// Puts its process in an agent's place and becomes the command
     #[command(hide = true)]
     Enter(Box<Enter>),
+    /// Print the manual page, or write the pages of all commands into a directory
+    Man(Man),
     /// Print shell completions
-    #[command(hide = true)]
     Completions {
         /// For which shell.
         shell: clap_complete::Shell,

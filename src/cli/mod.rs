@@ -25,6 +25,7 @@ mod keep;
 mod keys;
 mod lineage;
 mod link;
+mod man;
 mod markers;
 mod merge;
 mod merge_out;
@@ -162,6 +163,7 @@ fn dispatch(cli: Cli) -> Ended {
             out.raw(&text)?;
         }
         Verb::Keys(args) => keys::keys(&args, &mut out)?,
+        Verb::Man(args) => return man::man(&args, &mut out),
         Verb::Config(args) => return config::config(&args, &mut out),
         verb => {
             let runtime = runtime(false)?;
@@ -298,6 +300,7 @@ async fn answer(
         | Verb::Formats(_)
         | Verb::Keys(_)
         | Verb::Config(_)
+        | Verb::Man(_)
         | Verb::Demo(_)
         | Verb::Engine
         | Verb::Enter(_)

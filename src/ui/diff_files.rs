@@ -13,6 +13,7 @@ use super::app::{App, diff_key};
 use super::code;
 use super::diff_view::{DiffView, Touch};
 use super::find::Query;
+use super::mouse::{Hit, Side};
 use super::paint;
 use super::screen;
 use super::text;
@@ -70,6 +71,10 @@ pub(crate) fn draw(
     for (y, (i, line)) in (inner.y..inner.bottom()).zip(shown.iter().take(room)) {
         let place = Rect::new(inner.x, y, inner.width, 1);
         paint::line(buf, place, line, 0, look.glyphs.ellipsis);
+        if let Some(by) = i.and_then(|i| isize::try_from(i).ok()) {
+            let by = by - isize::try_from(diff.cursor).unwrap_or(0);
+            app.feel.hits.put(place, Hit::Row(Side::First(true), by));
+        }
         if *i == Some(diff.cursor) {
             let rest = Rect::new(place.x + 1, y, place.width.saturating_sub(1), 1);
             buf.set_style(rest, theme.selection(diff.in_files));

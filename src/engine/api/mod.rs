@@ -556,6 +556,8 @@ pub enum Request {
     },
     /// The branches that have a view of their own, by name. -> `Forks`
     Forks,
+    /// The same without what they take up on disk, which costs a look at every file of them. -> `Forks`
+    ForkPlaces,
     /// Mounts a view that is no branch: nothing in it is kept, left-out directories show the project's own,
     /// copy-on-write. -> `Scratch`
     ForkScratch {

@@ -9,6 +9,7 @@
 )]
 
 mod actions;
+mod desk;
 mod diffing;
 mod feel;
 mod flows;
@@ -19,6 +20,8 @@ mod merge_assist;
 mod merge_flows;
 mod merge_screens;
 mod merging;
+mod mouse;
+mod places;
 mod recorded;
 mod rows;
 mod screens;
