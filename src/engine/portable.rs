@@ -144,6 +144,9 @@ impl Inner {
             Request::Subscribe => Response::Done(String::new()),
             Request::Log { before, limit } => Response::Log(answers.log(before, limit)?),
             Request::Rows { after, limit } => Response::Rows(answers.rows(after, limit)?),
+            Request::PackedRows { before, limit } => {
+                Response::PackedRows(answers.packed_rows(before, limit)?)
+            }
             Request::Step { id } => Response::Step(Box::new(answers.step_detail(id)?)),
             Request::Resolve { rev } => Response::Resolved(answers.resolve(&rev)?),
             Request::Show { rev } => Response::Commit(Box::new(answers.show(&rev)?)),
