@@ -160,6 +160,7 @@ impl Inner {
             Request::Refs => Response::Refs(self.store.refs().map_err(Failure::from)?),
             Request::Branches => Response::Branches(answers.branches()?),
             Request::Compare { a, b } => Response::Comparison(Box::new(answers.compare(&a, &b)?)),
+            Request::Search(ask) => Response::Found(Box::new(answers.search(&ask)?)),
             Request::Graph(query) => Response::Graph(answers.graph(query)?),
             Request::Operations { before, limit } => {
                 Response::Operations(answers.operations(before, limit)?)
