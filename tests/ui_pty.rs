@@ -361,11 +361,6 @@ impl Stage {
         }
     }
 
-    /// Everything that was sent to the terminal so far.
-    fn raw(&self) -> Vec<u8> {
-        self.seen.0.lock().unwrap().raw.clone()
-    }
-
     /// Waits until what was seen fits.
     fn until(&self, what: &str, fits: impl Fn(&Seen) -> bool) -> Duration {
         let (lock, changed) = &*self.seen;
