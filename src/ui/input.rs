@@ -3,8 +3,9 @@
 use ratatui::crossterm::event::KeyCode;
 
 use super::action::{Action, Context, Meaning};
+use super::again;
 use super::answer;
-use super::app::{App, Overlay, Pane, Tone, View};
+use super::app::{App, Link, Overlay, Pane, Tone, View};
 use super::branches;
 use super::diff_view::DiffView;
 use super::find;
@@ -17,7 +18,7 @@ use super::rows;
 use super::screen;
 use super::state_view::StateView;
 use super::travel;
-use super::update::toast;
+use super::update::{load, toast};
 use super::whole;
 use super::why;
 use super::world;
@@ -309,7 +310,12 @@ pub(crate) fn act(
         Action::Merge => branches::open(app, out),
         Action::ListOpen => list_open(app, out),
         Action::Quit => quit(app, out),
-        Action::Redraw => out.push(Effect::Redraw),
+        Action::Redraw => {
+            out.push(Effect::Redraw);
+            if app.loading.partial && matches!(app.link, Link::Open { .. }) {
+                load(app, out);
+            }
+        }
         Action::Suspend => out.push(Effect::Suspend),
         Action::Interrupt => interrupt(app, out),
         own => merge_view::update::act(app, own, out),
@@ -396,6 +402,7 @@ fn close(app: &mut App, out: &mut Vec<Effect>) {
         Some(_) => app.view = None,
         None if app.pane != Pane::Timeline => app.pane = Pane::Timeline,
         None if app.search.is_some() => app.search = None,
+        None if app.loading.busy => again::stop_loading(app, out),
         None if app.back => out.push(Effect::Back),
         None => {}
     }

@@ -9,10 +9,12 @@
 )]
 
 mod actions;
+mod again;
 mod feel;
 mod flows;
 mod fuzz;
 mod graph;
+mod hostile;
 mod machine;
 mod merge_assist;
 mod merge_flows;
