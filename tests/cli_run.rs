@@ -102,6 +102,7 @@ fn talk(stream: UnixStream, project: &Path, tell: &Sender<i32>) {
                 cgroup_dir: None,
                 socket: "/nowhere".into(),
                 mask: Vec::new(),
+                terminal: None,
             })),
             Request::End { exit_code, .. } => {
                 let _ = tell.send(exit_code);

@@ -11,9 +11,11 @@ mod enter;
 mod namespace;
 mod pty;
 mod signals;
+pub mod terminal;
 
 pub use cgroup::{Cgroup, CgroupError};
 pub use enter::{Place, enter};
+pub use pty::RawMode;
 pub use signals::{block_in_helper_threads, unblock_inherited};
 
 use std::ffi::OsString;
@@ -22,9 +24,12 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
+use tokio::runtime::Handle;
+
 use crate::engine::api::Begun;
-use pty::{Pty, Pump, RawMode};
+use pty::{Pty, Pump};
 use signals::Relay;
+use terminal::{About, Host, Start};
 
 /// Exit code when the command was not found, as shells have it.
 pub const NOT_FOUND: i32 = 127;
@@ -59,6 +64,8 @@ pub enum Io {
     Auto,
     /// Always what we have ourselves.
     Inherit,
+    /// A pseudo-terminal that nobody sits before: others attach to it.
+    Unseen,
 }
 
 /// How the command ended.
@@ -72,7 +79,15 @@ pub struct RunEnd {
 ///
 /// Takes over this thread's signals meanwhile: all other threads of the process must have been started with
 /// [`block_in_helper_threads`], or a signal that reaches one of them ends us instead of being passed on.
-pub fn run(begun: &Begun, cwd: &Path, command: &[OsString], io: Io) -> Result<RunEnd, Error> {
+///
+/// Where the command gets a pseudo-terminal, it is recorded and served by tasks of `runtime`.
+pub fn run(
+    begun: &Begun,
+    cwd: &Path,
+    command: &[OsString],
+    io: Io,
+    runtime: &Handle,
+) -> Result<RunEnd, Error> {
     let place = Place {
         cgroup: begun.cgroup_dir.as_ref().map(PathBuf::from),
         view: PathBuf::from(&begun.view),
@@ -101,8 +116,30 @@ pub fn run(begun: &Begun, cwd: &Path, command: &[OsString], io: Io) -> Result<Ru
             OsString::from(&begun.session.native),
         ));
     }
-    run_in(place, &envs, command, io)
+    let serve = |pid: u32, size: (u16, u16), outer: bool| {
+        let start = Start {
+            runtime: runtime.clone(),
+            spot: begun.terminal.clone()?,
+            about: About {
+                session: begun.session.id,
+                agent: begun.session.agent.clone(),
+                command: begun.session.command.clone(),
+                pid,
+                start: begun.session.start,
+                outer,
+            },
+            size,
+        };
+        // The agent runs all the same when nobody can watch it.
+        Host::start(start)
+            .inspect_err(|e| tracing::warn!("the terminal is not served: {e}"))
+            .ok()
+    };
+    run_in(place, &envs, command, io, &serve)
 }
+
+/// Serves the terminal of a process: its id, the terminal's size, and whether we have one ourselves.
+type Serve<'a> = dyn Fn(u32, (u16, u16), bool) -> Option<Host> + 'a;
 
 /// [`run`] with the place spelled out.
 fn run_in(
@@ -110,10 +147,12 @@ fn run_in(
     envs: &[(&str, OsString)],
     command: &[OsString],
     io: Io,
+    serve: &Serve<'_>,
 ) -> Result<RunEnd, Error> {
     let relay = Relay::take_over().map_err(Error::Signals)?;
     let pty = match io {
         Io::Auto if pty::is_our_terminal() => Some(Pty::like_ours().map_err(Error::Terminal)?),
+        Io::Unseen => Some(Pty::unseen().map_err(Error::Terminal)?),
         Io::Auto | Io::Inherit => None,
     };
     place.terminal = pty.is_some();
@@ -127,7 +166,11 @@ fn run_in(
         .envs(envs.iter().map(|(k, v)| (k, v)));
     let mut own_group = true;
     if let Some(pty) = &pty {
-        pty.give_to(&mut child).map_err(Error::Terminal)?;
+        let given = match io {
+            Io::Unseen => pty.give_all_to(&mut child),
+            _ => pty.give_to(&mut child),
+        };
+        given.map_err(Error::Terminal)?;
     } else {
         child
             .stdin(Stdio::inherit())
@@ -142,16 +185,26 @@ fn run_in(
     }
     let mut child_process = child.spawn().map_err(Error::Spawn)?;
     drop(child); // Holds the inner side of the pseudo-terminal.
-    let pump = match pty {
-        Some(pty) => Some(Pump::new(pty, RawMode::enter().map_err(Error::Terminal)?)),
+    let mut pump = match pty {
+        Some(pty) => {
+            let raw = match io {
+                Io::Unseen => None,
+                _ => Some(RawMode::enter().map_err(Error::Terminal)?),
+            };
+            let host = serve(child_process.id(), pty.size(), raw.is_some());
+            Some(Pump::new(pty, raw, host))
+        }
         None => None,
     };
-    let watched = relay.watch(&child_process, own_group, pump);
+    let watched = relay.watch(&child_process, own_group, pump.as_mut());
     if watched.is_err() {
         // Nobody would see it any more.
         let _ = child_process.kill();
     }
     let status = child_process.wait().map_err(Error::Wait)?;
+    if let Some(pump) = pump {
+        pump.end(exit_code(status));
+    }
     watched.map_err(Error::Wait)?;
     Ok(RunEnd {
         exit_code: exit_code(status),

@@ -17,13 +17,18 @@ use rustix::io::{Errno, read, write};
 use rustix::pty::{OpenptFlags, grantpt, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::stdio::{stderr, stdin, stdout};
 use rustix::termios::{
-    OptionalActions, Termios, isatty, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr, tcsetwinsize,
+    OptionalActions, Termios, Winsize, isatty, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr,
+    tcsetwinsize,
 };
 
 use super::signals::Wanted;
+use super::terminal::{Command as Asked, Host};
 
 /// How much typed input may wait for a command that does not read.
 const QUEUE: usize = 64 << 10;
+
+/// Columns and rows of a terminal that nobody sits before, until somebody attaches.
+const UNSEEN: (u16, u16) = (80, 24);
 
 /// Whether standard input is a terminal and we are in its foreground. (In its background, touching it would stop us.)
 pub fn is_our_terminal() -> bool {
@@ -35,6 +40,32 @@ pub fn has_controlling_terminal() -> bool {
     OpenOptions::new().read(true).open("/dev/tty").is_ok()
 }
 
+fn both() -> io::Result<(OwnedFd, OwnedFd)> {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let master = openpt(flags)?;
+    grantpt(&master)?;
+    unlockpt(&master)?;
+    let inner = ioctl_tiocgptpeer(&master, flags)?;
+    Ok((master, inner))
+}
+
+fn size_of(terminal: impl AsFd) -> (u16, u16) {
+    match tcgetwinsize(terminal) {
+        Ok(size) if size.ws_col > 0 && size.ws_row > 0 => (size.ws_col, size.ws_row),
+        _ => UNSEEN,
+    }
+}
+
+fn set_size(terminal: impl AsFd, cols: u16, rows: u16) {
+    let size = Winsize {
+        ws_col: cols,
+        ws_row: rows,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    let _ = tcsetwinsize(terminal, size);
+}
+
 /// Both sides of a new pseudo-terminal.
 pub struct Pty {
     master: OwnedFd,
@@ -44,11 +75,7 @@ pub struct Pty {
 impl Pty {
     /// One with the settings and the size of our own terminal.
     pub fn like_ours() -> io::Result<Self> {
-        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-        let master = openpt(flags)?;
-        grantpt(&master)?;
-        unlockpt(&master)?;
-        let inner = ioctl_tiocgptpeer(&master, flags)?;
+        let (master, inner) = both()?;
         tcsetattr(&inner, OptionalActions::Now, &tcgetattr(stdin())?)?;
         // A terminal without a size is possible (serial lines).
         if let Ok(size) = tcgetwinsize(stdin()) {
@@ -56,6 +83,27 @@ impl Pty {
         }
         fcntl_setfl(&master, fcntl_getfl(&master)? | OFlags::NONBLOCK)?;
         Ok(Self { master, inner })
+    }
+
+    /// One of its own, for a command that nobody sits before.
+    pub fn unseen() -> io::Result<Self> {
+        let (master, inner) = both()?;
+        set_size(&master, UNSEEN.0, UNSEEN.1);
+        fcntl_setfl(&master, fcntl_getfl(&master)? | OFlags::NONBLOCK)?;
+        Ok(Self { master, inner })
+    }
+
+    /// Columns and rows.
+    pub fn size(&self) -> (u16, u16) {
+        size_of(&self.master)
+    }
+
+    /// Makes the inner side all of the command's standard input, output and error.
+    pub fn give_all_to(&self, command: &mut Command) -> io::Result<()> {
+        command.stdin(Stdio::from(self.inner.try_clone()?));
+        command.stdout(Stdio::from(self.inner.try_clone()?));
+        command.stderr(Stdio::from(self.inner.try_clone()?));
+        Ok(())
     }
 
     /// Makes the inner side the command's standard input, and its output and error where ours are terminals too
@@ -106,9 +154,10 @@ impl Drop for RawMode {
     }
 }
 
-/// Carries bytes between the two terminals.
+/// Carries bytes between the two terminals, and to and from those who watch.
 pub struct Pump {
-    raw: RawMode,
+    /// Ours; `None` when nobody sits before it.
+    raw: Option<RawMode>,
     master: OwnedFd,
     /// Kept open: with nobody on the inner side (a command that closes its terminal to open it again) reading would
     /// fail. That the command has ended is seen by its process.
@@ -116,17 +165,20 @@ pub struct Pump {
     /// Typed, not yet taken by the inside.
     queue: VecDeque<u8>,
     outer_open: bool,
+    /// Who else sees it.
+    host: Option<Host>,
 }
 
 impl Pump {
     /// Begins to carry.
-    pub fn new(pty: Pty, raw: RawMode) -> Self {
+    pub fn new(pty: Pty, raw: Option<RawMode>, host: Option<Host>) -> Self {
         Self {
+            outer_open: raw.is_some(),
             raw,
             master: pty.master,
             _inner: pty.inner,
             queue: VecDeque::new(),
-            outer_open: true,
+            host,
         }
     }
 
@@ -140,10 +192,17 @@ impl Pump {
         self.master.as_fd()
     }
 
+    /// Where those who watch say something.
+    pub fn others(&self) -> Option<BorrowedFd<'_>> {
+        self.host.as_ref().map(|h| h.descriptor().as_fd())
+    }
+
     /// What to wait for.
     pub fn wanted(&self) -> Wanted {
+        let room = self.queue.len() < QUEUE;
         Wanted {
-            outer: self.outer_open && self.queue.len() < QUEUE,
+            outer: self.outer_open && room,
+            others: room,
             inner: if self.queue.is_empty() {
                 PollFlags::IN
             } else {
@@ -158,6 +217,9 @@ impl Pump {
         match read(stdin(), &mut buffer) {
             Ok(0) | Err(Errno::IO) => {
                 self.outer_open = false;
+                if let Some(host) = &self.host {
+                    host.alone();
+                }
                 Ok(false)
             }
             Ok(n) => {
@@ -167,6 +229,23 @@ impl Pump {
             }
             Err(Errno::INTR | Errno::AGAIN) => Ok(true),
             Err(e) => Err(e.into()),
+        }
+    }
+
+    /// Takes what somebody said who is attached.
+    pub fn read_others(&mut self) {
+        let Some(host) = &self.host else { return };
+        match host.command() {
+            Some(Asked::Input(bytes)) => {
+                self.queue.extend(&bytes);
+                self.feed();
+            }
+            Some(Asked::Resize(cols, rows)) => {
+                set_size(&self.master, cols, rows);
+                let (cols, rows) = size_of(&self.master);
+                host.size(cols, rows);
+            }
+            None => {}
         }
     }
 
@@ -188,15 +267,32 @@ impl Pump {
 
     /// Passes our terminal's size on; the kernel tells the inside.
     pub fn resize(&self) {
-        if let Ok(size) = tcgetwinsize(stdin()) {
+        if self.raw.is_some()
+            && let Ok(size) = tcgetwinsize(stdin())
+        {
+            let before = size_of(&self.master);
             let _ = tcsetwinsize(&self.master, size);
+            let (cols, rows) = size_of(&self.master);
+            if let Some(host) = self.host.as_ref().filter(|_| before != (cols, rows)) {
+                host.size(cols, rows);
+            }
         }
     }
 
     /// After we were stopped: the shell has put the terminal back, and it may have another size.
     pub fn resume(&self) {
-        let _ = self.raw.again();
+        if let Some(raw) = &self.raw {
+            let _ = raw.again();
+        }
         self.resize();
+    }
+
+    /// Lets go of our terminal, and of those who watch, whom the exit code is told.
+    pub fn end(mut self, code: i32) {
+        drop(self.raw.take());
+        if let Some(host) = self.host.take() {
+            host.end(code);
+        }
     }
 
     fn feed(&mut self) {
@@ -220,9 +316,14 @@ impl Pump {
         match read(&self.master, &mut buffer) {
             Ok(0) => false,
             Ok(n) => {
-                // A terminal that is gone is noticed by its hang-up.
-                let mut out = io::stdout().lock();
-                let _ = out.write_all(&buffer[..n]).and_then(|()| out.flush());
+                if self.raw.is_some() {
+                    // A terminal that is gone is noticed by its hang-up.
+                    let mut out = io::stdout().lock();
+                    let _ = out.write_all(&buffer[..n]).and_then(|()| out.flush());
+                }
+                if let Some(host) = &self.host {
+                    host.output(&buffer[..n]);
+                }
                 true
             }
             Err(Errno::INTR) => true,

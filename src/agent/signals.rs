@@ -65,7 +65,12 @@ impl Relay {
 
     /// Passes signals and, with a pseudo-terminal, bytes on until `child` has ended (it is left to be waited for).
     /// `own_group`: the child leads a process group; otherwise it shares ours.
-    pub fn watch(&self, child: &Child, own_group: bool, mut pump: Option<Pump>) -> io::Result<()> {
+    pub fn watch(
+        &self,
+        child: &Child,
+        own_group: bool,
+        mut pump: Option<&mut Pump>,
+    ) -> io::Result<()> {
         let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
         let target = Target {
             pid: Pid::from_raw(pid),
@@ -74,32 +79,37 @@ impl Relay {
         };
         let ended = pidfd(pid)?;
         loop {
-            let wanted = pump.as_ref().map(Pump::wanted);
+            let wanted = pump.as_ref().map(|p| p.wanted());
             let mut fds = vec![
                 PollFd::new(&ended, PollFlags::IN),
                 PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN),
             ];
+            // Which of them are our terminal and those who watch: either may be left out.
+            let (mut outer_at, mut others_at) = (usize::MAX, usize::MAX);
             if let (Some(pump), Some(wanted)) = (&pump, wanted) {
                 fds.push(PollFd::from_borrowed_fd(pump.inner(), wanted.inner));
                 if wanted.outer {
+                    outer_at = fds.len();
                     fds.push(PollFd::from_borrowed_fd(pump.outer(), PollFlags::IN));
+                }
+                if let Some(others) = pump.others().filter(|_| wanted.others) {
+                    others_at = fds.len();
+                    fds.push(PollFd::from_borrowed_fd(others, PollFlags::IN));
                 }
             }
             match poll(&mut fds, None) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(e) => return Err(e.into()),
             }
-            let mut ready = [false; 4];
-            for (ready, fd) in ready.iter_mut().zip(&fds) {
-                *ready = !fd.revents().is_empty();
-            }
+            let ready = |at: usize| fds.get(at).is_some_and(|fd| !fd.revents().is_empty());
+            let (has_ended, signalled, inner) = (ready(0), ready(1), ready(2));
+            let (outer, others) = (ready(outer_at), ready(others_at));
             drop(fds);
-            let [has_ended, signalled, inner, outer] = ready;
             if signalled {
                 while let Some(info) = self.signals.read_signal()? {
                     let number = i32::try_from(info.ssi_signo).unwrap_or_default();
                     if let Ok(signal) = Signal::try_from(number) {
-                        target.pass(signal, info.ssi_code, pump.as_ref());
+                        target.pass(signal, info.ssi_code, pump.as_deref());
                     }
                 }
             }
@@ -108,6 +118,9 @@ impl Relay {
                     // The terminal is gone: what a modem's hang-up does.
                     target.send(Signal::SIGHUP);
                     target.send(Signal::SIGCONT);
+                }
+                if others {
+                    pump.read_others();
                 }
                 if inner {
                     pump.inner_ready();
@@ -176,6 +189,8 @@ impl Target {
 pub struct Wanted {
     /// Input from our own terminal.
     pub outer: bool,
+    /// What is said by those who watch.
+    pub others: bool,
     /// The pseudo-terminal's master.
     pub inner: PollFlags,
 }

@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::agent::Place;
 pub use graph::{Blame, Children, History, Leaves, Lineage, TraceOf};
 pub use keep::Verify;
-pub use mount::{At, Mount, Umount};
+pub use mount::{At, Mount, Reads, Umount};
 pub use screen::{Config, Keys, Man, Screen};
 
 /// A time-travel debugger for AI coding agents.
@@ -117,6 +117,11 @@ pub enum Verb {
     Fork(Fork),
     /// List the branches that have a view of their own, and who runs in them
     Forks(JsonOnly),
+    /// Sit down at a running agent's terminal; Ctrl-] leaves it again
+    ///
+    /// What the agent prints reaches this terminal as it is, as under `run`. The terminal has the size of the one that the
+    /// agent was started in; where there is none (`run -d`) it gets the size of yours while only you are attached.
+    Attach(Attach),
     /// Print the path of a directory that is a past state, for any tool to read
     At(mount::At),
     /// Show past states, the live view and open branches in a directory of your choice
@@ -169,6 +174,8 @@ pub enum Verb {
     Ask(Ask),
     /// Print every change of a file that is known, one a line
     Effects(JsonOnly),
+    /// List who opened which file for reading, and during which call
+    Reads(mount::Reads),
     /// Take recordings into the project's store for good
     Import(Import),
     /// List the formats of recordings that can be read
@@ -217,6 +224,15 @@ pub struct Undo {
     pub json: bool,
 }
 
+/// `run --capture`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Capture {
+    /// A mounted view
+    Fuse,
+    /// The directory itself, watched
+    Watch,
+}
+
 /// `run`
 #[derive(Debug, Args)]
 pub struct Run {
@@ -227,6 +243,16 @@ pub struct Run {
     /// is now
     #[arg(long, value_name = "NAME")]
     pub branch: Option<String>,
+    /// How changes are seen: through a mount, which knows the process and protects the store; or by watching the
+    /// directory, which works where nothing can be mounted and ties changes to calls by time alone
+    #[arg(long, value_name = "HOW", default_value = "fuse")]
+    pub capture: Capture,
+    /// Run it in the background, with a terminal of its own: `backtrail attach` sits down at it
+    #[arg(short, long)]
+    pub detach: bool,
+    /// The process that `--detach` leaves behind
+    #[arg(long, hide = true)]
+    pub unseen: bool,
     /// The command with its arguments
     #[arg(
         value_name = "CMD",
@@ -235,6 +261,17 @@ pub struct Run {
         allow_hyphen_values = true
     )]
     pub command: Vec<OsString>,
+}
+
+/// `attach`
+#[derive(Debug, Args)]
+pub struct Attach {
+    /// The agent's name or the beginning of its session's id, where several run
+    #[arg(value_name = "SESSION")]
+    pub session: Option<String>,
+    /// Print the screen as it is now, as text, and leave
+    #[arg(long)]
+    pub print: bool,
 }
 
 /// `fork`

@@ -5,6 +5,7 @@
 
 pub mod args;
 mod ask;
+mod attach;
 mod blame;
 mod branch;
 mod cat;
@@ -12,6 +13,7 @@ mod change;
 mod compare;
 mod config;
 mod demo;
+mod detach;
 mod diff;
 mod emit;
 mod export;
@@ -30,6 +32,7 @@ mod mount;
 mod ops;
 pub mod out;
 mod race;
+mod reads;
 mod restore;
 mod run;
 mod session;
@@ -147,6 +150,7 @@ fn dispatch(cli: Cli) -> Ended {
     match verb {
         // These do without an engine or have their own way to one.
         Verb::Run(args) => return run::run(cwd, &args),
+        Verb::Attach(args) => return attach::attach(cwd, &args, &mut out),
         Verb::Engine => return run::engine(&cwd),
         Verb::Demo(args) => return demo::demo(&args),
         Verb::Open(args) => return trace::open(cwd, &args, &cli.trace),
@@ -246,6 +250,7 @@ async fn answer(
         Verb::Show(args) if args.raw => trace::raw(cx, &args.rev, args.json, out).await,
         Verb::Show(args) => diff::show(cx, &args, out).await,
         Verb::Import(args) => trace::import(cx, &args, trace, out).await,
+        Verb::Reads(args) => reads::reads(cx, &args, out).await,
         Verb::Effects(args) => trace::effects(cx, args.json, out).await,
         Verb::Diff(args) if args.state => facts::diff(cx, &args, out).await,
         Verb::Restore(args) => restore::restore(cx, &args, out).await,
@@ -260,6 +265,11 @@ async fn answer(
         Verb::Switch(args) => change::switch(cx, &args, out).await,
         Verb::Fork(args) if args.race.run.is_some() => race::race(cx, &args, out).await,
         Verb::Fork(args) => fork::fork(cx, &args, out).await,
+        // It would be gone with this process.
+        Verb::At(_) | Verb::Mount(_) if trace.trace.is_some() => Err(Fail::Message(
+            "the states of a recording are mounted only while its screen is open; backtrail cat writes a file of one"
+                .to_owned(),
+        )),
         Verb::At(args) => mount::at(cx, &args, out).await,
         Verb::Mount(args) => mount::mount(cx, &args, out).await,
         Verb::Umount(args) => mount::umount(cx, &args, out).await,
@@ -277,6 +287,7 @@ async fn answer(
         Verb::Init(args) => change::init(cx, existed, args.json, out).await,
         Verb::Emit(args) => emit::emit(cx, &args).await,
         Verb::Run(_)
+        | Verb::Attach(_)
         | Verb::Open(_)
         | Verb::Formats(_)
         | Verb::Keys(_)

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::link::{self, Project, Want};
 use super::out::count;
-use super::{Ended, Fail, args, code_byte, locate, runtime, say, start_log};
+use super::{Ended, Fail, args, code_byte, detach, locate, runtime, say, start_log};
 use crate::agent::{self, Io};
 use crate::engine::api::{Begun, Request, Response};
 use crate::engine::source::Source;
@@ -16,6 +16,13 @@ use crate::model::neutral;
 
 /// `run`
 pub fn run(cwd: PathBuf, args: &args::Run) -> Ended {
+    if args.detach && !args.unseen {
+        return detach::leave_behind(&cwd, args);
+    }
+    if args.unseen {
+        // Whoever closes the terminal that this was started from must not end it.
+        let _ = rustix::process::setsid();
+    }
     let (project, cwd) = locate(cwd)?;
     let agent = match &args.agent {
         Some(name) => name.clone(),
@@ -24,6 +31,7 @@ pub fn run(cwd: PathBuf, args: &args::Run) -> Ended {
     let command = command_line(&args.command);
     let home = home(std::env::vars_os(), &args.command);
     let branch = args.branch.clone();
+    let watch = args.capture == args::Capture::Watch;
     let runtime = runtime(true)?;
     // On a helper thread, so that an interrupt meanwhile reaches this one and ends us, as anybody expects.
     let begin = runtime.spawn(async move {
@@ -35,6 +43,7 @@ pub fn run(cwd: PathBuf, args: &args::Run) -> Ended {
                 command,
                 home,
                 branch,
+                watch,
             })
             .await?
         {
@@ -48,7 +57,13 @@ pub fn run(cwd: PathBuf, args: &args::Run) -> Ended {
         .block_on(begin)
         .map_err(|e| Fail::Message(e.to_string()))??;
     warn_of_root(&begun);
-    let ended = agent::run(&begun, &cwd, &args.command, Io::Auto);
+    let io = if args.unseen {
+        detach::tell(&begun);
+        Io::Unseen
+    } else {
+        Io::Auto
+    };
+    let ended = agent::run(&begun, &cwd, &args.command, io, runtime.handle());
     let exit_code = ended.as_ref().map_or(agent::NO_PLACE, |end| end.exit_code);
     runtime.block_on(finish(&source, &begun, exit_code, before));
     runtime.shutdown_background();

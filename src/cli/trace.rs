@@ -261,8 +261,19 @@ fn effect_line(e: &EffectInfo, out: &Out) -> String {
         Known::Content { blake3, .. } => blake3.short(),
     };
     let step = e.step.map_or_else(String::new, |s| s.to_string());
+    let by: Vec<String> = e
+        .writers
+        .iter()
+        .filter(|w| w.pid != 0)
+        .take(3)
+        .map(|w| format!("{} {}", one_line(&w.comm, 16), w.pid))
+        .collect();
+    let by = match by.len() {
+        0 => String::new(),
+        _ => out.paint(Tone::Dim, &format!("  by {}", by.join(", "))),
+    };
     format!(
-        "{}  {:<7} {:<11} {} -> {}  {}",
+        "{}  {:<7} {:<11} {} -> {}  {}{by}",
         out.paint(Tone::Id, &format!("{step:>7}")),
         e.op,
         e.evidence,

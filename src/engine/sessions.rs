@@ -198,6 +198,28 @@ impl Sessions {
         Ok(name)
     }
 
+    /// Asks all processes of a session to end, and kills after `patience` what is left. Waits until they are gone.
+    pub fn stop(&self, id: SessionId, patience: Duration) -> Result<String, ApiError> {
+        // What stands still cannot hear that it is to end.
+        self.thaw(&[id]);
+        for pid in self.processes(id) {
+            if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+                let _ = kill_process(pid, Signal::TERM);
+            }
+        }
+        let start = Instant::now();
+        while start.elapsed() < patience {
+            if !self.lock().iter().any(|h| h.session.id == id) {
+                return Ok("it ended by itself".to_owned());
+            }
+            if self.processes(id).is_empty() {
+                return Ok("it ended when it was asked to".to_owned());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        self.kill(id).map(|name| format!("killed {name}"))
+    }
+
     /// Lets all go on: nobody would be there to do it later.
     pub fn thaw_all(&self) {
         let all: Vec<SessionId> = self.lock().iter().map(|h| h.session.id).collect();
@@ -289,6 +311,25 @@ fn with_variable(wanted: &str) -> Vec<u32> {
 }
 
 impl Core {
+    /// The project's own directory, for an agent that is recorded by watching what happens there.
+    fn place_by_watching(&self, branch: Option<&str>) -> Result<String, ApiError> {
+        if branch.is_some() {
+            return Err(ApiError::new(
+                ErrorCode::Refused,
+                "a fork is a mounted view: --capture watch records in the workspace only",
+            ));
+        }
+        if !self.is_watched() {
+            return Err(ApiError::new(
+                ErrorCode::Failed,
+                "the directory cannot be watched here; `backtrail status` says why",
+            ));
+        }
+        // Nobody keeps an old content back for a scan under way, as a view would.
+        self.scanned()?;
+        Ok(self.project.root.to_string_lossy().into_owned())
+    }
+
     /// Begins a session.
     pub(super) fn begin(
         &self,
@@ -296,18 +337,15 @@ impl Core {
         command: &str,
         home: BTreeMap<String, String>,
         branch: Option<&str>,
+        watch: bool,
     ) -> Result<Begun, ApiError> {
-        let live = self.live().ok_or_else(|| {
-            ApiError::new(
-                ErrorCode::Refused,
-                "nothing is mounted here, so that no agent can be run; `backtrail run` starts an engine that mounts",
-            )
-        })?;
         // Until the session is known, nothing else says that its branch is in use.
         let _still = branch.map(|_| self.world());
-        let view = match branch {
-            Some(branch) => self.place_in_fork(branch)?,
-            None => live.at.clone(),
+        let view = match (branch, self.live()) {
+            _ if watch => self.place_by_watching(branch)?,
+            (Some(branch), Some(_)) => self.place_in_fork(branch)?,
+            (None, Some(live)) => live.at.clone(),
+            (_, None) => return Err(self.no_view()),
         };
         let start = Time::now();
         let native = format!("run-{}-{:x}", start.0, std::process::id());
@@ -349,9 +387,17 @@ impl Core {
         self.timeline.begin(Running {
             session: id,
             agent: session.agent.clone(),
-            cgroup: session.cgroup.clone(),
+            // Who changed what is not told by a watch: its changes find their call by time alone.
+            cgroup: if watch {
+                String::new()
+            } else {
+                session.cgroup.clone()
+            },
             host: None,
         });
+        if watch {
+            self.timeline.watch_only(id);
+        }
         let dir = self.project.agent_dir(&id.short());
         if let Err(e) = self.begun(&session, &dir) {
             // It has not begun: nobody waits for its end.
@@ -380,6 +426,7 @@ impl Core {
                 .map(|dir| dir.to_string_lossy().into_owned())
                 .chain(self.pasts.elsewhere())
                 .collect(),
+            terminal: Some(self.terminal_spot(id)),
             session: session.clone(),
         };
         if let Some(follower) = self.follower.get() {
@@ -564,6 +611,24 @@ impl Core {
         let name = self.sessions.kill(id)?;
         self.reap()?;
         Ok(format!("killed {name}"))
+    }
+
+    /// Ends a session's processes, by asking first.
+    pub(super) fn stop_session(
+        &self,
+        id: SessionId,
+        patience: Duration,
+    ) -> Result<String, ApiError> {
+        if !self.sessions.list().iter().any(|s| s.session.id == id) {
+            return Err(ApiError::new(
+                ErrorCode::NotFound,
+                format!("no running session has the id {}", id.short()),
+            ));
+        }
+        let how = self.sessions.stop(id, patience)?;
+        self.reap()?;
+        self.tell_status();
+        Ok(how)
     }
 
     /// Freezes or thaws. Returns how many sessions that concerned.

@@ -14,8 +14,10 @@ mod merging;
 mod ops;
 mod overlaps;
 mod packed;
+mod reads;
 mod recordings;
 mod restore;
+mod terminal;
 
 use std::collections::BTreeMap;
 
@@ -43,8 +45,10 @@ pub use ops::{OpDetail, OpReport, RefMove};
 pub use overlaps::{Meeting, MergeTry};
 pub use packed::{PackedRows, UnpackError, pack, unpack};
 pub(crate) use packed::{kind_code, kind_of, status_code, status_of};
+pub use reads::ReadInfo;
 pub use recordings::{EffectInfo, Imported, RawRecord, RecordingInfo, RecordingSummary};
 pub use restore::{Part, PastLines, RestoreReport};
+pub use terminal::{TerminalAnswer, TerminalInfo, TerminalQuery, TerminalSpot};
 
 /// Number of the protocol's meaning. Both sides must have the same.
 pub const PROTOCOL: u32 = 1;
@@ -513,6 +517,9 @@ pub enum Request {
         /// the workspace itself when absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         branch: Option<String>,
+        /// In the project's own directory, recorded by watching it: no view, and so no branch.
+        #[serde(default)]
+        watch: bool,
     },
     /// Its first process ended. -> `Done` once the last changes are durable
     End {
@@ -534,6 +541,8 @@ pub enum Request {
         /// Which session.
         session: SessionId,
     },
+    /// A question about a session's terminal. -> `Terminal`
+    Terminal(TerminalQuery),
     /// Makes a branch with a view of its own, in which agents run beside the workspace. -> `Forked`
     Fork {
         /// The state that it begins with.
@@ -600,6 +609,12 @@ pub enum Request {
     },
     /// Every change of a file that is known, in order. -> `Effects`
     Effects,
+    /// What was opened for reading, oldest first. -> `Reads`
+    Reads {
+        /// Only during this call.
+        #[serde(default)]
+        step: Option<Ordinal>,
+    },
     /// The records of the trace that a step was read from, as they are. -> `Raw`
     Raw {
         /// Which step.
@@ -713,6 +728,8 @@ pub enum Response {
     Imported(Box<Imported>),
     /// See [`Request::Effects`].
     Effects(Vec<EffectInfo>),
+    /// See [`Request::Reads`].
+    Reads(Vec<ReadInfo>),
     /// See [`Request::Raw`].
     Raw(Vec<RawRecord>),
     /// See [`Request::Recordings`].
@@ -724,6 +741,8 @@ pub enum Response {
     },
     /// See [`Request::Recording`].
     Recording(Box<RecordingInfo>),
+    /// See [`Request::Terminal`].
+    Terminal(TerminalAnswer),
 }
 
 /// What the engine tells subscribers.
@@ -835,6 +854,9 @@ pub struct Begun {
     pub socket: String,
     /// Directories to be masked in the agent's namespace (the store, the runtime directory).
     pub mask: Vec<String>,
+    /// Where its terminal is served and recorded, should it get one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terminal: Option<TerminalSpot>,
 }
 
 /// A commit for lists.
