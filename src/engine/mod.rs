@@ -34,7 +34,7 @@ mod replay_order;
 #[cfg(test)]
 mod replay_tests;
 mod restore;
-mod restore_lines;
+pub(crate) mod restore_lines;
 mod serve;
 mod server;
 mod sessions;

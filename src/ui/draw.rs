@@ -100,7 +100,10 @@ fn header(app: &App, buf: &mut Buffer, area: Rect) {
                 add(3, vec![span("on this machine".to_owned(), Token::Dim)]);
             }
         }
-        Some(View::Diff(diff)) => add(0, diff_draw::title(app, diff)),
+        Some(View::Diff(diff)) => {
+            add(0, diff_draw::title(app, diff));
+            add(4, diff_draw::modes(app));
+        }
         Some(View::State(state)) => add(0, state_draw::title(app, state)),
         Some(View::Raw(_)) => add(0, raw_view::title(app)),
         Some(View::Merge(merge)) => {

@@ -20,6 +20,7 @@ use crate::model::Time;
 
 use super::again::Again;
 use super::app::{App, Link, Look};
+use super::errand::Errand;
 use super::feel::{self, Loaded, Watch};
 use super::keys::Key;
 use super::merge_view::subject::About;
@@ -103,8 +104,14 @@ enum End {
     Open(String),
 }
 
-/// A text that is to be opened in the person's own editor, with its name and what it is for.
-type ToEdit = Option<(About, String, Vec<u8>)>;
+/// Something that the terminal is to be lent for.
+enum Lend {
+    /// A text that is to be opened in the person's own editor, with its name and what it is for.
+    Edit(About, String, Vec<u8>),
+    Errand(Errand),
+}
+
+type ToEdit = Option<Lend>;
 
 /// A screen with what it is made of: it can be left and come back to.
 struct Screen {
@@ -266,14 +273,19 @@ impl Desk {
             {
                 *connecting = Some(tokio::spawn(shielded(again.clone().connected())));
             }
-            if let Some((about, name, text)) = edit.take() {
+            if let Some(lend) = edit.take() {
                 // Whoever reads the terminal now takes keys away from the editor; and a new stream waits for the old one to
                 // let go of it, which without this would be at the next key.
                 self.keys = None;
-                let result = guard.lent(|| outside::edit(&name, &text))?;
+                let over = guard.lent(|| match lend {
+                    Lend::Edit(about, name, text) => {
+                        Msg::Edited(about, outside::edit(&name, &text))
+                    }
+                    Lend::Errand(errand) => Msg::Errand(errand.run()),
+                })?;
                 self.keys = Some(EventStream::new());
                 self.signals.forget_interrupts();
-                let effects = apply(app, Msg::Edited(about, result));
+                let effects = apply(app, over);
                 if let Some(end) = carry_out(effects, runner, guard, &mut edit)? {
                     return Ok(end);
                 }
@@ -306,7 +318,8 @@ fn carry_out(
             Some(Effect::Quit) => return Ok(Some(End::Quit)),
             Some(Effect::Back) => return Ok(Some(End::Back)),
             Some(Effect::Open(path)) => return Ok(Some(End::Open(path))),
-            Some(Effect::Edit(about, name, text)) => *edit = Some((about, name, text)),
+            Some(Effect::Edit(about, name, text)) => *edit = Some(Lend::Edit(about, name, text)),
+            Some(Effect::Lend(errand)) => *edit = Some(Lend::Errand(errand)),
             Some(Effect::Copy(text)) => guard.copy(&text)?,
             Some(Effect::Redraw) => guard.clear()?,
             Some(Effect::Suspend) => guard.suspend()?,

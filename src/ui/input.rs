@@ -4,10 +4,12 @@ use ratatui::crossterm::event::KeyCode;
 
 use super::action::{Action, Context, Meaning};
 use super::again;
+use super::against;
 use super::answer;
 use super::app::{App, Link, Overlay, Pane, Tone, View};
 use super::branches;
 use super::diff_view::DiffView;
+use super::diffing;
 use super::find;
 use super::keys::Key;
 use super::line;
@@ -16,12 +18,14 @@ use super::msg::{Effect, Timer};
 use super::palette::{self, Palette};
 use super::rows;
 use super::screen;
+use super::state_tabs::Tab;
 use super::state_view::StateView;
 use super::travel;
 use super::update::{load, toast};
 use super::whole;
 use super::why;
 use super::world;
+use super::yank;
 
 /// Longest text of a search.
 const MAX_QUERY: usize = 200;
@@ -235,6 +239,7 @@ pub(crate) fn act(
         Action::Open => open(app, out),
         Action::Close => close(app, out),
         Action::ViewTimeline => app.view = None,
+        Action::ViewDiff if against::of_range(app, out) => {}
         Action::ViewDiff => {
             app.view = Some(View::Diff(Box::new(DiffView::new())));
         }
@@ -247,8 +252,16 @@ pub(crate) fn act(
         Action::PrevPane => pane(app, false),
         Action::SideBySide => {
             let now = screen::split(app);
+            app.diffing.split = Some(!now);
+        }
+        Action::Fold | Action::FoldAll | Action::UnfoldAll
+            if matches!(app.view, Some(View::Diff(_))) =>
+        {
             if let Some(View::Diff(diff)) = &mut app.view {
-                diff.split = Some(!now);
+                match action {
+                    Action::Fold => diff.fold(),
+                    own => diff.unfolded.set_all(own == Action::UnfoldAll),
+                }
             }
         }
         Action::Fold => fold(app, None),
@@ -290,12 +303,12 @@ pub(crate) fn act(
         Action::CopyStep => {
             if let Some(row) = app.focus_row() {
                 let text = format!("step:{}", row.ordinal);
-                copy(app, text, out);
+                yank::send(app, text, out);
             }
         }
         Action::CopyPath => {
             if let Some(text) = app.selected_path() {
-                copy(app, text, out);
+                yank::send(app, text, out);
             }
         }
         Action::Palette => app.overlay = Some(Overlay::Palette(Palette::default())),
@@ -318,15 +331,9 @@ pub(crate) fn act(
         }
         Action::Suspend => out.push(Effect::Suspend),
         Action::Interrupt => interrupt(app, out),
+        own if diffing::OWN.contains(&own) => diffing::act(app, own, out),
         own => merge_view::update::act(app, own, out),
     }
-}
-
-/// Nobody can know whether the terminal took it: so that is what the toast says.
-fn copy(app: &mut App, text: String, out: &mut Vec<Effect>) {
-    let said = format!("{text} sent to the terminal's clipboard");
-    toast(app, Tone::Good, said, &[], out);
-    out.push(Effect::Copy(text));
 }
 
 fn open(app: &mut App, out: &mut Vec<Effect>) {
@@ -341,9 +348,11 @@ fn open(app: &mut App, out: &mut Vec<Effect>) {
             if diff.in_files {
                 diff.in_files = false;
             } else {
-                diff.force();
+                diff.enter(app.diffing.space);
             }
         }
+        // What these say is not to be gone into.
+        Some(View::State(state)) if !state.in_file && state.tabs.tab != Tab::Files => {}
         Some(View::State(state)) => {
             if state.in_file {
                 if !why::forward(app)
@@ -389,7 +398,7 @@ fn close(app: &mut App, out: &mut Vec<Effect>) {
     if let Some(overlay) = app.overlay.take() {
         return answer::closed(&overlay, out);
     }
-    if merge_view::update::cancel(app, out) {
+    if merge_view::update::cancel(app, out) || diffing::unselect(app) {
         return;
     }
     match &mut app.view {

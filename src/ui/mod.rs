@@ -10,6 +10,7 @@
 
 mod action;
 mod again;
+mod against;
 mod answer;
 mod app;
 mod branches;
@@ -19,8 +20,12 @@ mod changes;
 mod code;
 mod detail;
 mod diff_draw;
+mod diff_files;
+mod diff_rows;
 mod diff_view;
+mod diffing;
 mod draw;
+mod errand;
 mod event_loop;
 mod feel;
 mod find;
@@ -45,10 +50,12 @@ mod palette;
 mod query;
 mod raw;
 mod raw_view;
+mod restoring;
 mod rows;
 mod runner;
 mod screen;
 mod state_draw;
+mod state_tabs;
 mod state_view;
 mod sums;
 mod sync;
@@ -64,6 +71,7 @@ mod why;
 mod why_draw;
 mod words;
 mod world;
+mod yank;
 
 #[cfg(test)]
 mod tests;

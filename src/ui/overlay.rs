@@ -14,6 +14,7 @@ use super::keys;
 use super::merge_view::questions;
 use super::paint;
 use super::palette;
+use super::restoring;
 use super::text;
 use super::theme::Token;
 
@@ -46,6 +47,7 @@ pub(crate) fn draw(app: &App, buf: &mut Buffer, body: Rect) -> Option<(u16, u16)
             };
             dialog(app, buf, body, &question, problem);
         }
+        Some(Overlay::Restore(asked)) => restoring::draw(app, asked, buf, body),
         Some(Overlay::Answer(found)) => answer::draw(app, found, buf, body),
         Some(Overlay::Branches(picker)) => branches::draw(app, picker, buf, body),
         Some(Overlay::Conflicts { cursor }) => questions::list(app, *cursor, buf, body),

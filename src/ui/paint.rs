@@ -49,6 +49,32 @@ pub(crate) fn line(buf: &mut Buffer, area: Rect, line: &Line<'_>, left: usize, c
     x - area.x
 }
 
+/// Breaks styled text into lines of at most `cells`, and so many lines at most.
+pub(crate) fn wrapped(spans: &[Span<'static>], cells: usize, most: usize) -> Vec<Line<'static>> {
+    let mut out = Vec::new();
+    let mut line: Vec<Span<'static>> = Vec::new();
+    let mut used = 0;
+    for span in spans {
+        let mut run = String::new();
+        for c in span.content.chars() {
+            let wide = text::char_width(c);
+            if used + wide > cells && used > 0 {
+                line.push(Span::styled(std::mem::take(&mut run), span.style));
+                out.push(Line::from(std::mem::take(&mut line)));
+                used = 0;
+                if out.len() >= most {
+                    return out;
+                }
+            }
+            run.push(c);
+            used += wide;
+        }
+        line.push(Span::styled(run, span.style));
+    }
+    out.push(Line::from(line));
+    out
+}
+
 fn put(buf: &mut Buffer, x: u16, y: u16, run: &str, style: Style, end: u16) {
     if x < end && !run.is_empty() {
         buf.set_stringn(x, y, run, usize::from(end - x), style);

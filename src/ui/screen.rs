@@ -4,6 +4,7 @@ use ratatui::layout::{Rect, Size};
 
 use super::app::{App, Pane, View};
 use super::detail::{self, DocKey, DocPane, Parts};
+use super::diff_draw;
 use super::diff_view::SIDE_BY_SIDE;
 use super::list_draw;
 use super::merge_view;
@@ -188,7 +189,7 @@ pub(crate) fn split(app: &App) -> bool {
     };
     let (_, body) = beside(app, diff.in_files);
     let wide = body.is_some_and(|b| b.width >= SIDE_BY_SIDE);
-    diff.split.unwrap_or(wide)
+    app.diffing.split.unwrap_or(wide)
 }
 
 /// Fits everything to the screen. Called before each drawing; costs what has changed.
@@ -270,13 +271,42 @@ fn arrange_doc(app: &App, pane: &mut DocPane, parts: Parts, area: Rect) {
 fn arrange_diff(app: &mut App) {
     let split = split(app);
     let height = list_height(app);
-    let Some(View::Diff(mut diff)) = app.view.take() else {
+    let version = app.shelf.version;
+    let space = app.diffing.space;
+    let Some(View::Diff(diff)) = &app.view else {
         return;
     };
     let compared = diff.selected().and_then(|c| app.compared(c)).cloned();
-    diff.arrange(compared.as_ref(), app.shelf.version, split);
-    diff.scroll = diff.scroll.min(diff.body.len().saturating_sub(height));
-    app.view = Some(View::Diff(diff));
+    let (_, body) = beside(app, diff.in_files);
+    let width = body.map_or(0, |b| inner(b).width);
+    let Some(View::Diff(diff)) = &mut app.view else {
+        return;
+    };
+    diff.arrange(compared.as_ref(), version, split, space);
+    diff.scroll = scrolled(diff.scroll, diff.line, diff.body.len(), height);
+    if app.diffing.wrap {
+        let top = unwrapped(app, height, width);
+        if let Some(View::Diff(diff)) = &mut app.view {
+            diff.scroll = top;
+        }
+    }
+}
+
+/// The first row of the diff, so that all of the row under the cursor is on the screen although rows before it are wrapped.
+fn unwrapped(app: &App, height: usize, width: u16) -> usize {
+    let Some(View::Diff(diff)) = &app.view else {
+        return 0;
+    };
+    let mut top = diff.line;
+    let mut used = diff_draw::height(app, diff, top, width);
+    while top > diff.scroll {
+        used += diff_draw::height(app, diff, top - 1, width);
+        if used > height {
+            break;
+        }
+        top -= 1;
+    }
+    top
 }
 
 fn arrange_state(app: &mut App) {

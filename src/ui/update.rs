@@ -10,6 +10,8 @@ use super::again;
 use super::answer;
 use super::app::{App, Link, Overlay, Toast, Tone, View};
 use super::branches;
+use super::diffing;
+use super::errand;
 use super::feel;
 use super::input;
 use super::line;
@@ -47,6 +49,8 @@ pub(crate) fn apply(app: &mut App, msg: Msg) -> Vec<Effect> {
                 answer::news(app, stamp, news);
             }
         }
+        Msg::Fetched(entry, result) => errand::fetched(app, &entry, result, &mut out),
+        Msg::Errand(result) => errand::over(app, result, &mut out),
         Msg::Edited(about, result) => merge_view::editing::edited(app, about, result, &mut out),
         Msg::Resize(width, height) => app.size = ratatui::layout::Size::new(width, height),
         Msg::Connected(Ok(live)) => again::connected(app, live, &mut out),
@@ -72,7 +76,10 @@ pub(crate) fn apply(app: &mut App, msg: Msg) -> Vec<Effect> {
             app.shelf.version += 1;
         }
         Msg::Read(blob, result) => {
-            if let Some(View::State(state)) = &mut app.view
+            if let Some(View::Diff(diff)) = &mut app.view {
+                diff.read(blob, result);
+                app.shelf.version += 1;
+            } else if let Some(View::State(state)) = &mut app.view
                 && state.reading == Some(blob)
             {
                 state.reading = None;
@@ -390,6 +397,7 @@ fn answered(app: &mut App, tag: Tag, result: Result<Response, ApiError>, out: &m
         (tag @ (Tag::Lasts(..) | Tag::Blame(_) | Tag::OfFile(..)), result) => {
             why::answer(app, tag, result, out);
         }
+        (Tag::Diffing(about), result) => diffing::answer(app, *about, result, out),
         (tag, result) => world::answer(app, tag, result, out),
     }
 }

@@ -47,6 +47,8 @@ contexts! {
     MergeDialog "Merge question",
     /// The question before a rollback under a running agent.
     Dialog "Question",
+    /// The question before parts of a past state are restored.
+    Restore "Question",
     /// The help.
     Help "Help",
 }
@@ -196,3 +198,18 @@ pub(crate) const MERGE_DIALOG: &[Context] = &[Context::MergeDialog];
 
 /// The question before a rollback.
 pub(crate) const DIALOG: &[Context] = &[Context::Dialog];
+
+/// The question before parts of a past state are restored.
+pub(crate) const RESTORE: &[Context] = &[Context::Restore];
+
+/// Where what can be selected is a range.
+pub(crate) const RANGES: &[Context] = &[Context::Timeline, Context::Diff, Context::State];
+
+/// What can be compared with something else.
+pub(crate) const COMPARED: &[Context] = &[Context::Timeline, Context::Detail, Context::Diff];
+
+/// What folds.
+pub(crate) const FOLDING: &[Context] = &[Context::Timeline, Context::Detail, Context::Diff];
+
+/// The state browser.
+pub(crate) const STATE: &[Context] = &[Context::State];

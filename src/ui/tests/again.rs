@@ -12,9 +12,7 @@ use super::story::live;
 async fn esc_stops_loading_and_ctrl_l_goes_on() {
     let mut stage = Stage::closed(long(9000), 100, 30);
     stage.connect();
-    stage
-        .until(|s| s.contains("loading 250 of"))
-        .await;
+    stage.until(|s| s.contains("loading 250 of")).await;
     assert!(stage.app.loading.busy, "{}", stage.screen());
     stage.press("<esc>");
     stage.settle().await;

@@ -10,6 +10,7 @@
 
 mod actions;
 mod again;
+mod diffing;
 mod feel;
 mod flows;
 mod fuzz;

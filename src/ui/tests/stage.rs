@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::ui::app::{App, Look};
 use crate::ui::draw::draw;
+use crate::ui::errand::Errand;
 use crate::ui::keys::Key;
 use crate::ui::merge_view::subject::About;
 use crate::ui::msg::{Effect, Msg, Timer};
@@ -37,6 +38,8 @@ pub(super) struct Stage {
     pub redrawn: usize,
     /// Texts that were to be opened in an editor.
     pub edits: Vec<(About, String, Vec<u8>)>,
+    /// What the terminal was to be lent for.
+    pub lent: Vec<Errand>,
     /// Recordings that were asked to be opened.
     pub opened: Vec<String>,
     /// It went back to the list.
@@ -90,6 +93,7 @@ impl Stage {
             suspended: 0,
             redrawn: 0,
             edits: Vec::new(),
+            lent: Vec::new(),
             opened: Vec::new(),
             back: false,
         }
@@ -126,6 +130,7 @@ impl Stage {
                 Some(Effect::Copy(text)) => self.copied.push(text),
                 Some(Effect::Suspend) => self.suspended += 1,
                 Some(Effect::Redraw) => self.redrawn += 1,
+                Some(Effect::Lend(errand)) => self.lent.push(errand),
                 Some(Effect::Edit(about, name, text)) => self.edits.push((about, name, text)),
                 _ => {}
             }

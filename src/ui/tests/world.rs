@@ -203,6 +203,9 @@ async fn actions_that_change_the_world_are_marked() {
                 | Action::MergeConfirm
                 | Action::Confirm
                 | Action::ConfirmFrozen
+                | Action::Restore
+                | Action::RestoreNow
+                | Action::RestoreFrozen
         );
         assert_eq!(entry.world, changes, "{}", entry.id);
     }
