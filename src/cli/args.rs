@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::agent::Place;
 pub use graph::{Blame, Children, History, Leaves, Lineage, TraceOf};
-pub use keep::Verify;
+pub use keep::{Delete, Du, Exists, Forget, Gc, Verify};
 pub use mount::{At, Mount, Reads, Umount};
 pub use screen::{Config, Keys, Man, Screen};
 
@@ -184,6 +184,16 @@ pub enum Verb {
     Verify(Verify),
     /// Make the index of the store anew from what was recorded
     Doctor(JsonOnly),
+    /// Let older states go and give their space back
+    Gc(Gc),
+    /// Say what takes up how much of the store
+    Du(Du),
+    /// Remove recorded contents from everywhere, such as a leaked secret
+    Forget(Forget),
+    /// Let the content of one state go; its place in the history stays
+    Delete(Delete),
+    /// Say by the exit code whether a state is there
+    Exists(Exists),
     /// Print the keys of the screen
     Keys(Keys),
     /// Say where your settings are and whether they can be followed; print all of them with their defaults
@@ -197,8 +207,9 @@ pub enum Verb {
     /// Puts its process in an agent's place and becomes the command
     #[command(hide = true)]
     Enter(Box<Enter>),
+    /// Print the manual page, or write the pages of all commands into a directory
+    Man(Man),
     /// Print shell completions
-    #[command(hide = true)]
     Completions {
         /// For which shell.
         shell: clap_complete::Shell,
@@ -615,7 +626,7 @@ pub struct Ask {
 
 /// `export`
 #[derive(Debug, Args)]
-#[command(group(clap::ArgGroup::new("how").required(true).multiple(true).args(["patch", "git_branch"])))]
+#[command(group(clap::ArgGroup::new("how").required(true).multiple(true).args(["patch", "git_branch", "output"])))]
 pub struct Export {
     /// A branch or another revision [default: the workspace as it is now]
     #[arg(value_name = "REV")]
@@ -627,6 +638,10 @@ pub struct Export {
     /// Write a patch that `git apply` takes to FILE (- for standard output)
     #[arg(long, value_name = "FILE")]
     pub patch: Option<PathBuf>,
+    /// Write the state with all that led to it (commits, files, steps and their texts) into one file, which `open` and
+    /// `import` take
+    #[arg(short = 'o', long, value_name = "FILE", conflicts_with_all = ["patch", "git_branch", "from"])]
+    pub output: Option<PathBuf>,
     /// Make a branch in the project's git repository; HEAD, the index and the files stay as they are
     #[arg(long, value_name = "NAME")]
     pub git_branch: Option<String>,

@@ -524,6 +524,7 @@ impl Core {
         if let Some(problem) = recorder.and_then(|r| r.scan_failure()) {
             warnings.push(problem);
         }
+        warnings.extend(self.over_budget());
         let scan = recorder.map(|r| r.scan());
         Ok(EngineStatus {
             project: self.project.root.to_string_lossy().into_owned(),
@@ -695,7 +696,8 @@ impl Core {
             Request::Fork { rev, name } => {
                 Response::Forked(Box::new(self.fork(&rev, name.as_deref())?))
             }
-            Request::Forks => Response::Forks(self.fork_list()?),
+            Request::Forks => Response::Forks(self.fork_list(true)?),
+            Request::ForkPlaces => Response::Forks(self.fork_list(false)?),
             Request::ForkScratch { rev, tree } => self.scratch(rev.as_deref(), tree)?,
             Request::PastPath { rev } => Response::Past(self.past_path(rev.as_deref())?),
             Request::PastMount { dir } => Response::Past(self.past_mount(dir.as_ref())?),
@@ -781,6 +783,7 @@ fn for_agents(request: &Request) -> bool {
             | Request::Compare { .. }
             | Request::Graph(_)
             | Request::Forks
+            | Request::ForkPlaces
             | Request::Operations { .. }
             | Request::OpShow { .. }
             | Request::Sessions

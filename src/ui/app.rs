@@ -15,11 +15,13 @@ use super::action::{Action, Context};
 use super::answer::Answer;
 use super::branches::Picker;
 use super::cache::Cache;
+use super::desk::{self, Desk};
 use super::detail::DocPane;
 use super::diff_view::DiffView;
 use super::diffing::{self, Diffing};
 use super::feel::Feel;
 use super::folds::Folds;
+use super::help_view::HelpView;
 use super::keys::Key;
 use super::lanes::Lanes;
 use super::light::Light;
@@ -30,12 +32,14 @@ use super::merge_view::MergeView;
 use super::merge_view::questions::Question;
 use super::msg::{Compared, DiffKey, LightKey};
 use super::palette::Palette;
+use super::places::{self, Places};
 use super::raw_view::RawView;
 use super::restoring::Asked;
 use super::rows::{self, Rows};
+use super::sizes::{self, Sizes};
 use super::state_view::StateView;
 use super::theme::{Glyphs, Theme};
-use super::why::{self, Place};
+use super::why;
 
 /// How a recording says what it is, where an engine says how it captures.
 const RECORDING: &str = "recording";
@@ -89,6 +93,8 @@ pub(crate) enum View {
     Raw(Box<RawView>),
     /// The conflict screen.
     Merge(Box<MergeView>),
+    /// Operations, branches, sessions or labels.
+    Desk(Box<Desk>),
 }
 
 /// What lies over a view.
@@ -97,10 +103,7 @@ pub(crate) enum Overlay {
     /// Every action by its words.
     Palette(Palette),
     /// The keys.
-    Help {
-        /// First line shown.
-        scroll: usize,
-    },
+    Help(HelpView),
     /// A question to a model, with its answer.
     Answer(Box<Answer>),
     /// A line that is typed.
@@ -114,6 +117,8 @@ pub(crate) enum Overlay {
     },
     /// The question before a merge is written or given up.
     Merge(Question),
+    /// A question that is answered with yes or not at all.
+    Question(Box<desk::Question>),
     /// The question before parts of a past state are restored.
     Restore(Box<Asked>),
     /// The question before a rollback under a running agent.
@@ -231,8 +236,10 @@ pub(crate) struct App {
     pub grows: bool,
     /// This was opened from a list, to which the person can go back.
     pub back: bool,
-    /// Places that were left for the reason of a line.
-    pub trail: Vec<Place>,
+    /// Places that were visited.
+    pub places: Places,
+    /// How wide panes were made.
+    pub sizes: Sizes,
     /// What was chosen for differences, selected, and is being restored.
     pub diffing: Diffing,
     /// The person's settings, and what follows from them.
@@ -283,7 +290,8 @@ impl App {
             changes: DocPane::default(),
             grows: false,
             back: false,
-            trail: Vec::new(),
+            places: Places::default(),
+            sizes: Sizes::default(),
             diffing: Diffing::default(),
             feel: Feel::default(),
         }
@@ -299,13 +307,15 @@ impl App {
     /// Where the keys go.
     pub(crate) fn context(&self) -> Context {
         match &self.overlay {
-            Some(Overlay::Help { .. }) => Context::Help,
+            Some(Overlay::Help(help)) if help.manual => Context::Manual,
+            Some(Overlay::Help(_)) => Context::Help,
             Some(Overlay::Rollback { .. }) => Context::Dialog,
             Some(Overlay::Restore(_)) => Context::Restore,
             Some(Overlay::Answer(_)) => Context::Answer,
             Some(Overlay::Branches(_)) => Context::Branches,
             Some(Overlay::Conflicts { .. }) => Context::Conflicts,
             Some(Overlay::Merge(_)) => Context::MergeDialog,
+            Some(Overlay::Question(_)) => Context::Question,
             Some(Overlay::Palette(_) | Overlay::Line(_)) | None => self.view_context(),
         }
     }
@@ -318,6 +328,7 @@ impl App {
             Some(View::State(_)) => Context::State,
             Some(View::Raw(_)) => Context::Raw,
             Some(View::Merge(_)) => Context::Merge,
+            Some(View::Desk(desk)) => desk.context(),
             None if self.pane == Pane::Timeline => Context::Timeline,
             None => Context::Detail,
         }
@@ -437,6 +448,7 @@ impl App {
             Some(View::State(state)) => state.selected().map(|n| n.path.to_string()),
             Some(View::List(list)) => list.selected().map(|r| r.path.clone()),
             Some(View::Merge(merge)) => merge_view::draw::path(merge),
+            Some(View::Desk(desk)) => desk.path(),
             Some(View::Raw(_)) | None => first(),
         }
     }
@@ -522,13 +534,14 @@ impl App {
             Action::Dead if self.folds.dead_rows() == 0 => {
                 no("no branch of the conversation was left")
             }
-            Action::Reason | Action::WalkBack | Action::NextOfFile | Action::PrevOfFile => {
-                why::enabled(self, action)
-            }
+            Action::WalkBack | Action::WalkForward | Action::Again => places::enabled(self, action),
+            Action::Wider | Action::Narrower => sizes::enabled(self),
+            Action::Reason | Action::NextOfFile | Action::PrevOfFile => why::enabled(self, action),
             Action::CopyPath if self.selected_path().is_none() => no("no path is selected"),
             Action::Ask if merge_view::open(self).is_some() => {
                 merge_view::update::enabled(self, action)
             }
+            action if desk::OWN.contains(&action) => desk::enabled(self, action),
             action if merge_view::OWN.contains(&action) => {
                 merge_view::update::enabled(self, action)
             }

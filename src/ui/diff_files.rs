@@ -13,6 +13,7 @@ use super::app::{App, diff_key};
 use super::code;
 use super::diff_view::{DiffView, Touch};
 use super::find::Query;
+use super::mouse::{Hit, Side};
 use super::paint;
 use super::screen;
 use super::text;
@@ -37,7 +38,7 @@ pub(crate) fn draw(
     let title = vec![Span::styled("Files", theme.style(Token::Title))];
     let mut bottom = Vec::new();
     if !diff.changes.is_empty() {
-        let seen = diff.changes.iter().filter(|c| viewed(app, c)).count();
+        let seen = diff.seen.unwrap_or(0);
         let text = format!(
             "{} of {} viewed",
             text::grouped(seen as u64),
@@ -70,6 +71,10 @@ pub(crate) fn draw(
     for (y, (i, line)) in (inner.y..inner.bottom()).zip(shown.iter().take(room)) {
         let place = Rect::new(inner.x, y, inner.width, 1);
         paint::line(buf, place, line, 0, look.glyphs.ellipsis);
+        if let Some(by) = i.and_then(|i| isize::try_from(i).ok()) {
+            let by = by - isize::try_from(diff.cursor).unwrap_or(0);
+            app.feel.hits.put(place, Hit::Row(Side::First(true), by));
+        }
         if *i == Some(diff.cursor) {
             let rest = Rect::new(place.x + 1, y, place.width.saturating_sub(1), 1);
             buf.set_style(rest, theme.selection(diff.in_files));
@@ -167,12 +172,7 @@ fn file_line(app: &App, change: &FileChange, width: usize, selected: bool) -> Li
 /// Directories in which nothing changed.
 fn same(app: &App, diff: &DiffView, room: usize) -> Vec<Line<'static>> {
     let dim = app.look.theme.style(Token::Dim);
-    let touched = |dir: &RepoPath| {
-        diff.changes.iter().any(|c| {
-            c.path.is_within(dir) || c.from.as_ref().is_some_and(|from| from.is_within(dir))
-        })
-    };
-    let all: Vec<&RepoPath> = diff.top_dirs.iter().filter(|d| !touched(d)).collect();
+    let all = &diff.same;
     let most = SAME.min(room);
     let mut out: Vec<Line<'static>> = Vec::new();
     for (i, dir) in all.iter().enumerate() {

@@ -6,26 +6,31 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use crate::engine::api::MergeTry;
+use crate::engine::api::{MergeTry, Row};
 
 use super::action::{self, Action};
 use super::app::{App, Link, Overlay, Pane, Tone, View};
+use super::axis::Axis;
+use super::desk;
 use super::find::Query;
 use super::keys;
 use super::line;
 use super::merge_view;
+use super::mouse::{self, Hit, Side};
 use super::offers::offers;
 use super::paint;
 use super::screen::{self, Shape};
 use super::sums::Sum;
 use super::text;
 use super::theme::Token;
+use super::words;
 use super::{diff_draw, list_draw, overlay, raw_view, state_draw, timeline, welcome};
 
 /// Draws everything.
 pub(crate) fn draw(app: &App, frame: &mut Frame<'_>) {
     let area = frame.area();
     let buf = frame.buffer_mut();
+    app.feel.hits.clear();
     if screen::shape(app.size) == Shape::TooSmall || area.width < 40 || area.height < 8 {
         let words = "too small: 40x8 is needed";
         let place = Rect::new(0, 0, area.width, 1.min(area.height));
@@ -33,9 +38,12 @@ pub(crate) fn draw(app: &App, frame: &mut Frame<'_>) {
         return;
     }
     let parts = screen::regions(app);
+    let look = &app.look;
     let query = app.search.as_deref().map(Query::new);
     let mut editing = None;
     header(app, buf, parts.header);
+    app.feel.hits.put(parts.body, Hit::Pane(Side::Here));
+    panes(app);
     match &app.view {
         None if app.rows.is_empty() => welcome::draw(app, buf, parts.body),
         None => {
@@ -54,11 +62,52 @@ pub(crate) fn draw(app: &App, frame: &mut Frame<'_>) {
         Some(View::Raw(raw)) => raw_view::draw(app, raw, buf, query.as_ref()),
         Some(View::State(state)) => state_draw::draw(app, state, buf, query.as_ref()),
         Some(View::Merge(merge)) => editing = merge_view::draw::draw(app, merge, buf),
+        Some(View::Desk(desk)) => desk::draw(app, desk, buf),
     }
     let over = overlay::draw(app, buf, parts.body);
     let cursor = footer(app, buf, parts.footer).map(|x| (x, parts.footer.y));
+    app.feel
+        .hits
+        .find_marks(buf, parts.body, look.glyphs.cursor);
+    look.theme.paint(buf);
     if let Some(cursor) = over.or(cursor).or(editing) {
         frame.set_cursor_position(cursor);
+    }
+}
+
+/// Notes for the mouse where the panes are.
+fn panes(app: &App) {
+    let hits = &app.feel.hits;
+    let beside = |list, body| {
+        for (rect, first) in [(list, true), (body, false)] {
+            if let Some(rect) = rect {
+                hits.put(rect, Hit::Pane(Side::First(first)));
+            }
+        }
+        if let Some(rect) = list {
+            mouse::border(app, rect);
+        }
+    };
+    match &app.view {
+        None if app.rows.is_empty() => {}
+        None => {
+            let panes = screen::home(app);
+            for (pane, rect) in &panes {
+                hits.put(*rect, Hit::Pane(Side::Home(*pane)));
+            }
+            if let Some((_, first)) = panes.first() {
+                mouse::border(app, *first);
+            }
+        }
+        Some(View::Diff(diff)) => {
+            let (list, body) = screen::beside(app, diff.in_files);
+            beside(list, body);
+        }
+        Some(View::State(state)) => {
+            let panes = screen::state(app, state);
+            beside(panes.tree, panes.file);
+        }
+        Some(_) => {}
     }
 }
 
@@ -106,6 +155,7 @@ fn header(app: &App, buf: &mut Buffer, area: Rect) {
         }
         Some(View::State(state)) => add(0, state_draw::title(app, state)),
         Some(View::Raw(_)) => add(0, raw_view::title(app)),
+        Some(View::Desk(desk)) => add(0, desk::title(app, desk)),
         Some(View::Merge(merge)) => {
             for (rank, spans) in merge_view::draw::title(app, merge) {
                 add(rank, spans);
@@ -277,31 +327,57 @@ fn read(app: &App) -> bool {
 /// The whole run in one line: bars of changed lines, failures, labels, and where the focus is.
 fn minimap(app: &App, buf: &mut Buffer, area: Rect) {
     let theme = app.look.theme;
-    let Some((first, last)) = app.rows.ends() else {
+    let (Some(first), Some(last)) = (app.rows.first(), app.rows.last()) else {
         return;
     };
-    let (first, last) = (first.to_string(), last.to_string());
     let narrow = area.width < 80;
+    let clocked = app.sizes.clock && words::told(first.time);
+    let end = |row: &Row| {
+        if clocked {
+            words::clock(&app.look.zone, row.time, false)
+        } else {
+            row.ordinal.to_string()
+        }
+    };
+    let (first, last) = (end(first), end(last));
     let ends = if narrow {
         2
     } else {
         first.len() + last.len() + 4
     };
     let cells = usize::from(area.width).saturating_sub(ends);
-    let parts = cells.min(app.rows.len());
+    let axis = clocked.then(|| Axis::of(&app.rows, cells)).flatten();
+    let parts = match &axis {
+        Some(_) => cells,
+        None => cells.min(app.rows.len()),
+    };
     if parts == 0 {
         return;
     }
-    let sums = app.rows.overview(parts);
+    let sums = match &axis {
+        Some(axis) => axis.sums(&app.rows),
+        None => app.rows.overview(parts),
+    };
+    let cell_of = |i| match &axis {
+        Some(axis) => axis.cell_of(i),
+        None => app.rows.cell_of(i, parts),
+    };
     let most = sums.iter().map(|s| s.lines + s.files).max().unwrap_or(0);
     let few = unremarkable(&sums, app.rows.len());
-    let focus = app.focus_index().map(|i| app.rows.cell_of(i, parts));
+    let focus = app.focus_index().map(cell_of);
     let here = app
         .workspace()
         .and_then(|o| app.rows.position(o).ok())
-        .map(|i| app.rows.cell_of(i, parts));
+        .map(cell_of);
     let dim = theme.style(Token::Dim);
     let mut spans = vec![Span::raw(" ")];
+    let begins = 1 + if narrow { 0 } else { first.len() + 1 };
+    let place = Rect {
+        x: area.x + u16::try_from(begins).unwrap_or(0),
+        width: u16::try_from(cells).unwrap_or(0),
+        ..area
+    };
+    app.feel.hits.put(place, Hit::Map(parts));
     if !narrow {
         spans.push(Span::styled(format!("{first} "), dim));
     }
@@ -370,6 +446,13 @@ pub(crate) fn key_of(app: &App, action: Action) -> String {
         .unwrap_or_default()
 }
 
+/// Some cells of a line.
+fn cells_of(area: Rect, at: usize, cells: usize) -> Rect {
+    let at = u16::try_from(at).unwrap_or(u16::MAX).min(area.width);
+    let cells = u16::try_from(cells).unwrap_or(0).min(area.width - at);
+    Rect::new(area.x + at, area.y, cells, area.height.min(1))
+}
+
 /// The bottom line: the search being typed, a toast, or what the keys do. Returns where the text cursor is.
 fn footer(app: &App, buf: &mut Buffer, area: Rect) -> Option<u16> {
     let look = &app.look;
@@ -407,14 +490,18 @@ fn footer(app: &App, buf: &mut Buffer, area: Rect) -> Option<u16> {
             Tone::Note => (look.glyphs.dot, Token::Warn),
             Tone::Bad => (look.glyphs.failed, Token::Bad),
         };
-        let offers: Vec<(String, String)> = toast
+        let able: Vec<Action> = toast
             .hints
             .iter()
-            .filter(|a| app.enabled(**a).is_ok())
+            .copied()
+            .filter(|a| app.enabled(*a).is_ok())
+            .collect();
+        let offers: Vec<(String, String)> = able
+            .iter()
             .filter_map(|a| Some((key_of(app, *a), action::entry(*a)?.title.to_owned())))
             .collect();
-        let hints = paint::hints(look, &offers, room / 2);
-        let taken: usize = hints.iter().map(Span::width).sum::<usize>() + 6;
+        let (hints, places) = paint::placed(look, &offers, room / 2);
+        let taken: usize = hints.iter().map(Span::width).sum::<usize>() + 9;
         let words = text::clip(
             &toast.text,
             room.saturating_sub(taken),
@@ -425,7 +512,22 @@ fn footer(app: &App, buf: &mut Buffer, area: Rect) -> Option<u16> {
             Span::styled(words.into_owned(), Style::new()),
             Span::raw("   "),
         ];
+        let from: usize = spans.iter().map(Span::width).sum();
+        for (i, at, cells) in places {
+            if let Some(action) = able.get(i) {
+                let hit = Hit::Act(*action);
+                app.feel.hits.put(cells_of(area, from + at, cells), hit);
+            }
+        }
         spans.extend(hints);
+        if app.feel.mouse.on {
+            let at: usize = spans.iter().map(Span::width).sum();
+            let gap = if offers.is_empty() { "" } else { "   " };
+            let style = theme.style(Token::Dim);
+            spans.push(Span::styled(format!("{gap}{}", look.glyphs.close), style));
+            let hit = Hit::Toast;
+            app.feel.hits.put(cells_of(area, at, gap.len() + 2), hit);
+        }
         paint::line(buf, area, &Line::from(spans), 0, look.glyphs.ellipsis);
         return None;
     }
@@ -447,7 +549,7 @@ fn footer(app: &App, buf: &mut Buffer, area: Rect) -> Option<u16> {
     }
     let empty = app.rows.is_empty() && app.view.is_none();
     let editing = app.overlay.is_none() && merge_view::edits(app);
-    let hints: Vec<(String, String)> = offers(app.context())
+    let offered: Vec<_> = offers(app.context())
         .iter()
         .filter(|(actions, _)| {
             let shown = actions.iter().all(|a| app.enabled(*a).is_ok());
@@ -456,6 +558,9 @@ fn footer(app: &App, buf: &mut Buffer, area: Rect) -> Option<u16> {
             // While a part is edited, its pane says what keys do.
             shown && !follows && !idle && !editing
         })
+        .collect();
+    let hints: Vec<(String, String)> = offered
+        .iter()
         .map(|(actions, word)| {
             let keys: Vec<String> = actions.iter().map(|a| key_of(app, *a)).collect();
             let word = if actions.contains(&Action::Freeze) && app.frozen() {
@@ -466,7 +571,28 @@ fn footer(app: &App, buf: &mut Buffer, area: Rect) -> Option<u16> {
             (keys.join("/"), word.to_owned())
         })
         .collect();
-    spans.extend(paint::hints(look, &hints, room.saturating_sub(used)));
+    let (hints, places) = paint::placed(look, &hints, room.saturating_sub(used));
+    let from: usize = spans.iter().map(Span::width).sum();
+    for (i, at, cells) in places {
+        let Some((actions, _)) = offered.get(i) else {
+            continue;
+        };
+        // The first one's key and the word; then what lies on top of it, the other ones' keys.
+        let mut x = from + at;
+        let first = actions.first().map(|a| Hit::Act(*a));
+        let whole = cells_of(area, x, cells);
+        if let Some(hit) = first {
+            app.feel.hits.put(whole, hit);
+        }
+        for action in *actions {
+            let wide = text::width(&key_of(app, *action));
+            app.feel
+                .hits
+                .put(cells_of(area, x, wide), Hit::Act(*action));
+            x += wide + 1;
+        }
+    }
+    spans.extend(hints);
     paint::line(buf, area, &Line::from(spans), 0, look.glyphs.ellipsis);
     None
 }

@@ -30,7 +30,7 @@ use super::query;
 use super::runner::{Runner, shielded};
 use super::terminal::Guard;
 use super::text;
-use super::theme::{Depth, Theme, UNICODE};
+use super::theme::{Theme, UNICODE};
 use super::update::{apply, finish};
 use super::{Error, Options};
 
@@ -173,7 +173,7 @@ impl Desk {
         let look = &mut screen.app.look;
         let mut typed = Vec::new();
         if !options.no_query
-            && look.theme.depth >= Depth::Indexed
+            && look.theme.wants_backdrop()
             && let Ok(reply) = query::backdrop()
         {
             look.theme.backdrop = reply.backdrop;
@@ -254,7 +254,7 @@ impl Desk {
                 },
             };
             dirty = true;
-            let least = if matches!(msg, Msg::Key(_)) {
+            let least = if matches!(msg, Msg::Key(_) | Msg::Mouse(..)) {
                 KEY_FRAME
             } else {
                 FRAME
@@ -404,7 +404,8 @@ fn message(event: Event) -> Option<Msg> {
         Event::Key(event) => Key::of(event).map(Msg::Key),
         Event::Paste(text) => Some(Msg::Paste(text)),
         Event::Resize(width, height) => Some(Msg::Resize(width, height)),
-        Event::FocusGained | Event::FocusLost | Event::Mouse(_) => None,
+        Event::Mouse(event) => Some(Msg::Mouse(event, std::time::Instant::now())),
+        Event::FocusGained | Event::FocusLost => None,
     }
 }
 

@@ -105,7 +105,7 @@ pub(crate) fn next(app: &mut App, forward: bool, here: bool, out: &mut Vec<Effec
     let query = Query::new(&text);
     let found = match &app.view {
         Some(View::Diff(_)) => in_diff(app, &query, forward, here),
-        Some(View::List(_) | View::Merge(_)) => false,
+        Some(View::List(_) | View::Merge(_) | View::Desk(_)) => false,
         Some(View::Raw(_)) => in_raw(app, &query, forward, here),
         Some(View::State(_)) => in_state(app, &query, forward, here),
         None if app.pane == Pane::Timeline => in_rows(app, &query, forward),

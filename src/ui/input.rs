@@ -8,16 +8,21 @@ use super::against;
 use super::answer;
 use super::app::{App, Link, Overlay, Pane, Tone, View};
 use super::branches;
+use super::desk;
 use super::diff_view::DiffView;
 use super::diffing;
 use super::find;
+use super::help_view::HelpView;
 use super::keys::Key;
 use super::line;
 use super::merge_view;
+use super::mouse;
 use super::msg::{Effect, Timer};
-use super::palette::{self, Palette};
+use super::palette;
+use super::places;
 use super::rows;
 use super::screen;
+use super::sizes;
 use super::state_tabs::Tab;
 use super::state_view::StateView;
 use super::travel;
@@ -52,10 +57,16 @@ pub(crate) fn key(app: &mut App, key: Key, out: &mut Vec<Effect>) {
     if app.overlay.is_none() && merge_view::edits(app) {
         return merge_view::editing::edit_key(app, key, out);
     }
+    if let Some(Overlay::Help(help)) = &mut app.overlay
+        && app.pending.is_empty()
+        && help.key(key)
+    {
+        return;
+    }
     let context = app.context();
     let counts = !matches!(
         context,
-        Context::Dialog | Context::Help | Context::Merge | Context::MergeDialog
+        Context::Dialog | Context::Help | Context::Manual | Context::Merge | Context::MergeDialog
     );
     if app.pending.is_empty()
         && counts
@@ -117,6 +128,9 @@ pub(crate) fn paste(app: &mut App, text: &str) {
     }
     if let Some(Overlay::Line(line)) = &mut app.overlay {
         return line.paste(text);
+    }
+    if let Some(Overlay::Help(help)) = &mut app.overlay {
+        return help.paste(text);
     }
     if app.overlay.is_none() && merge_view::editing::paste(app, text) {
         return;
@@ -204,6 +218,7 @@ pub(crate) fn act(
         app.toast = None;
     }
     let n = usize::try_from(count.unwrap_or(1)).unwrap_or(usize::MAX);
+    let place = places::before(app, action);
     match action {
         Action::Down => travel::scroll(app, n, true),
         Action::Up => travel::scroll(app, n, false),
@@ -233,7 +248,18 @@ pub(crate) fn act(
         Action::NextOfFile => why::of_file(app, true, n, out),
         Action::PrevOfFile => why::of_file(app, false, n, out),
         Action::Reason => why::reason(app),
-        Action::WalkBack => why::back(app),
+        Action::WalkBack => places::walk(app, n, false, out),
+        Action::WalkForward => places::walk(app, n, true, out),
+        Action::Finish => travel::finish(app, n, true, out),
+        Action::BackToStart => travel::finish(app, n, false, out),
+        Action::Again => {
+            if let Some((action, count)) = places::again(app, count) {
+                act(app, action, None, count, out);
+            }
+        }
+        Action::Wider => sizes::change(app, n, true),
+        Action::Narrower => sizes::change(app, n, false),
+        Action::ClockAxis => app.sizes.clock = !app.sizes.clock,
         Action::NextFile => travel::file(app, n, true),
         Action::PrevFile => travel::file(app, n, false),
         Action::Open => open(app, out),
@@ -311,12 +337,23 @@ pub(crate) fn act(
                 yank::send(app, text, out);
             }
         }
-        Action::Palette => app.overlay = Some(Overlay::Palette(Palette::default())),
+        Action::Palette => palette::open(app, out),
         Action::Help => {
             app.overlay = match app.overlay {
-                Some(Overlay::Help { .. }) => None,
-                _ => Some(Overlay::Help { scroll: 0 }),
+                Some(Overlay::Help(_)) => None,
+                _ => Some(Overlay::Help(HelpView::default())),
             };
+        }
+        Action::Manual => {
+            let manual = !matches!(&app.overlay, Some(Overlay::Help(help)) if help.manual);
+            app.overlay = Some(Overlay::Help(HelpView {
+                manual,
+                ..HelpView::default()
+            }));
+        }
+        Action::Mouse => {
+            let words = mouse::toggle(app).to_owned();
+            toast(app, Tone::Note, words, &[], out);
         }
         Action::Fork => line::fork(app, out),
         Action::Ask if merge_view::open(app).is_none() => answer::ask(app),
@@ -331,9 +368,12 @@ pub(crate) fn act(
         }
         Action::Suspend => out.push(Effect::Suspend),
         Action::Interrupt => interrupt(app, out),
+        own if desk::OWN.contains(&own) => desk::act(app, own, out),
         own if diffing::OWN.contains(&own) => diffing::act(app, own, out),
         own => merge_view::update::act(app, own, out),
     }
+    places::note(app, action, count);
+    places::after(app, place);
 }
 
 fn open(app: &mut App, out: &mut Vec<Effect>) {
@@ -344,6 +384,7 @@ fn open(app: &mut App, out: &mut Vec<Effect>) {
             }
         }
         Some(View::Raw(_) | View::Merge(_)) => {}
+        Some(View::Desk(_)) => desk::enter(app, out),
         Some(View::Diff(diff)) => {
             if diff.in_files {
                 diff.in_files = false;
@@ -407,6 +448,8 @@ fn close(app: &mut App, out: &mut Vec<Effect>) {
             state.in_file = false;
             state.walk = None;
         }
+        Some(View::Desk(desk)) if desk.in_preview => desk.in_preview = false,
+        Some(View::Desk(desk)) if !desk.filter.is_empty() => desk.set_filter(""),
         Some(View::Merge(_)) => merge_view::update::leave(app),
         Some(_) => app.view = None,
         None if app.pane != Pane::Timeline => app.pane = Pane::Timeline,
@@ -455,6 +498,7 @@ fn pane(app: &mut App, forward: bool) {
     }
     match &mut app.view {
         Some(View::List(_) | View::Raw(_)) => {}
+        Some(View::Desk(desk)) => desk.in_preview = !desk.in_preview,
         Some(View::Merge(_)) => merge_view::update::pane(app, forward),
         Some(View::Diff(diff)) => diff.in_files = !diff.in_files,
         Some(View::State(state)) => state.in_file = !state.in_file && state.shown.is_some(),
@@ -512,7 +556,7 @@ fn sideways(app: &mut App, right: bool) {
         };
     };
     match &mut app.view {
-        Some(View::List(_)) => {}
+        Some(View::List(_) | View::Desk(_)) => {}
         Some(View::Merge(merge)) => merge_view::update::sideways(merge, right),
         Some(View::Raw(raw)) => shift(&mut raw.left),
         Some(View::Diff(diff)) => {

@@ -3,13 +3,16 @@
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use ratatui::crossterm::event::MouseEvent;
 
 use crate::diff::text::{Space, TextDiff};
 use crate::engine::api::{ApiError, EntryInfo, FileChange, Notice, Request, Response, Row};
 use crate::engine::assist::{self, Ask, Proposal};
 use crate::model::{BlobId, Ordinal, RepoPath, StepId, Time};
 
+use super::desk::DeskTag;
 use super::diffing;
 use super::errand::Errand;
 use super::feel::Loaded;
@@ -26,6 +29,8 @@ use super::why::BlameKey;
 pub(crate) enum Msg {
     /// A key was pressed.
     Key(Key),
+    /// Something was done with the mouse, and when.
+    Mouse(MouseEvent, Instant),
     /// Text was pasted.
     Paste(String),
     /// The terminal has another size.
@@ -107,6 +112,11 @@ pub(crate) enum Tag {
     Compared(String),
     /// What a merge of it would come to.
     Trial(String),
+    /// Something of the lists over the timeline.
+    Desk(DeskTag),
+    /// The branches, or the sessions, for the palette.
+    PaletteBranches,
+    PaletteSessions,
     /// Something of the conflict screen.
     Merge(MergeTag),
     /// When the entries of a directory changed last.
@@ -206,6 +216,8 @@ pub(crate) enum Slot {
     Why,
     /// The versions of a file.
     OfFile,
+    /// The selected line of a list.
+    Desk,
     /// A rollback's preview, or a restoring's.
     Preview,
     /// The plan that an agent had made.

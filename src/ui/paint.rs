@@ -170,19 +170,34 @@ pub(crate) fn matches(buf: &mut Buffer, area: Rect, look: &Look, query: Option<&
 
 /// Hints for keys, as many as there is room for: each a key and a word.
 pub(crate) fn hints(look: &Look, hints: &[(String, String)], room: usize) -> Vec<Span<'static>> {
+    placed(look, hints, room).0
+}
+
+/// The same, with which of them stand where: from which cell, and how many.
+pub(crate) fn placed(
+    look: &Look,
+    hints: &[(String, String)],
+    room: usize,
+) -> (Vec<Span<'static>>, Vec<(usize, usize, usize)>) {
     let mut spans = Vec::new();
+    let mut places = Vec::new();
     let mut used = 0;
-    for (key, word) in hints {
+    for (i, (key, word)) in hints.iter().enumerate() {
+        // Bound to nothing here.
+        if key.is_empty() {
+            continue;
+        }
         let gap = if spans.is_empty() { 0 } else { 2 };
         let cells = gap + text::width(key) + 1 + text::width(word);
         if used + cells > room {
             continue;
         }
+        places.push((i, used + gap, cells - gap));
         used += cells;
         spans.push(Span::raw(" ".repeat(gap)));
         spans.push(Span::styled(key.clone(), look.theme.style(Token::Key)));
         spans.push(Span::raw(" "));
         spans.push(Span::styled(word.clone(), look.theme.style(Token::Dim)));
     }
-    spans
+    (spans, places)
 }

@@ -3,11 +3,13 @@
 use ratatui::layout::{Rect, Size};
 
 use super::app::{App, Pane, View};
+use super::desk;
 use super::detail::{self, DocKey, DocPane, Parts};
 use super::diff_draw;
 use super::diff_view::SIDE_BY_SIDE;
 use super::list_draw;
 use super::merge_view;
+use super::sizes;
 use super::state_view::StateView;
 
 /// How many panes there is room for.
@@ -66,6 +68,33 @@ fn columns(area: Rect, widths: &[u16]) -> Vec<Rect> {
         .collect()
 }
 
+/// Narrowest pane.
+const NARROWEST: u16 = 20;
+
+/// Cells of the first pane: as the person has put the border, or what is usual. The other panes keep some room.
+fn left(app: &App, of: usize, usual: u16, room: u16) -> u16 {
+    let own = app.feel.borders.get(of).copied().flatten();
+    let wide = own.map_or(usual, |b| {
+        u16::try_from(u32::from(app.size.width) * u32::from(b) / 1000).unwrap_or(usual)
+    });
+    wide.clamp(NARROWEST, room.saturating_sub(NARROWEST).max(NARROWEST))
+}
+
+/// Puts the border between the first two panes into a column.
+pub(crate) fn set_border(app: &mut App, column: u16) {
+    let of = usize::from(app.view.is_some());
+    let width = u32::from(app.size.width.max(1));
+    let at = u16::try_from((u32::from(column) * 1000).div_ceil(width)).unwrap_or(500);
+    if let Some(border) = app.feel.borders.get_mut(of) {
+        *border = Some(at);
+        // What keys have added to it is in it now.
+        match of {
+            0 => app.sizes.home = 0,
+            _ => app.sizes.side = 0,
+        }
+    }
+}
+
 /// The panes of the home screen that are shown, left to right.
 pub(crate) fn home(app: &App) -> Vec<(Pane, Rect)> {
     let body = regions(app).body;
@@ -81,14 +110,18 @@ pub(crate) fn home(app: &App) -> Vec<(Pane, Rect)> {
             vec![(pane, body)]
         }
         Shape::Two => {
-            let left = (w * 56 / 100).clamp(44, 64);
+            let left = left(app, 0, (w * 56 / 100).clamp(44, 64), w);
+            let left = sizes::width(left, app.sizes.home, w);
             let rects = columns(body, &[left, w - left]);
             vec![(Pane::Timeline, rects[0]), (Pane::Detail, rects[1])]
         }
         Shape::Three => {
-            let left = (w * 2 / 5).clamp(50, 84);
+            let left = left(app, 0, (w * 2 / 5).clamp(50, 84), w - 40);
+            // The others keep their least widths too.
+            let left = sizes::width(left, app.sizes.home, w - 24);
             let rest = w - left;
-            let middle = (rest * 9 / 20).clamp(30, 72);
+            let middle = (rest * 9 / 20).clamp(24, 72);
+            let middle = sizes::width(middle, app.sizes.middle, rest);
             let rects = columns(body, &[left, middle, rest - middle]);
             vec![
                 (Pane::Timeline, rects[0]),
@@ -109,7 +142,8 @@ pub(crate) fn beside(app: &App, list_has_keys: bool) -> (Option<Rect>, Option<Re
             (None, Some(body))
         };
     }
-    let left = (body.width * 26 / 100).clamp(24, 44);
+    let left = left(app, 1, (body.width * 26 / 100).clamp(24, 44), body.width);
+    let left = sizes::width(left, app.sizes.side, body.width);
     let rects = columns(body, &[left, body.width - left]);
     (Some(rects[0]), Some(rects[1]))
 }
@@ -134,7 +168,7 @@ pub(crate) fn state(app: &App, state: &StateView) -> StatePanes {
         _ => 0,
     };
     let panes = Rect {
-        height: body.height - bar,
+        height: body.height.saturating_sub(bar),
         ..body
     };
     let why = (bar > 0).then(|| Rect::new(body.x, panes.bottom(), body.width, bar));
@@ -146,8 +180,9 @@ pub(crate) fn state(app: &App, state: &StateView) -> StatePanes {
         };
         return StatePanes { tree, file, why };
     }
-    let left = (panes.width * 30 / 100).clamp(26, 50);
-    let rects = columns(panes, &[left, panes.width - left]);
+    let left = left(app, 1, (panes.width * 30 / 100).clamp(26, 50), panes.width);
+    let left = sizes::width(left, app.sizes.side, panes.width);
+    let rects = columns(panes, &[left, panes.width.saturating_sub(left)]);
     StatePanes {
         tree: Some(rects[0]),
         file: Some(rects[1]),
@@ -197,6 +232,7 @@ pub(crate) fn arrange(app: &mut App) {
     if shape(app.size) == Shape::TooSmall {
         return;
     }
+    super::help_view::arrange(app, regions(app).body);
     if app.pane == Pane::Changes && shape(app.size) != Shape::Three {
         app.pane = Pane::Detail;
     }
@@ -216,6 +252,7 @@ pub(crate) fn arrange(app: &mut App) {
             }
         }
         Some(View::Merge(_)) => merge_view::draw::arrange(app),
+        Some(View::Desk(_)) => desk::arrange(app),
         Some(View::Diff(_)) => arrange_diff(app),
         Some(View::State(_)) => arrange_state(app),
     }

@@ -4,6 +4,7 @@ use super::app::{App, Overlay, Pane, Tone, View};
 use super::brief::Brief;
 use super::merge_view;
 use super::msg::Effect;
+use super::rows;
 use super::screen;
 use super::state_tabs::Tab;
 use super::update::{numbered, toast};
@@ -32,8 +33,8 @@ fn moved(at: usize, n: usize, forward: bool, len: usize) -> usize {
 
 /// Lines up or down where the keys go.
 pub(crate) fn scroll(app: &mut App, n: usize, forward: bool) {
-    if let Some(Overlay::Help { scroll }) = &mut app.overlay {
-        *scroll = moved(*scroll, n, forward, 1000);
+    if let Some(Overlay::Help(help)) = &mut app.overlay {
+        help.scrolled(n, forward);
         return;
     }
     match &mut app.overlay {
@@ -54,6 +55,7 @@ pub(crate) fn scroll(app: &mut App, n: usize, forward: bool) {
     }
     match &mut app.view {
         Some(View::Merge(_)) => merge_view::update::scroll(app, n, forward),
+        Some(View::Desk(desk)) => desk.scroll(n, forward),
         Some(View::Raw(raw)) => raw.scroll = moved(raw.scroll, n, forward, raw.len()),
         Some(View::List(list)) => {
             list.cursor = moved(list.cursor, n, forward, list.shown.len());
@@ -122,6 +124,9 @@ pub(crate) fn to_number(app: &mut App, number: u64) {
         list.cursor = at.min(list.shown.len()).saturating_sub(1);
         return;
     }
+    if let Some(View::Desk(desk)) = &mut app.view {
+        return desk.select_number(number);
+    }
     let at = match app.rows.position(numbered(number)) {
         Ok(at) => at,
         Err(at) => at.saturating_sub(1),
@@ -149,6 +154,53 @@ pub(crate) fn step(app: &mut App, n: usize, forward: bool, over: bool, out: &mut
             "this is the first step"
         };
         toast(app, Tone::Note, text.to_owned(), &[], out);
+    }
+}
+
+/// To the end of a turn, or out of a subagent behind its last step; or back to where either began.
+pub(crate) fn finish(app: &mut App, n: usize, forward: bool, out: &mut Vec<Effect>) {
+    for done in 0..n {
+        let Some((at, depth)) = app
+            .focus_index()
+            .and_then(|at| Some((at, app.rows.brief(at)?.depth)))
+        else {
+            return;
+        };
+        let to = if depth > 0 {
+            app.rows.nth_brief(at, 1, forward, |r| r.depth < depth)
+        } else if forward {
+            end_of_turn(app, at)
+        } else {
+            app.rows.nth_brief(at, 1, false, rows::begins_turn)
+        };
+        match to.filter(|to| *to != at) {
+            Some(to) => to_index(app, to),
+            None if done > 0 => return,
+            None => {
+                let text = if forward {
+                    "this is the end of the last turn"
+                } else {
+                    "this is the start of the first turn"
+                };
+                return toast(app, Tone::Note, text.to_owned(), &[], out);
+            }
+        }
+    }
+}
+
+/// The last step of the turn at a place; at its end already, that of the next one.
+fn end_of_turn(app: &App, at: usize) -> Option<usize> {
+    let listed = |i: &usize| app.rows.brief(*i).is_some_and(|r| !app.folds.filtered(&r));
+    let mut from = at;
+    loop {
+        let next = app.rows.nth_brief(from, 1, true, rows::begins_turn);
+        let end = next.unwrap_or(app.rows.len());
+        let last = (at + 1..end).rev().take_while(|i| *i > at).find(listed);
+        match (last, next) {
+            (Some(last), _) => return Some(last),
+            (None, Some(next)) => from = next,
+            (None, None) => return None,
+        }
     }
 }
 
@@ -216,7 +268,7 @@ pub(crate) fn hunk(app: &mut App, n: usize, forward: bool) {
             }
         }
         Some(View::Merge(merge)) => merge_view::update::part(merge, n, forward),
-        Some(View::State(_) | View::List(_) | View::Raw(_)) => {}
+        Some(View::State(_) | View::List(_) | View::Raw(_) | View::Desk(_)) => {}
         None => {
             let pane = if app.pane == Pane::Changes {
                 &mut app.changes
@@ -232,7 +284,7 @@ pub(crate) fn hunk(app: &mut App, n: usize, forward: bool) {
 /// Files up or down.
 pub(crate) fn file(app: &mut App, n: usize, forward: bool) {
     match &mut app.view {
-        Some(View::List(_) | View::Raw(_) | View::Merge(_)) => {}
+        Some(View::List(_) | View::Raw(_) | View::Merge(_) | View::Desk(_)) => {}
         Some(View::Diff(diff)) => {
             let to = moved(diff.cursor, n, forward, diff.changes.len());
             if to != diff.cursor {

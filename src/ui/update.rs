@@ -10,13 +10,16 @@ use super::again;
 use super::answer;
 use super::app::{App, Link, Overlay, Toast, Tone, View};
 use super::branches;
+use super::desk;
 use super::diffing;
 use super::errand;
 use super::feel;
 use super::input;
 use super::line;
 use super::merge_view;
+use super::mouse;
 use super::msg::{Effect, Listed, Msg, RowsPage, Tag, Timer};
+use super::palette;
 use super::rows::ZERO;
 use super::state_view::Content;
 use super::sync::sync;
@@ -42,6 +45,7 @@ pub(crate) fn apply(app: &mut App, msg: Msg) -> Vec<Effect> {
     }
     match msg {
         Msg::Key(key) => input::key(app, key, &mut out),
+        Msg::Mouse(event, now) => mouse::event(app, event, now, &mut out),
         Msg::Paste(text) => input::paste(app, &text),
         Msg::Merge(news) => merge_view::answers::news(app, news),
         Msg::Assist(stamp, news) => {
@@ -186,6 +190,7 @@ fn notice_came(app: &mut App, notice: Notice, out: &mut Vec<Effect>) {
         }
         Notice::Status(status) => take_status(app, status, out),
         Notice::Operation(op) => {
+            desk::operation(app, Some(&op), out);
             // What this client did itself is said by its answer.
             let told = matches!(
                 op.kind,
@@ -393,6 +398,8 @@ fn answered(app: &mut App, tag: Tag, result: Result<Response, ApiError>, out: &m
         (tag @ (Tag::Branches | Tag::Compared(_) | Tag::Trial(_)), result) => {
             branches::answer(app, tag, result);
         }
+        (Tag::Desk(tag), result) => desk::answer(app, tag, result, out),
+        (Tag::PaletteBranches | Tag::PaletteSessions, result) => palette::answer(app, result),
         (Tag::Merge(tag), result) => merge_view::answers::answer(app, tag, result, out),
         (tag @ (Tag::Lasts(..) | Tag::Blame(_) | Tag::OfFile(..)), result) => {
             why::answer(app, tag, result, out);

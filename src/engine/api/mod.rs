@@ -36,7 +36,10 @@ pub use forks::ForkInfo;
 pub use graph::{
     BlameInfo, BlameProblem, GraphAnswer, GraphQuery, LastChange, Origin, TraceInfo, VersionInfo,
 };
-pub use keeping::{FaultInfo, KeepAnswer, KeepQuery, VerifyInfo};
+pub use keeping::{
+    CollectInfo, DuInfo, ExportInfo, FaultInfo, ForgetInfo, KeepAnswer, KeepQuery, StateStored,
+    StoredInfo, VerifyInfo,
+};
 pub use merging::{
     ConflictDetail, ConflictInfo, MergeInfo, MergeReport, OpenConflict, PickOrigin, PieceInfo,
     ProposalRecord, Reason, Resolver, StateMergeInfo, UnfinishedInfo,
@@ -553,6 +556,8 @@ pub enum Request {
     },
     /// The branches that have a view of their own, by name. -> `Forks`
     Forks,
+    /// The same without what they take up on disk, which costs a look at every file of them. -> `Forks`
+    ForkPlaces,
     /// Mounts a view that is no branch: nothing in it is kept, left-out directories show the project's own,
     /// copy-on-write. -> `Scratch`
     ForkScratch {

@@ -47,10 +47,22 @@ contexts! {
     MergeDialog "Merge question",
     /// The question before a rollback under a running agent.
     Dialog "Question",
+    /// The operation log.
+    Operations "Operations",
+    /// The branches.
+    BranchList "Branches",
+    /// The sessions.
+    Sessions "Sessions",
+    /// The labels.
+    Labels "Labels",
+    /// A question that is answered with yes or not at all.
+    Question "Question",
     /// The question before parts of a past state are restored.
-    Restore "Question",
-    /// The help.
+    Restore "Restore question",
+    /// The help: what is typed there filters it.
     Help "Help",
+    /// The manual.
+    Manual "Manual",
 }
 
 /// The timeline and the step beside it.
@@ -66,7 +78,15 @@ pub(crate) const VIEWS: &[Context] = &[
 ];
 
 /// Views that lie over the timeline.
-pub(crate) const OVER_HOME: &[Context] = &[Context::Diff, Context::State, Context::Raw];
+pub(crate) const OVER_HOME: &[Context] = &[
+    Context::Diff,
+    Context::State,
+    Context::Raw,
+    Context::Operations,
+    Context::BranchList,
+    Context::Sessions,
+    Context::Labels,
+];
 
 /// Views in which something is selected that can be opened.
 pub(crate) const OPENING: &[Context] = &[
@@ -75,6 +95,10 @@ pub(crate) const OPENING: &[Context] = &[
     Context::Diff,
     Context::State,
     Context::List,
+    Context::Operations,
+    Context::BranchList,
+    Context::Sessions,
+    Context::Labels,
 ];
 
 /// Views from which the state browser opens.
@@ -96,6 +120,10 @@ pub(crate) const PARTS: &[Context] = &[
     Context::State,
     Context::Merge,
     Context::Answer,
+    Context::Operations,
+    Context::BranchList,
+    Context::Sessions,
+    Context::Labels,
 ];
 
 /// What moves up and down.
@@ -111,6 +139,11 @@ pub(crate) const LISTS: &[Context] = &[
     Context::Branches,
     Context::Conflicts,
     Context::Help,
+    Context::Operations,
+    Context::BranchList,
+    Context::Sessions,
+    Context::Labels,
+    Context::Manual,
 ];
 
 /// What has a help of its own: what lies over a view has not.
@@ -123,6 +156,11 @@ pub(crate) const HELPED: &[Context] = &[
     Context::List,
     Context::Merge,
     Context::Help,
+    Context::Operations,
+    Context::BranchList,
+    Context::Sessions,
+    Context::Labels,
+    Context::Manual,
 ];
 
 /// What can be scrolled sideways.
@@ -155,6 +193,10 @@ pub(crate) const RUNS: &[Context] = &[
     Context::Raw,
     Context::List,
     Context::Merge,
+    Context::Operations,
+    Context::BranchList,
+    Context::Sessions,
+    Context::Labels,
 ];
 
 /// What `q` closes: everything but questions, which want an answer.
@@ -169,7 +211,11 @@ pub(crate) const CLOSED: &[Context] = &[
     Context::Answer,
     Context::Branches,
     Context::Conflicts,
-    Context::Help,
+    Context::Operations,
+    Context::BranchList,
+    Context::Sessions,
+    Context::Labels,
+    Context::Manual,
 ];
 
 /// Lists that lie over a view, from which something is taken.
@@ -199,6 +245,62 @@ pub(crate) const MERGE_DIALOG: &[Context] = &[Context::MergeDialog];
 /// The question before a rollback.
 pub(crate) const DIALOG: &[Context] = &[Context::Dialog];
 
+/// Lists of a run that lie over the timeline.
+pub(crate) const DESK: &[Context] = &[
+    Context::Operations,
+    Context::BranchList,
+    Context::Sessions,
+    Context::Labels,
+];
+
+/// The views of a run, and the lists that lie over them.
+pub(crate) const RUN: &[Context] = &[
+    Context::Timeline,
+    Context::Detail,
+    Context::Diff,
+    Context::State,
+    Context::Raw,
+    Context::Operations,
+    Context::BranchList,
+    Context::Sessions,
+    Context::Labels,
+];
+
+/// What can have a path selected.
+pub(crate) const PATHS: &[Context] = &[
+    Context::Timeline,
+    Context::Detail,
+    Context::Diff,
+    Context::State,
+    Context::Raw,
+    Context::List,
+    Context::Merge,
+    Context::BranchList,
+];
+
+/// Views of panes whose widths can be chosen.
+pub(crate) const SIZED: &[Context] = &[
+    Context::Timeline,
+    Context::Detail,
+    Context::Diff,
+    Context::State,
+    Context::Operations,
+    Context::BranchList,
+    Context::Sessions,
+    Context::Labels,
+];
+
+/// The operation log alone.
+pub(crate) const OPERATIONS: &[Context] = &[Context::Operations];
+
+/// The branches alone.
+pub(crate) const BRANCHES: &[Context] = &[Context::BranchList];
+
+/// The labels alone.
+pub(crate) const LABELS: &[Context] = &[Context::Labels];
+
+/// A question.
+pub(crate) const QUESTION: &[Context] = &[Context::Question];
 /// The question before parts of a past state are restored.
 pub(crate) const RESTORE: &[Context] = &[Context::Restore];
 

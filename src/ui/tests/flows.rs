@@ -147,7 +147,9 @@ async fn every_binding_does_something() {
         (Context::Detail, "41G<enter>"),
         (Context::Raw, "9Gma14G/e<enter>9Gz!"),
         (Context::Raw, "9Gma14G/e<enter>41Gz!jjjll"),
-        (Context::Help, "9G?jj"),
+        (Context::Help, "9G?<down><down>"),
+        (Context::Manual, "9G<f1>"),
+        (Context::Manual, "9G<f1>jj"),
         (Context::List, "jj/a<enter>"),
         (Context::Merge, "M"),
         (Context::Merge, "Mojjjll"),
@@ -159,6 +161,20 @@ async fn every_binding_does_something() {
         (Context::MergeDialog, "MW"),
         (Context::Answer, "awhy<enter>"),
         (Context::Answer, "awhy<enter><wait>jj"),
+        (Context::Timeline, "9Gs14GH"),
+        (Context::Detail, "9G<enter>s14GH"),
+        (Context::Diff, "9Gds]eH"),
+        (Context::State, "14G3<pause>s]eH"),
+        (Context::Raw, "9Gz!s]eH"),
+        (Context::Operations, "go"),
+        (Context::Operations, "gogsHjj"),
+        (Context::BranchList, "4<pause>"),
+        (Context::BranchList, "4<pause>goHj"),
+        (Context::Sessions, "gs"),
+        (Context::Sessions, "gsgmHj"),
+        (Context::Labels, "9Gma14Gmbgm"),
+        (Context::Labels, "9Gma14GmbgmgoHj"),
+        (Context::Question, "gor"),
     ];
     let mut alive: HashSet<(Context, &str)> = HashSet::new();
     for (context, place) in places {
@@ -172,6 +188,14 @@ async fn every_binding_does_something() {
                     context,
                     Context::Merge | Context::Conflicts | Context::MergeDialog
                 );
+                world.desk = super::desk::told_of(matches!(
+                    context,
+                    Context::Operations
+                        | Context::BranchList
+                        | Context::Sessions
+                        | Context::Labels
+                        | Context::Question
+                ));
                 let mut stage = if context == Context::List {
                     Stage::list(machine(), 100, 20).await
                 } else {
@@ -232,6 +256,9 @@ async fn every_key_in_the_footer_works() {
                     "Esc" => "<esc>".to_owned(),
                     "Tab" => "<tab>".to_owned(),
                     "Space" => " ".to_owned(),
+                    "↓" => "<down>".to_owned(),
+                    "↑" => "<up>".to_owned(),
+                    "F1" => "<f1>".to_owned(),
                     other => other.to_owned(),
                 };
                 let known = TABLE.iter().any(|e| {

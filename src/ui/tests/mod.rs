@@ -10,6 +10,7 @@
 
 mod actions;
 mod again;
+mod desk;
 mod diffing;
 mod feel;
 mod flows;
@@ -21,6 +22,8 @@ mod merge_assist;
 mod merge_flows;
 mod merge_screens;
 mod merging;
+mod mouse;
+mod places;
 mod recorded;
 mod rows;
 mod screens;

@@ -65,6 +65,7 @@ pub(super) struct World {
     /// The recordings of its machine, each with what is found when it is looked into.
     pub recordings: Vec<RecordingInfo>,
     pub merge: super::merging::Merge,
+    pub desk: super::desk::Fake,
 }
 
 /// Files by name.
@@ -113,6 +114,7 @@ impl World {
             fail: None,
             recordings: Vec::new(),
             merge: super::merging::Merge::default(),
+            desk: super::desk::Fake::default(),
         }
     }
 

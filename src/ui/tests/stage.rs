@@ -48,10 +48,7 @@ pub(super) struct Stage {
 
 pub(super) fn look() -> Look {
     Look {
-        theme: Theme {
-            depth: Depth::Ansi,
-            backdrop: Backdrop::Unknown,
-        },
+        theme: Theme::new(Depth::Ansi, Backdrop::Unknown),
         glyphs: UNICODE,
         zone: jiff::tz::TimeZone::UTC,
     }
@@ -112,7 +109,7 @@ impl Stage {
     }
 
     pub(super) fn theme(mut self, depth: Depth, backdrop: Backdrop) -> Self {
-        self.app.look.theme = Theme { depth, backdrop };
+        self.app.look.theme = Theme::new(depth, backdrop);
         self.app.shelf.version += 1;
         self
     }
@@ -333,6 +330,7 @@ pub(super) fn parse(text: &str) -> Vec<Key> {
             ("<home>", KeyCode::Home),
             ("<end>", KeyCode::End),
             ("<bs>", KeyCode::Backspace),
+            ("<f1>", KeyCode::F(1)),
         ];
         if let Some((name, code)) = named.iter().find(|(n, _)| rest.starts_with(n)) {
             out.push(Key::code(*code));

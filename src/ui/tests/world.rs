@@ -203,6 +203,15 @@ async fn actions_that_change_the_world_are_marked() {
                 | Action::MergeConfirm
                 | Action::Confirm
                 | Action::ConfirmFrozen
+                | Action::OpRestore
+                | Action::OpRevert
+                | Action::BranchSwitch
+                | Action::BranchFork
+                | Action::BranchRename
+                | Action::BranchDelete
+                | Action::BranchPrune
+                | Action::LabelDelete
+                | Action::Yes
                 | Action::Restore
                 | Action::RestoreNow
                 | Action::RestoreFrozen
