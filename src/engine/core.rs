@@ -651,6 +651,7 @@ impl Core {
             Request::BranchPrune { dry_run } => {
                 Response::Branched(Box::new(self.branch_prune(dry_run)?))
             }
+            Request::Search(ask) => Response::Found(Box::new(self.answers().search(&ask)?)),
             Request::Graph(query) => Response::Graph(self.answers().graph(query)?),
             Request::Operations { before, limit } => {
                 Response::Operations(self.answers().operations(before, limit)?)
@@ -782,6 +783,7 @@ fn for_agents(request: &Request) -> bool {
             | Request::Branches
             | Request::Compare { .. }
             | Request::Graph(_)
+            | Request::Search(_)
             | Request::Forks
             | Request::ForkPlaces
             | Request::Operations { .. }

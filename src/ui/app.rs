@@ -20,8 +20,10 @@ use super::detail::DocPane;
 use super::diff_view::DiffView;
 use super::diffing::{self, Diffing};
 use super::feel::Feel;
+use super::filter::{self, Filter};
 use super::folds::Folds;
 use super::help_view::HelpView;
+use super::hits::Hunt;
 use super::keys::Key;
 use super::lanes::Lanes;
 use super::light::Light;
@@ -209,6 +211,10 @@ pub(crate) struct App {
     /// The search being typed.
     pub prompt: Option<String>,
     pub search: Option<String>,
+    /// What the search has found, and what was typed before.
+    pub hunt: Hunt,
+    /// Only rows that fit are shown.
+    pub filter: Filter,
     /// Keys of a sequence that is not complete.
     pub pending: Vec<Key>,
     pub count: Option<u64>,
@@ -267,6 +273,8 @@ impl App {
             overlay: None,
             prompt: None,
             search: None,
+            hunt: Hunt::default(),
+            filter: Filter::default(),
             pending: Vec::new(),
             count: None,
             hint: false,
@@ -411,7 +419,9 @@ impl App {
     pub(crate) fn put_row(&mut self, row: Row) {
         self.lanes.see(&row);
         self.folds.see(&row, self.rows.brief_at(row.ordinal));
-        let hidden = self.folds.hides(&row);
+        self.filter.see(&row);
+        self.hunt.see(&row);
+        let hidden = filter::hides(&self.folds, &self.filter, row.ordinal, &row);
         self.rows.put(row, hidden);
     }
 
@@ -420,7 +430,13 @@ impl App {
         let Some(range) = self.folds.take_changed() else {
             return;
         };
-        self.rows.rehide(&range, self.folds.hider());
+        let (folds, filter) = (&self.folds, &self.filter);
+        if filter.is_on() {
+            self.rows
+                .rehide(&range, |row| filter::hides(folds, filter, row.ordinal, row));
+        } else {
+            self.rows.rehide(&range, folds.hider());
+        }
         if let Some(index) = self.focus_index()
             && self.rows.is_hidden(index)
             && let Some(row) = self
@@ -528,6 +544,13 @@ impl App {
             },
             Action::SearchNext | Action::SearchPrev if self.search.is_none() => {
                 no("nothing was searched for: / asks")
+            }
+            Action::SearchWord if super::find::word(self).is_none() => {
+                no("there is no word under the cursor")
+            }
+            Action::FilterSteps if self.rows.is_empty() => no("no step is recorded yet"),
+            Action::Fold | Action::FoldAll | Action::UnfoldAll if self.filter.is_on() => {
+                no("a filter shows what fits, folded or not: Esc ends it")
             }
             Action::Raw if self.focus_row().is_none() => no("no step is recorded yet"),
             Action::More if self.detail.doc.more.is_empty() => no("all of it is shown"),

@@ -12,7 +12,6 @@ use super::action::{self, Action};
 use super::app::{App, Link, Overlay, Pane, Tone, View};
 use super::axis::Axis;
 use super::desk;
-use super::find::Query;
 use super::keys;
 use super::line;
 use super::merge_view;
@@ -24,7 +23,7 @@ use super::sums::Sum;
 use super::text;
 use super::theme::Token;
 use super::words;
-use super::{diff_draw, list_draw, overlay, raw_view, state_draw, timeline, welcome};
+use super::{diff_draw, hits_draw, list_draw, overlay, raw_view, state_draw, timeline, welcome};
 
 /// Draws everything.
 pub(crate) fn draw(app: &App, frame: &mut Frame<'_>) {
@@ -39,7 +38,7 @@ pub(crate) fn draw(app: &App, frame: &mut Frame<'_>) {
     }
     let parts = screen::regions(app);
     let look = &app.look;
-    let query = app.search.as_deref().map(Query::new);
+    let query = app.hunt.marks.as_ref().map(|(_, query)| query);
     let mut editing = None;
     header(app, buf, parts.header);
     app.feel.hits.put(parts.body, Hit::Pane(Side::Here));
@@ -50,17 +49,17 @@ pub(crate) fn draw(app: &App, frame: &mut Frame<'_>) {
             minimap(app, buf, parts.minimap);
             for (pane, rect) in screen::home(app) {
                 match pane {
-                    Pane::Timeline => timeline::draw(app, buf, rect, query.as_ref()),
+                    Pane::Timeline => timeline::draw(app, buf, rect, query),
                     Pane::Detail | Pane::Changes => {
-                        timeline::draw_doc(app, buf, rect, pane, query.as_ref());
+                        timeline::draw_doc(app, buf, rect, pane, query);
                     }
                 }
             }
         }
         Some(View::List(list)) => list_draw::draw(app, list, buf, parts.body),
-        Some(View::Diff(diff)) => diff_draw::draw(app, diff, buf, query.as_ref()),
-        Some(View::Raw(raw)) => raw_view::draw(app, raw, buf, query.as_ref()),
-        Some(View::State(state)) => state_draw::draw(app, state, buf, query.as_ref()),
+        Some(View::Diff(diff)) => diff_draw::draw(app, diff, buf, query),
+        Some(View::Raw(raw)) => raw_view::draw(app, raw, buf, query),
+        Some(View::State(state)) => state_draw::draw(app, state, buf, query),
         Some(View::Merge(merge)) => editing = merge_view::draw::draw(app, merge, buf),
         Some(View::Desk(desk)) => desk::draw(app, desk, buf),
     }
@@ -370,6 +369,24 @@ fn minimap(app: &App, buf: &mut Buffer, area: Rect) {
         .and_then(|o| app.rows.position(o).ok())
         .map(cell_of);
     let dim = theme.style(Token::Dim);
+    let ordinal = |at: usize| app.rows.brief(at).map(|r| r.ordinal);
+    let begin = |part: usize| {
+        // Where the first row of a part is: parts follow each other as rows do.
+        let (mut low, mut high) = (0, app.rows.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if cell_of(middle) < part {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        ordinal(low)
+    };
+    let found = |part: usize| {
+        app.hunt.run.is_some()
+            && begin(part).is_some_and(|from| app.hunt.any_in(from, begin(part + 1)))
+    };
     let mut spans = vec![Span::raw(" ")];
     let begins = 1 + if narrow { 0 } else { first.len() + 1 };
     let place = Rect {
@@ -394,6 +411,12 @@ fn minimap(app: &App, buf: &mut Buffer, area: Rect) {
             Some(("!", theme.style(Token::Bad)))
         } else {
             None
+        };
+        // Where something was found is what is looked for just now.
+        let mark = match mark {
+            Some((glyph, _)) if glyph == app.look.glyphs.focus => mark,
+            _ if begins && found(part) => Some((app.look.glyphs.hit, theme.style(Token::Focus))),
+            _ => mark,
         };
         let (glyph, style) = mark.unwrap_or_else(|| {
             let style = if here == Some(part) {
@@ -459,23 +482,7 @@ fn footer(app: &App, buf: &mut Buffer, area: Rect) -> Option<u16> {
     let theme = look.theme;
     let room = usize::from(area.width).saturating_sub(2);
     if let Some(prompt) = &app.prompt {
-        let shown = text::piece(prompt.as_bytes(), &mut 0);
-        let shown = text::clip_start(&shown, room.saturating_sub(24), look.glyphs.ellipsis);
-        let at = u16::try_from(text::width(&shown)).unwrap_or(0) + 2;
-        let spans = vec![
-            Span::styled(" /", theme.style(Token::Key)),
-            Span::raw(shown.into_owned()),
-            Span::styled(
-                if matches!(app.view, Some(View::List(_))) {
-                    "   Enter keep  Esc cancel"
-                } else {
-                    "   Enter find  Esc cancel"
-                },
-                theme.style(Token::Dim),
-            ),
-        ];
-        paint::line(buf, area, &Line::from(spans), 0, look.glyphs.ellipsis);
-        return Some(area.x + at.min(area.width.saturating_sub(1)));
+        return Some(hits_draw::prompt(app, prompt, buf, area));
     }
     // It says itself what its keys do.
     if matches!(app.overlay, Some(Overlay::Palette(_))) {
@@ -529,6 +536,9 @@ fn footer(app: &App, buf: &mut Buffer, area: Rect) -> Option<u16> {
             app.feel.hits.put(cells_of(area, at, gap.len() + 2), hit);
         }
         paint::line(buf, area, &Line::from(spans), 0, look.glyphs.ellipsis);
+        return None;
+    }
+    if app.pending.is_empty() && app.count.is_none() && hits_draw::strip(app, buf, area) {
         return None;
     }
     let mut spans = vec![Span::raw(" ")];

@@ -121,6 +121,10 @@ pub(crate) enum Tag {
     Merge(MergeTag),
     /// When the entries of a directory changed last.
     Lasts(String, RepoPath),
+    /// A slice of a search through the steps.
+    Search(u64),
+    /// A slice of what a filter looks at.
+    Filter(u64),
     /// Where the lines of a file are from.
     Blame(Box<BlameKey>),
     /// The versions of a file, to go so many forward or back.
@@ -216,6 +220,10 @@ pub(crate) enum Slot {
     Why,
     /// The versions of a file.
     OfFile,
+    /// A search through the steps.
+    Search,
+    /// What the filter has to ask.
+    Filter,
     /// The selected line of a list.
     Desk,
     /// A rollback's preview, or a restoring's.

@@ -608,18 +608,9 @@ impl Rows {
         self.starts.iter().copied().zip(times)
     }
 
-    /// The nearest place after (or before) `index` whose row fits. It looks at whole rows: see [`Rows::nth_fit`].
-    pub(crate) fn find(
-        &self,
-        index: usize,
-        forward: bool,
-        fits: impl Fn(&Row) -> bool,
-    ) -> Option<usize> {
-        self.nth_fit(index, 1, forward, fits)
-    }
-
     /// The n-th place after (or before) `index` whose row fits, or the last that there is. Rows that are packed are
     /// unpacked for it, and not kept: among very many rows [`Rows::nth_brief`] is quicker.
+    #[cfg(test)]
     pub(crate) fn nth_fit(
         &self,
         index: usize,

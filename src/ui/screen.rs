@@ -7,6 +7,7 @@ use super::desk;
 use super::detail::{self, DocKey, DocPane, Parts};
 use super::diff_draw;
 use super::diff_view::SIDE_BY_SIDE;
+use super::hits;
 use super::list_draw;
 use super::merge_view;
 use super::sizes;
@@ -237,7 +238,10 @@ pub(crate) fn arrange(app: &mut App) {
         app.pane = Pane::Detail;
     }
     match app.view {
-        None => arrange_home(app),
+        None => {
+            arrange_home(app);
+            hits::arrange(app);
+        }
         Some(View::List(_)) => {
             let height = list_draw::rows(app);
             if let Some(View::List(list)) = &mut app.view {

@@ -2,6 +2,7 @@
 
 use super::app::{App, Overlay, Pane, Tone, View};
 use super::brief::Brief;
+use super::filter;
 use super::merge_view;
 use super::msg::Effect;
 use super::rows;
@@ -16,9 +17,16 @@ pub(crate) fn to_index(app: &mut App, index: usize) {
     let Some(row) = app.rows.brief(index) else {
         return;
     };
-    app.focus = Some(row.ordinal);
+    let ordinal = row.ordinal;
+    app.focus = Some(ordinal);
     app.follow = false;
-    app.folds.reveal(&row);
+    if app.filter.is_on() {
+        if app.filter.welcome(ordinal) {
+            app.folds.look_again(ordinal, ordinal);
+        }
+    } else {
+        app.folds.reveal(&row);
+    }
     app.refold();
 }
 
@@ -131,6 +139,12 @@ pub(crate) fn to_number(app: &mut App, number: u64) {
         Ok(at) => at,
         Err(at) => at.saturating_sub(1),
     };
+    // Of what is shown, the nearest.
+    let shown = app.rows.is_hidden(at) && app.filter.is_on();
+    let at = match app.row_of(app.line_of(at)).filter(|_| shown) {
+        Some(near) => near,
+        None => at,
+    };
     to_index(app, at);
 }
 
@@ -227,8 +241,15 @@ fn go(app: &mut App, n: usize, forward: bool, fits: impl Fn(&Brief) -> bool) -> 
     let Some(start) = app.focus_index() else {
         return false;
     };
-    let folds = &app.folds;
-    let fits = |row: &Brief| fits(row) && !folds.filtered(row);
+    let (folds, filter) = (&app.folds, &app.filter);
+    let left_out = |row: &Brief| {
+        if filter.is_on() {
+            filter::hides(folds, filter, row.ordinal, row)
+        } else {
+            folds.filtered(row)
+        }
+    };
+    let fits = |row: &Brief| fits(row) && !left_out(row);
     let found = app.rows.nth_brief(start, n, forward, fits);
     if let Some(found) = found {
         to_index(app, found);

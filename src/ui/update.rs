@@ -10,6 +10,7 @@ use super::again;
 use super::answer;
 use super::app::{App, Link, Overlay, Toast, Tone, View};
 use super::branches;
+use super::brief::Brief;
 use super::desk;
 use super::diffing;
 use super::errand;
@@ -27,6 +28,7 @@ use super::text;
 use super::whole;
 use super::why;
 use super::world;
+use super::{filter, hits};
 
 /// Takes a message and what follows from it; says what is to be done.
 #[cfg(test)]
@@ -46,7 +48,7 @@ pub(crate) fn apply(app: &mut App, msg: Msg) -> Vec<Effect> {
     match msg {
         Msg::Key(key) => input::key(app, key, &mut out),
         Msg::Mouse(event, now) => mouse::event(app, event, now, &mut out),
-        Msg::Paste(text) => input::paste(app, &text),
+        Msg::Paste(text) => input::paste(app, &text, &mut out),
         Msg::Merge(news) => merge_view::answers::news(app, news),
         Msg::Assist(stamp, news) => {
             if !merge_view::assist::news(app, stamp, news.clone(), &mut out) {
@@ -130,6 +132,8 @@ pub(crate) fn finish(app: &mut App) -> Vec<Effect> {
     let mut out = Vec::new();
     settle(app);
     sync(app, &mut out);
+    hits::sync(app, &mut out);
+    filter::sync(app, &mut out);
     app.rows.trim();
     out
 }
@@ -181,6 +185,8 @@ fn notice_came(app: &mut App, notice: Notice, out: &mut Vec<Effect>) {
             if let Some(row) = app.rows.brief_at(ordinal) {
                 app.folds.forget(&row);
             }
+            app.filter.forget(ordinal);
+            app.hunt.forget(ordinal);
             app.rows.remove(ordinal);
             if app.focus == Some(ordinal) {
                 let (Ok(at) | Err(at)) = app.rows.position(ordinal);
@@ -213,6 +219,7 @@ fn notice_came(app: &mut App, notice: Notice, out: &mut Vec<Effect>) {
             let focus = app.focus_row().map(|r| r.step);
             app.shelf.details.retain(|d| Some(d.row.step) == focus);
             app.shelf.stale.extend(focus);
+            app.filter.restart(out);
             load(app, out);
         }
     }
@@ -310,11 +317,12 @@ fn page_came(app: &mut App, mut page: RowsPage) {
         }
     }
     app.folds.settle_now();
-    let folds = &app.folds;
+    let (folds, filter) = (&app.folds, &app.filter);
+    let hides = |row: &Brief| filter::hides(folds, filter, row.ordinal, row);
     let keep = &app.loading.noticed;
     let lost = app
         .rows
-        .take_page(page.rows, packed, page.range, keep, |row| folds.hides(row));
+        .take_page(page.rows, packed, page.range, keep, hides);
     for row in lost {
         app.folds.forget(&row);
     }
@@ -398,6 +406,8 @@ fn answered(app: &mut App, tag: Tag, result: Result<Response, ApiError>, out: &m
         (tag @ (Tag::Branches | Tag::Compared(_) | Tag::Trial(_)), result) => {
             branches::answer(app, tag, result);
         }
+        (Tag::Search(stamp), result) => hits::answer(app, stamp, result, out),
+        (Tag::Filter(stamp), result) => filter::answer(app, stamp, result, out),
         (Tag::Desk(tag), result) => desk::answer(app, tag, result, out),
         (Tag::PaletteBranches | Tag::PaletteSessions, result) => palette::answer(app, result),
         (Tag::Merge(tag), result) => merge_view::answers::answer(app, tag, result, out),

@@ -55,7 +55,7 @@ async fn travelling() {
         ("ggG", 32),
         ("gg<pgdn>", 25),
         ("gg/refused<enter>", 1),
-        ("gg/readme<enter>", 17),
+        ("gg/rotating tokens<enter>", 17),
         ("gg/cargo test<enter>n", 10),
         ("gg/cargo test<enter>N", 30),
     ] {

@@ -65,6 +65,8 @@ pub(super) struct World {
     /// The recordings of its machine, each with what is found when it is looked into.
     pub recordings: Vec<RecordingInfo>,
     pub merge: super::merging::Merge,
+    /// Steps that one answer to a search is about.
+    pub slice: usize,
     pub desk: super::desk::Fake,
 }
 
@@ -114,6 +116,7 @@ impl World {
             fail: None,
             recordings: Vec::new(),
             merge: super::merging::Merge::default(),
+            slice: usize::MAX,
             desk: super::desk::Fake::default(),
         }
     }

@@ -261,6 +261,7 @@ impl World {
                 Response::Step(Box::new(detail))
             }
             Request::Graph(query) => Response::Graph(self.graph(query)?),
+            Request::Search(ask) => Response::Found(Box::new(self.search(&ask)?)),
             Request::List { rev, path } => Response::Listing(self.listing(&rev, &path)?),
             Request::Blob { id, offset, len } => {
                 let bytes = self.blobs.get(&id).ok_or_else(|| none("such content"))?;
