@@ -516,7 +516,6 @@ fn who(plain: &Plain<'_>) -> Option<&'static str> {
         StepKind::Outside => Some("outside"),
         StepKind::Fs if !plain.in_session => Some("outside"),
         StepKind::Prompt if plain.thread == 0 => Some("person"),
-        StepKind::Marker if !plain.in_session => Some("person"),
         _ => plain.in_session.then_some("agent"),
     }
 }
