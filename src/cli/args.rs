@@ -212,6 +212,7 @@ pub enum Verb {
     /// Print the manual page, or write the pages of all commands into a directory
     Man(Man),
     /// Print shell completions
+    #[command(hide = true)]
     Completions {
         /// For which shell.
         shell: clap_complete::Shell,
