@@ -113,11 +113,22 @@ fn until_quiet(term: &Term) {
     }
 }
 
-/// From the keys to the first bytes of what they caused.
+/// From the last of the keys to the first bytes of what it caused: those before it are a prefix, whose own frame is no
+/// answer.
 fn press(term: &mut Term, keys: &str) -> Option<Duration> {
+    let alone = if keys.starts_with('\x1b') {
+        0
+    } else {
+        keys.len() - 1
+    };
+    let (prefix, last) = keys.split_at(alone);
+    if !prefix.is_empty() {
+        term.keys(prefix);
+        until_quiet(term);
+    }
     let before = term.bytes.lock().unwrap().len();
     let pressed = Instant::now();
-    term.keys(keys);
+    term.keys(last);
     let first = first_after(term, before, Duration::from_millis(300));
     until_quiet(term);
     first.map(|at| at.saturating_duration_since(pressed))
@@ -180,7 +191,7 @@ fn run(at: &Path, want: Want) {
     let mut first = Vec::new();
     let mut rows = Vec::new();
     // An engine that is there already, as when an agent runs.
-    let mut warm = Term::start(&command(at, &[]), 100, 30);
+    let mut warm = Term::start(&command(at, &["--no-query"]), 100, 30);
     let begin = Instant::now();
     warm.wait("rows", LONG, |s| s.contains(&all) && s.contains("Timeline"));
     println!(
@@ -189,7 +200,7 @@ fn run(at: &Path, want: Want) {
     );
     for _ in 0..7 {
         let start = Instant::now();
-        let mut term = Term::start(&command(at, &[]), 100, 30);
+        let mut term = Term::start(&command(at, &["--no-query"]), 100, 30);
         first.extend(first_after(&term, 0, LONG).map(|t| t - start));
         term.wait("rows", LONG, |s| s.contains(&format!(" of {all} ")));
         rows.push(start.elapsed());
@@ -201,7 +212,7 @@ fn run(at: &Path, want: Want) {
     say("rows on the screen", &mut rows, 200.0);
 
     let start = Instant::now();
-    let mut term = Term::start(&command(at, &[]), 100, 30);
+    let mut term = Term::start(&command(at, &["--no-query"]), 100, 30);
     term.wait("rows", LONG, |s| s.contains(&all) && s.contains("Timeline"));
     // While everything else is loaded: until the screen shows what the key did.
     let mut loading = Vec::new();
