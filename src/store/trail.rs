@@ -15,7 +15,10 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+
+use rustix::fs::OFlags;
 
 use crate::model::{
     BlobId, CommitId, Kind as EntryKind, OpKind, Operation, RefChange, RefTarget, SessionId, Step,
@@ -64,7 +67,11 @@ pub struct Exported {
 #[must_use]
 pub fn is_trail(path: &Path) -> bool {
     let mut head = [0; ANY.len()];
-    File::open(path).is_ok_and(|mut f| {
+    let mut how = File::options();
+    // A pipe at that path must not make us wait for a writer.
+    how.read(true)
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+    how.open(path).is_ok_and(|mut f| {
         f.metadata().is_ok_and(|m| m.is_file()) && f.read_exact(&mut head).is_ok() && head == *ANY
     })
 }
