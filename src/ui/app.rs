@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ratatui::layout::Size;
 
 use crate::engine::api::{ApiError, EngineStatus, FileChange, Row, StepDetail};
-use crate::model::{BlobId, CommitId, Ordinal, StepId, Time};
+use crate::model::{BlobId, CommitId, Ordinal, SessionId, StepId, Time};
 
 use super::action::{Action, Context};
 use super::answer::Answer;
@@ -23,6 +23,7 @@ use super::lanes::Lanes;
 use super::light::Light;
 use super::line::LineInput;
 use super::list::ListView;
+use super::live::{self, Live, LiveView};
 use super::merge_view;
 use super::merge_view::MergeView;
 use super::merge_view::questions::Question;
@@ -86,6 +87,8 @@ pub(crate) enum View {
     Raw(Box<RawView>),
     /// The conflict screen.
     Merge(Box<MergeView>),
+    /// Events and the agent's terminal.
+    Live(Box<LiveView>),
 }
 
 /// What lies over a view.
@@ -117,6 +120,13 @@ pub(crate) enum Overlay {
         to: Ordinal,
         /// Files that come back or change, and files that go, once known.
         preview: Option<Result<(usize, usize), String>>,
+    },
+    /// The question before an agent is stopped.
+    Stop {
+        /// Its session.
+        session: SessionId,
+        /// Its name.
+        name: String,
     },
 }
 
@@ -222,6 +232,8 @@ pub(crate) struct App {
     pub back: bool,
     /// Places that were left for the reason of a line.
     pub trail: Vec<Place>,
+    /// The agent at work: its terminal, playback.
+    pub live: Live,
     /// The person's settings, and what follows from them.
     pub feel: Feel,
 }
@@ -271,6 +283,7 @@ impl App {
             grows: false,
             back: false,
             trail: Vec::new(),
+            live: Live::default(),
             feel: Feel::default(),
         }
     }
@@ -287,6 +300,7 @@ impl App {
         match &self.overlay {
             Some(Overlay::Help { .. }) => Context::Help,
             Some(Overlay::Rollback { .. }) => Context::Dialog,
+            Some(Overlay::Stop { .. }) => Context::StopDialog,
             Some(Overlay::Answer(_)) => Context::Answer,
             Some(Overlay::Branches(_)) => Context::Branches,
             Some(Overlay::Conflicts { .. }) => Context::Conflicts,
@@ -303,6 +317,8 @@ impl App {
             Some(View::State(_)) => Context::State,
             Some(View::Raw(_)) => Context::Raw,
             Some(View::Merge(_)) => Context::Merge,
+            Some(View::Live(view)) if view.attached => Context::Attached,
+            Some(View::Live(_)) => Context::Live,
             None if self.pane == Pane::Timeline => Context::Timeline,
             None => Context::Detail,
         }
@@ -423,7 +439,7 @@ impl App {
             Some(View::State(state)) => state.selected().map(|n| n.path.to_string()),
             Some(View::List(list)) => list.selected().map(|r| r.path.clone()),
             Some(View::Merge(merge)) => merge_view::draw::path(merge),
-            Some(View::Raw(_)) | None => first(),
+            Some(View::Raw(_) | View::Live(_)) | None => first(),
         }
     }
 
@@ -444,7 +460,6 @@ impl App {
                 | Action::Undo
                 | Action::Redo
                 | Action::Label
-                | Action::Freeze
                 | Action::Fork
                 | Action::Merge
         )
@@ -468,7 +483,14 @@ impl App {
                     self.busy.unwrap_or("something else")
                 ))
             }
-            Action::Freeze if !self.agent_runs() => no("no agent is running"),
+            Action::Freeze
+            | Action::Slower
+            | Action::Faster
+            | Action::StopAgent
+            | Action::NextSession
+            | Action::PrevSession
+            | Action::Attach
+            | Action::Zoom => live::update::enabled(self, action),
             Action::Rollback
             | Action::Label
             | Action::ViewState

@@ -108,6 +108,7 @@ pub(crate) fn next(app: &mut App, forward: bool, here: bool, out: &mut Vec<Effec
         Some(View::List(_) | View::Merge(_)) => false,
         Some(View::Raw(_)) => in_raw(app, &query, forward, here),
         Some(View::State(_)) => in_state(app, &query, forward, here),
+        Some(View::Live(_)) => in_rows(app, &query, forward),
         None if app.pane == Pane::Timeline => in_rows(app, &query, forward),
         None => in_doc(app, &query, forward, here),
     };

@@ -6,6 +6,7 @@ use super::app::{App, Pane, View};
 use super::detail::{self, DocKey, DocPane, Parts};
 use super::diff_view::SIDE_BY_SIDE;
 use super::list_draw;
+use super::live;
 use super::merge_view;
 use super::state_view::StateView;
 
@@ -177,6 +178,7 @@ pub(crate) fn page_height(app: &App) -> usize {
             let pane = if of.in_file { panes.file } else { panes.tree };
             pane.map_or(0, |p| usize::from(inner(p).height))
         }
+        Some(View::Live(_)) => live::draw::page_height(app),
         _ => list_height(app),
     }
 }
@@ -215,6 +217,7 @@ pub(crate) fn arrange(app: &mut App) {
             }
         }
         Some(View::Merge(_)) => merge_view::draw::arrange(app),
+        Some(View::Live(_)) => live::draw::arrange(app),
         Some(View::Diff(_)) => arrange_diff(app),
         Some(View::State(_)) => arrange_state(app),
     }

@@ -4,6 +4,7 @@ use crate::engine::api::{EntryInfo, FileChange, Request};
 
 use super::app::{App, Link, Overlay, View, diff_key};
 use super::code;
+use super::live;
 use super::msg::{Compared, Effect, Slot, Tag};
 use super::raw_view;
 use super::why;
@@ -25,6 +26,7 @@ pub(crate) fn sync(app: &mut App, out: &mut Vec<Effect>) {
     if let Some(View::Merge(merge)) = &mut app.view {
         merge.wanted(out);
     }
+    live::update::sync(app, out);
     sync_step(app, out);
     sync_view(app, out);
     why::sync(app, out);
@@ -75,7 +77,7 @@ fn sync_view(app: &mut App, out: &mut Vec<Effect>) {
     let row = app.focus_row().cloned();
     let raw_width = raw_view::width(app);
     match &mut app.view {
-        Some(View::Merge(_)) => {}
+        Some(View::Merge(_) | View::Live(_)) => {}
         Some(View::List(list)) => list.sync(out),
         Some(View::Raw(raw)) => {
             let wanted = row.map(|r| (r.step, raw_width));

@@ -12,8 +12,10 @@ use super::branches;
 use super::feel;
 use super::input;
 use super::line;
+use super::live;
 use super::merge_view;
 use super::msg::{Effect, Msg, Tag, Timer};
+use super::play;
 use super::rows::ZERO;
 use super::state_view::Content;
 use super::sync::sync;
@@ -42,7 +44,11 @@ pub(crate) fn apply(app: &mut App, msg: Msg) -> Vec<Effect> {
     }
     match msg {
         Msg::Key(key) => input::key(app, key, &mut out),
-        Msg::Paste(text) => input::paste(app, &text),
+        Msg::Paste(text) => {
+            if !live::update::paste(app, &text, &mut out) {
+                input::paste(app, &text);
+            }
+        }
         Msg::Merge(news) => merge_view::answers::news(app, news),
         Msg::Assist(stamp, news) => {
             if !merge_view::assist::news(app, stamp, news.clone(), &mut out) {
@@ -50,7 +56,10 @@ pub(crate) fn apply(app: &mut App, msg: Msg) -> Vec<Effect> {
             }
         }
         Msg::Edited(about, result) => merge_view::editing::edited(app, about, result, &mut out),
-        Msg::Resize(width, height) => app.size = ratatui::layout::Size::new(width, height),
+        Msg::Resize(width, height) => {
+            app.size = ratatui::layout::Size::new(width, height);
+            live::update::resized(app, &mut out);
+        }
         Msg::Connected(Ok(live)) => {
             app.link = Link::Open { live };
             if !matches!(app.view, Some(View::List(_))) {
@@ -107,6 +116,7 @@ pub(crate) fn apply(app: &mut App, msg: Msg) -> Vec<Effect> {
                 list.refresh(now, &mut out);
             }
         }
+        Msg::Live(news) => live::update::news(app, news, &mut out),
         Msg::Broken => {
             app.busy = None;
             app.asked = None;
@@ -115,6 +125,8 @@ pub(crate) fn apply(app: &mut App, msg: Msg) -> Vec<Effect> {
         }
         Msg::Settings(loaded) => feel::take(app, loaded, &mut out),
         Msg::Timer(Timer::Prefix(stamp)) => input::prefix_timer(app, stamp, &mut out),
+        Msg::Timer(Timer::Second(stamp)) => live::update::second(app, stamp),
+        Msg::Timer(Timer::Play(stamp)) => play::timer(app, stamp, &mut out),
         Msg::Timer(Timer::Toast(stamp)) => {
             app.toast.take_if(|t| t.stamp == stamp);
         }
@@ -180,6 +192,7 @@ fn notice_came(app: &mut App, notice: Notice, out: &mut Vec<Effect>) {
             app.loading.unsettled = true;
         }
         Notice::Status(status) => take_status(app, status, out),
+        Notice::Told { at } => app.live.heard = app.live.heard.or(Some(at)),
         Notice::Operation(op) => {
             // What this client did itself is said by its answer.
             let told = matches!(
@@ -382,6 +395,8 @@ fn answered(app: &mut App, tag: Tag, result: Result<Response, ApiError>, out: &m
                 list.looked_into(&path, info);
             }
         }
+        (Tag::StopAgent(name), result) => live::update::stopped(app, &name, result, out),
+        (Tag::LiveSessions, result) => live::update::told_sessions(app, result),
         (Tag::ForkNames, result) => line::names(app, result),
         (Tag::Fork(at), result) => line::forked(app, at, result, out),
         (tag @ (Tag::Branches | Tag::Compared(_) | Tag::Trial(_)), result) => {

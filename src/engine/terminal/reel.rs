@@ -145,7 +145,11 @@ impl Reel {
 
     /// Goes to a time. `stop` is asked now and then whether that is still wanted; where it says no, this is somewhere
     /// between. `true` when the time was reached.
-    pub async fn seek(&mut self, to: Time, stop: &(dyn Fn() -> bool + Sync)) -> Result<bool, ApiError> {
+    pub async fn seek(
+        &mut self,
+        to: Time,
+        stop: &(dyn Fn() -> bool + Sync),
+    ) -> Result<bool, ApiError> {
         let wanted = to.0.saturating_sub(self.start.0);
         if wanted < self.clock || self.nearest(wanted).is_some_and(|k| k.offset > self.at) {
             self.back(wanted);
@@ -242,7 +246,10 @@ impl Reel {
         let mut searched = 0;
         loop {
             let (from, bytes) = &self.held;
-            let skip = self.at.checked_sub(*from).and_then(|n| usize::try_from(n).ok());
+            let skip = self
+                .at
+                .checked_sub(*from)
+                .and_then(|n| usize::try_from(n).ok());
             let rest = skip.and_then(|n| bytes.get(n..)).unwrap_or_default();
             if let Some(end) = rest
                 .get(searched..)

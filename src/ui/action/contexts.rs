@@ -35,6 +35,10 @@ contexts! {
     Raw "Raw record",
     /// The recordings of this machine.
     List "Recordings",
+    /// Events and the agent's terminal.
+    Live "Live",
+    /// The agent's terminal, while keys go to the agent.
+    Attached "Attached",
     /// The conflict screen.
     Merge "Merge",
     /// A model's answer to a question.
@@ -47,6 +51,8 @@ contexts! {
     MergeDialog "Merge question",
     /// The question before a rollback under a running agent.
     Dialog "Question",
+    /// The question before an agent is stopped.
+    StopDialog "Stop question",
     /// The help.
     Help "Help",
 }
@@ -61,10 +67,12 @@ pub(crate) const VIEWS: &[Context] = &[
     Context::Diff,
     Context::State,
     Context::Raw,
+    Context::Live,
 ];
 
 /// Views that lie over the timeline.
-pub(crate) const OVER_HOME: &[Context] = &[Context::Diff, Context::State, Context::Raw];
+pub(crate) const OVER_HOME: &[Context] =
+    &[Context::Diff, Context::State, Context::Raw, Context::Live];
 
 /// Views in which something is selected that can be opened.
 pub(crate) const OPENING: &[Context] = &[
@@ -76,7 +84,12 @@ pub(crate) const OPENING: &[Context] = &[
 ];
 
 /// Views from which the state browser opens.
-pub(crate) const STATED: &[Context] = &[Context::Timeline, Context::Detail, Context::Diff];
+pub(crate) const STATED: &[Context] = &[
+    Context::Timeline,
+    Context::Detail,
+    Context::Diff,
+    Context::Live,
+];
 
 /// Views with files and panes.
 pub(crate) const PANES: &[Context] = &[
@@ -94,6 +107,7 @@ pub(crate) const PARTS: &[Context] = &[
     Context::State,
     Context::Merge,
     Context::Answer,
+    Context::Live,
 ];
 
 /// What moves up and down.
@@ -109,6 +123,7 @@ pub(crate) const LISTS: &[Context] = &[
     Context::Branches,
     Context::Conflicts,
     Context::Help,
+    Context::Live,
 ];
 
 /// What has a help of its own: what lies over a view has not.
@@ -121,6 +136,7 @@ pub(crate) const HELPED: &[Context] = &[
     Context::List,
     Context::Merge,
     Context::Help,
+    Context::Live,
 ];
 
 /// What can be scrolled sideways.
@@ -131,6 +147,7 @@ pub(crate) const WIDE: &[Context] = &[
     Context::State,
     Context::Raw,
     Context::Merge,
+    Context::Live,
 ];
 
 /// What a model can be asked about.
@@ -142,6 +159,7 @@ pub(crate) const ASKING: &[Context] = &[
     Context::Raw,
     Context::Merge,
     Context::Answer,
+    Context::Live,
 ];
 
 /// The views of a run, and the list of recordings.
@@ -153,6 +171,7 @@ pub(crate) const RUNS: &[Context] = &[
     Context::Raw,
     Context::List,
     Context::Merge,
+    Context::Live,
 ];
 
 /// What `q` closes: everything but questions, which want an answer.
@@ -168,6 +187,7 @@ pub(crate) const CLOSED: &[Context] = &[
     Context::Branches,
     Context::Conflicts,
     Context::Help,
+    Context::Live,
 ];
 
 /// Lists that lie over a view, from which something is taken.
@@ -196,3 +216,24 @@ pub(crate) const MERGE_DIALOG: &[Context] = &[Context::MergeDialog];
 
 /// The question before a rollback.
 pub(crate) const DIALOG: &[Context] = &[Context::Dialog];
+
+/// The live view alone.
+pub(crate) const LIVE: &[Context] = &[Context::Live];
+
+/// Views from which the live view opens.
+pub(crate) const BEFORE_LIVE: &[Context] = &[
+    Context::Timeline,
+    Context::Detail,
+    Context::Diff,
+    Context::State,
+    Context::Raw,
+];
+
+/// While keys go to the agent.
+pub(crate) const ATTACHED: &[Context] = &[Context::Attached];
+
+/// The question before an agent is stopped.
+pub(crate) const STOP_DIALOG: &[Context] = &[Context::StopDialog];
+
+/// From where the diff of a step opens.
+pub(crate) const TO_DIFF: &[Context] = &[Context::Timeline, Context::Detail, Context::Live];

@@ -8,11 +8,12 @@ macro_rules! world_actions {
         Rollback "world.rollback" World VIEWS, ["r"], "roll back", "Set the workspace back to this step; what is there is saved first.", world;
         Undo "world.undo" World VIEWS, ["u"], "undo", "Reverse the last rollback or label.", world;
         Redo "world.redo" World VIEWS, ["U", "<c-r>"], "redo", "Do again what was undone.", world;
-        Freeze "world.freeze" World VIEWS, ["<space>"], "freeze", "Freeze the running agent, or let it go on.", world;
+        Freeze "world.freeze" World VIEWS, ["<space>"], "freeze, play", "Freeze the running agent, or let it go on; where none runs, play what was recorded, or pause.", world;
         Label "world.label" World VIEWS, ["m{a}"], "label", "Give the step a label of one letter.", world;
         Fork "world.fork" World VIEWS, ["t"], "fork", "Make a branch with a view of its own, beginning at this step.", world;
         Merge "world.merge" World VIEWS, ["M"], "merge", "Merge a branch into the workspace's, or go on with a merge that is not finished.";
         Confirm "dialog.roll-back" World DIALOG, ["y"], "roll back", "Freeze the agent, roll back, and let it go on.", world;
         ConfirmFrozen "dialog.roll-back-frozen" World DIALOG, ["Y"], "and keep frozen", "Freeze the agent, roll back, and keep it frozen.", world;
+        ForkInstead "dialog.fork" World DIALOG, ["t"], "fork instead", "Make a branch with a view of its own at that step; the agent keeps running.", world;
     } };
 }

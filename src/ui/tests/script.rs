@@ -65,6 +65,8 @@ pub(super) struct World {
     /// The recordings of its machine, each with what is found when it is looked into.
     pub recordings: Vec<RecordingInfo>,
     pub merge: super::merging::Merge,
+    /// The terminals of its agents.
+    pub terminal: super::live::Terminals,
 }
 
 /// Files by name.
@@ -113,6 +115,7 @@ impl World {
             fail: None,
             recordings: Vec::new(),
             merge: super::merging::Merge::default(),
+            terminal: super::live::Terminals::default(),
         }
     }
 

@@ -21,7 +21,10 @@ async fn rollback_without_an_agent_is_one_key() {
     assert!(stage.app.overlay.is_none());
     let screen = stage.screen();
     assert!(screen.contains("workspace = 9"), "{screen}");
-    assert!(screen.contains("Rolled back to 9"), "{screen}");
+    assert!(
+        screen.contains("Rolled back") && screen.contains("to 9 (was 31)"),
+        "{screen}"
+    );
     stage.keys("u").await;
     let screen = stage.screen();
     assert!(screen.contains("workspace = 31"), "{screen}");
@@ -203,6 +206,7 @@ async fn actions_that_change_the_world_are_marked() {
                 | Action::MergeConfirm
                 | Action::Confirm
                 | Action::ConfirmFrozen
+                | Action::ForkInstead
         );
         assert_eq!(entry.world, changes, "{}", entry.id);
     }
