@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::model::{BlobId, CommitId, FORK, Ordinal, SessionId, Step, StepId};
-use crate::store::{self, Store};
+use crate::store::{self, Store, Tied};
 
 /// Which text of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -141,6 +141,16 @@ impl Homes {
             return Ok(Home::Fork(branch.clone()));
         }
         Ok(self.home(step.session))
+    }
+
+    /// The same for a step whose last commit was looked up.
+    #[must_use]
+    pub fn of_tied(&self, step: &Step, tied: &Tied) -> Home {
+        let node = tied.node.as_ref().filter(|_| !tied.links.is_empty());
+        match node.and_then(|n| n.commit.meta.get(FORK)) {
+            Some(branch) if step.session.is_none() => Home::Fork(branch.clone()),
+            _ => self.home(step.session),
+        }
     }
 }
 

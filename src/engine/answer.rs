@@ -1,6 +1,7 @@
 //! Answers to the questions that only read: rows, steps, commits, differences, listings, contents.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::debug::history::{History, Home, Homes, Which};
 use crate::debug::rev;
@@ -9,11 +10,11 @@ use crate::model::{
     BlobId, Cause, CommitId, Entry, Kind, Link, Ordinal, RefTarget, RepoPath, Step, StepId,
     StepKind, Time, TreeId, neutral,
 };
-use crate::store::{self, CommitNode, Store};
+use crate::store::{self, CommitNode, Store, Tied};
 
 use super::api::{
     ApiError, BlobPart, ChangeOp, Changes, CommitDetail, CommitInfo, Effect, EntryInfo, ErrorCode,
-    FileChange, OpInfo, Resolved, Row, Rows, StepDetail, TextPart,
+    FileChange, OpInfo, PackedRows, Resolved, Row, Rows, StepDetail, TextPart, pack,
 };
 use super::core::Failure;
 
@@ -27,12 +28,16 @@ const ROWS: usize = 5_000;
 const COUNTED: usize = 64;
 const COUNTED_SIZE: u64 = 512 << 10;
 
-/// Who points where, once for a whole answer.
+/// Who points where, as long as no ref moves.
 pub(super) struct Names {
     of_commit: HashMap<CommitId, Vec<String>>,
     of_step: HashMap<StepId, Vec<String>>,
     branch: String,
 }
+
+/// The names that were read last, so that a row does not read all refs.
+#[derive(Default)]
+pub struct NamesKept(Mutex<Option<(u64, Arc<Names>)>>);
 
 /// Whoever answers: a store with the steps that belong to it.
 #[derive(Clone, Copy)]
@@ -41,10 +46,26 @@ pub struct Answers<'a> {
     pub store: &'a Store,
     /// Steps and their texts.
     pub history: &'a dyn History,
+    /// What was read of its refs.
+    pub names: &'a NamesKept,
 }
 
 impl Answers<'_> {
-    pub(super) fn names(&self) -> Result<Names, store::Error> {
+    pub(super) fn names(&self) -> Result<Arc<Names>, store::Error> {
+        // Before they are read: what moves meanwhile is read again.
+        let version = self.store.refs_version();
+        let kept = || self.names.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((of, names)) = &*kept()
+            && *of == version
+        {
+            return Ok(Arc::clone(names));
+        }
+        let names = Arc::new(self.read_names()?);
+        *kept() = Some((version, Arc::clone(&names)));
+        Ok(names)
+    }
+
+    fn read_names(&self) -> Result<Names, store::Error> {
         let mut of_commit: HashMap<CommitId, Vec<String>> = HashMap::new();
         let mut of_step: HashMap<StepId, Vec<String>> = HashMap::new();
         for (name, target) in self.store.refs()? {
@@ -71,7 +92,7 @@ impl Answers<'_> {
     }
 
     pub fn commit_infos(&self, ids: &[CommitId]) -> Result<Vec<CommitInfo>, Failure> {
-        self.infos(ids.iter().copied(), &self.names()?)
+        self.infos(ids.iter().copied(), &*self.names()?)
     }
 
     fn infos(
@@ -115,29 +136,13 @@ impl Answers<'_> {
     }
 
     pub fn rows(&self, after: Option<Ordinal>, limit: usize) -> Result<Rows, Failure> {
-        let names = self.names()?;
         let limit = limit.min(ROWS);
+        let mut page = Page::new(self)?;
         let mut steps = self.history.steps_after(after, limit)?;
-        let homes = Homes::of(self.store)?;
-        // Where the workspace was, each fork, and each run that was recorded elsewhere.
-        let mut lines: HashMap<Home, u32> = HashMap::new();
         let mut rows = Vec::with_capacity(steps.len());
         // A page is full unless it is the last one.
         while let Some(last) = steps.last().map(|s| s.ordinal) {
-            for step in steps {
-                let home = homes.home_of(self.store, &step)?;
-                let line = match lines.get(&home) {
-                    Some(line) => *line,
-                    None => self.line_before(&step)?,
-                };
-                let row = self.row(&step, line, &names)?;
-                lines.insert(home, row.line);
-                // A step made for changes that were tied to their call since then.
-                let superseded = row.kind == StepKind::Fs && row.commits == 0;
-                if !superseded {
-                    rows.push(row);
-                }
-            }
+            page.rows(&steps, &mut rows)?;
             if rows.len() >= limit {
                 break;
             }
@@ -149,9 +154,28 @@ impl Answers<'_> {
         })
     }
 
+    /// The rows of the last steps before one.
+    pub fn packed_rows(
+        &self,
+        before: Option<Ordinal>,
+        limit: usize,
+    ) -> Result<PackedRows, Failure> {
+        let limit = limit.clamp(1, ROWS);
+        let mut steps = self.history.steps_before(before, limit)?;
+        steps.reverse();
+        let mut rows = Vec::with_capacity(steps.len());
+        Page::new(self)?.rows(&steps, &mut rows)?;
+        let from = steps.first().map(|s| s.ordinal);
+        Ok(PackedRows {
+            rows: pack(&rows).into(),
+            from: from.filter(|_| steps.len() == limit),
+            total: self.history.step_count()?,
+        })
+    }
+
     /// The row of one step, for a notice.
     pub fn row_now(&self, step: &Step) -> Result<Row, Failure> {
-        self.lone_row(step, &self.names()?)
+        self.lone_row(step, &*self.names()?)
     }
 
     /// The rows of some steps, for notices; one that cannot be made is left out.
@@ -165,7 +189,9 @@ impl Answers<'_> {
 
     /// A row by itself: what comes before it has to be looked up.
     pub(super) fn lone_row(&self, step: &Step, names: &Names) -> Result<Row, Failure> {
-        self.row(step, self.line_before(step)?, names)
+        let tied = self.store.tied(std::slice::from_ref(step))?;
+        let tied = tied.into_iter().next().unwrap_or_default();
+        Ok(row(step, self.line_before(step)?, &tied, names))
     }
 
     /// The line of the graph on which the workspace was when `step` came.
@@ -174,63 +200,6 @@ impl Answers<'_> {
             Some(id) => Ok(self.store.commit_node(id)?.line),
             None => Ok(0),
         }
-    }
-
-    fn row(&self, step: &Step, line: u32, names: &Names) -> Result<Row, Failure> {
-        let links = self.store.links_of_step(step.id)?;
-        let state = links.last().map(|l| l.commit).or(step.state);
-        let node = state.map(|id| self.store.commit_node(id)).transpose()?;
-        let parent = node
-            .as_ref()
-            .and_then(|n| n.commit.parents.first().copied());
-        let line = node.as_ref().map_or(line, |n| n.line);
-        let from_line = match (parent, links.is_empty()) {
-            (Some(parent), false) => {
-                let of_parent = self.store.commit_node(parent)?.line;
-                (of_parent != line).then_some(of_parent)
-            }
-            _ => None,
-        };
-        let mut effect: Option<Effect> = None;
-        for link in &links {
-            if let Some(one) = self.effect_of(link.commit)? {
-                let sum = effect.get_or_insert_default();
-                sum.files = sum.files.max(one.files);
-                sum.added += one.added;
-                sum.removed += one.removed;
-            }
-        }
-        let mut labels: Vec<String> = links
-            .iter()
-            .filter_map(|l| names.of_commit.get(&l.commit))
-            .chain(names.of_step.get(&step.id))
-            .flatten()
-            .filter_map(|name| name.strip_prefix("label/"))
-            .map(str::to_owned)
-            .collect();
-        labels.sort();
-        Ok(Row {
-            step: step.id,
-            ordinal: step.ordinal,
-            session: step.session,
-            kind: step.kind,
-            call: step.call,
-            tool: step.tool.clone(),
-            title: step.title.clone(),
-            time: step.time,
-            end: step.end,
-            status: step.status,
-            exit_code: step.exit_code,
-            turn: step.turn,
-            commit: state,
-            parent,
-            commits: u32::try_from(links.len()).unwrap_or(u32::MAX),
-            line,
-            from_line,
-            effect,
-            labels,
-            talk: step.talk,
-        })
     }
 
     pub fn step_detail(&self, id: StepId) -> Result<StepDetail, Failure> {
@@ -450,6 +419,95 @@ impl Answers<'_> {
             .into_iter()
             .map(|(seq, id, op)| self.op_info(seq, id, op))
             .collect()
+    }
+}
+
+/// Rows of steps that follow each other.
+struct Page<'a> {
+    answers: &'a Answers<'a>,
+    names: Arc<Names>,
+    homes: Homes,
+    /// Where the workspace was, each fork, and each run that was recorded elsewhere.
+    lines: HashMap<Home, u32>,
+}
+
+impl<'a> Page<'a> {
+    fn new(answers: &'a Answers<'a>) -> Result<Self, Failure> {
+        Ok(Self {
+            names: answers.names()?,
+            homes: Homes::of(answers.store)?,
+            lines: HashMap::new(),
+            answers,
+        })
+    }
+
+    fn rows(&mut self, steps: &[Step], out: &mut Vec<Row>) -> Result<(), Failure> {
+        let tied = self.answers.store.tied(steps)?;
+        for (step, tied) in steps.iter().zip(&tied) {
+            let home = self.homes.of_tied(step, tied);
+            let line = match self.lines.get(&home) {
+                Some(line) => *line,
+                None => self.answers.line_before(step)?,
+            };
+            let row = row(step, line, tied, &self.names);
+            self.lines.insert(home, row.line);
+            // A step made for changes that were tied to their call since then.
+            let superseded = row.kind == StepKind::Fs && row.commits == 0;
+            if !superseded {
+                out.push(row);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The row of a step; `line` is that of the graph on which it came.
+fn row(step: &Step, line: u32, tied: &Tied, names: &Names) -> Row {
+    let links = &tied.links;
+    let state = links.last().map(|l| l.commit).or(step.state);
+    let node = tied.node.as_ref();
+    let parent = node.and_then(|n| n.commit.parents.first().copied());
+    let line = node.map_or(line, |n| n.line);
+    let from_line = tied
+        .parent_line
+        .filter(|of_parent| !links.is_empty() && *of_parent != line);
+    let mut effect: Option<Effect> = None;
+    for one in tied.stats.iter().flatten() {
+        let sum = effect.get_or_insert_default();
+        sum.files = sum.files.max(one.files);
+        sum.added = sum.added.saturating_add(one.added);
+        sum.removed = sum.removed.saturating_add(one.removed);
+    }
+    let mut labels: Vec<String> = links
+        .iter()
+        .filter_map(|l| names.of_commit.get(&l.commit))
+        .chain(names.of_step.get(&step.id))
+        .flatten()
+        .filter_map(|name| name.strip_prefix("label/"))
+        .map(str::to_owned)
+        .collect();
+    labels.sort();
+    Row {
+        step: step.id,
+        ordinal: step.ordinal,
+        session: step.session,
+        kind: step.kind,
+        call: step.call,
+        tool: step.tool.clone(),
+        title: step.title.clone(),
+        time: step.time,
+        end: step.end,
+        status: step.status,
+        exit_code: step.exit_code,
+        turn: step.turn,
+        commit: state,
+        parent,
+        commits: u32::try_from(links.len()).unwrap_or(u32::MAX),
+        line,
+        from_line,
+        effect,
+        labels,
+        talk: step.talk,
     }
 }
 

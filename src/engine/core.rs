@@ -17,7 +17,7 @@ use crate::merge;
 use crate::model::{BlobId, Cause, OpId, RepoPath, SessionId, Step, Time};
 use crate::store::{self, Store};
 
-use super::answer::Answers;
+use super::answer::{Answers, NamesKept};
 use super::api::{
     ApiError, Changes, EngineStatus, ErrorCode, Notice, Request, Response, Role, ScanStatus,
 };
@@ -141,6 +141,8 @@ pub struct Core {
     pub(super) due: Notify,
     recorder: OnceLock<Arc<Recorder>>,
     making: Mutex<()>,
+    /// What was read of the refs.
+    names: NamesKept,
     live: OnceLock<Live>,
     watch: OnceLock<Watch>,
     notices: broadcast::Sender<Notice>,
@@ -173,6 +175,7 @@ impl Core {
             due: Notify::new(),
             recorder: OnceLock::new(),
             making: Mutex::new(()),
+            names: NamesKept::default(),
             live: OnceLock::new(),
             watch: OnceLock::new(),
             notices,
@@ -193,6 +196,7 @@ impl Core {
         Answers {
             store: &self.store,
             history: &*self.store,
+            names: &self.names,
         }
     }
 
@@ -538,6 +542,9 @@ impl Core {
             Request::Stop { .. } => Response::Done("the engine ends".to_owned()),
             Request::Log { before, limit } => Response::Log(self.answers().log(before, limit)?),
             Request::Rows { after, limit } => Response::Rows(self.answers().rows(after, limit)?),
+            Request::PackedRows { before, limit } => {
+                Response::PackedRows(self.answers().packed_rows(before, limit)?)
+            }
             Request::Step { id } => Response::Step(Box::new(self.answers().step_detail(id)?)),
             Request::Resolve { rev } => Response::Resolved(self.answers().resolve(&rev)?),
             Request::Show { rev } => Response::Commit(Box::new(self.answers().show(&rev)?)),
@@ -719,6 +726,7 @@ fn for_agents(request: &Request) -> bool {
             | Request::Subscribe
             | Request::Log { .. }
             | Request::Rows { .. }
+            | Request::PackedRows { .. }
             | Request::Step { .. }
             | Request::Resolve { .. }
             | Request::Show { .. }

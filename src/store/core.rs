@@ -29,6 +29,8 @@ pub(super) struct Core {
     dirty: AtomicBool,
     /// The index failed: nothing is written until it is rebuilt.
     failed: AtomicBool,
+    /// See [`Core::refs_version`].
+    refs: AtomicU64,
     /// What may be about to be referred to.
     recent: Mutex<Recent>,
 }
@@ -62,6 +64,9 @@ impl Recent {
     }
 }
 
+/// Numbers the states of the refs of all stores.
+static REFS: AtomicU64 = AtomicU64::new(1);
+
 /// Objects that are in the packs (or their buffer) but not yet in the index.
 #[derive(Default)]
 pub(super) struct Pending {
@@ -87,7 +92,19 @@ impl Core {
             writer: Mutex::new(()),
             dirty: AtomicBool::new(dirty),
             failed: AtomicBool::new(false),
+            refs: AtomicU64::new(REFS.fetch_add(1, Ordering::AcqRel)),
         })
+    }
+
+    /// Another number whenever a ref may have moved, in this store or from one to another.
+    pub fn refs_version(&self) -> u64 {
+        self.refs.load(Ordering::Acquire)
+    }
+
+    /// Refs have moved, and whoever asks sees it.
+    pub fn refs_moved(&self) {
+        let now = REFS.fetch_add(1, Ordering::AcqRel);
+        self.refs.store(now, Ordering::Release);
     }
 
     pub fn writer(&self) -> MutexGuard<'_, ()> {
@@ -149,6 +166,7 @@ impl Core {
         self.indexed.store(end.0, Ordering::Release);
         self.dirty.store(true, Ordering::Release);
         self.failed.store(false, Ordering::Release);
+        self.refs_moved();
         Ok(())
     }
 

@@ -37,6 +37,7 @@ mod tables;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod tied;
 mod tomb;
 mod trace;
 mod tree_code;
@@ -62,6 +63,7 @@ pub use open::{OpenReport, restore_format};
 pub use publish::{NewCommit, NewOperation, Publication, Published};
 pub use query::{CommitNode, CommitStats, PathVersion};
 pub use repair::{Repaired, Spare};
+pub use tied::Tied;
 pub use tomb::{Gone, Tomb, Why};
 pub use tree_code::tree_id;
 pub use verify::{Fault, VerifyReport};

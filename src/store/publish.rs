@@ -158,6 +158,9 @@ impl Store {
                 }
                 Ok(())
             })?;
+        if out.operation.is_some() {
+            self.core.refs_moved();
+        }
         Ok(out)
     }
 

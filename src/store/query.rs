@@ -338,19 +338,30 @@ impl Store {
     pub fn stats(&self, c: CommitId) -> Result<Option<CommitStats>> {
         self.core.index.read(|tx| {
             let stats = tx.open_table(tables::STATS)?;
-            let Some(value) = stats.get(&c.0)? else {
-                return Ok(None);
-            };
-            let mut r = In::new(value.value());
-            let mut next = || r.u32().map_err(corrupt);
-            Ok(Some(CommitStats {
-                files: next()?,
-                added: next()?,
-                removed: next()?,
-                binary: next()?,
-            }))
+            stats
+                .get(&c.0)?
+                .map(|value| stats_of(value.value()))
+                .transpose()
         })
     }
+
+    /// A number that is another one whenever a ref has moved, also among stores: what was read of the refs before is still
+    /// so while it is the same.
+    #[must_use]
+    pub fn refs_version(&self) -> u64 {
+        self.core.refs_version()
+    }
+}
+
+pub(super) fn stats_of(value: &[u8; 16]) -> Result<CommitStats, redb::Error> {
+    let mut r = In::new(value);
+    let mut next = || r.u32().map_err(corrupt);
+    Ok(CommitStats {
+        files: next()?,
+        added: next()?,
+        removed: next()?,
+        binary: next()?,
+    })
 }
 
 /// The sequence number at the end of a path's key.

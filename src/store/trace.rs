@@ -14,7 +14,7 @@ use super::publish::json;
 use super::record::{self, Kind};
 use super::tables::{self, Rec, key40, ordinal_bytes, step_key};
 
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, redb::Error> {
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, redb::Error> {
     serde_json::from_slice(bytes).map_err(|e| redb::Error::Corrupted(e.to_string()))
 }
 

@@ -154,14 +154,18 @@ pub(crate) enum Tone {
 pub(crate) struct Loading {
     /// Something is still to come.
     pub busy: bool,
+    /// Which loading it is: pages of an earlier one are of no use any more.
+    pub stamp: u64,
     /// The newest rows are there (so the list can be shown).
     pub tail: bool,
-    /// Where the newest page began: the pages from the beginning end there.
-    pub until: Option<Ordinal>,
     /// Rows came, and what follows from them was not done yet.
     pub unsettled: bool,
-    /// Rows that notices brought since the last page was asked for.
+    /// The row at the top of the list before they came.
+    pub anchor: Option<Ordinal>,
+    /// Rows that notices brought since loading began.
     pub noticed: HashSet<Ordinal>,
+    /// Rows that notices took away since then.
+    pub gone: HashSet<Ordinal>,
 }
 
 /// What has been loaded of steps and files.
@@ -370,7 +374,7 @@ impl App {
 
     /// The newest step known of.
     pub(crate) fn last_ordinal(&self) -> Option<Ordinal> {
-        let row = self.rows.last().map(|r| r.ordinal);
+        let row = self.rows.ends().map(|(_, last)| last);
         let status = self.status.as_ref().and_then(|s| s.last);
         row.max(status)
     }
@@ -400,7 +404,7 @@ impl App {
     /// Takes a row that is new or has changed into the list. Afterwards [`App::refold`] is due.
     pub(crate) fn put_row(&mut self, row: Row) {
         self.lanes.see(&row);
-        self.folds.see(&row, self.rows.at(row.ordinal));
+        self.folds.see(&row, self.rows.brief_at(row.ordinal));
         let hidden = self.folds.hides(&row);
         self.rows.put(row, hidden);
     }
@@ -410,13 +414,12 @@ impl App {
         let Some(range) = self.folds.take_changed() else {
             return;
         };
-        let folds = &self.folds;
-        self.rows.rehide(&range, |row| folds.hides(row));
+        self.rows.rehide(&range, self.folds.hider());
         if let Some(index) = self.focus_index()
             && self.rows.is_hidden(index)
             && let Some(row) = self
                 .row_of(self.line_of(index))
-                .and_then(|i| self.rows.get(i))
+                .and_then(|i| self.rows.brief(i))
         {
             self.focus = Some(row.ordinal);
         }

@@ -288,10 +288,10 @@ fn read(app: &App) -> bool {
 /// The whole run in one line: bars of changed lines, failures, labels, and where the focus is.
 fn minimap(app: &App, buf: &mut Buffer, area: Rect) {
     let theme = app.look.theme;
-    let (Some(first), Some(last)) = (app.rows.first(), app.rows.last()) else {
+    let Some((first, last)) = app.rows.ends() else {
         return;
     };
-    let (first, last) = (first.ordinal.to_string(), last.ordinal.to_string());
+    let (first, last) = (first.to_string(), last.to_string());
     let narrow = area.width < 80;
     let ends = if narrow {
         2

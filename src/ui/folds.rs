@@ -9,8 +9,9 @@ use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
 
 use crate::engine::api::Row;
-use crate::model::{Ordinal, SessionId, StepKind};
+use crate::model::{Ordinal, StepKind};
 
+use super::brief::{Brief, Facts};
 use super::rows::{self, ZERO};
 
 /// Longest subagent that is open without being asked for.
@@ -20,13 +21,22 @@ const OPEN: usize = 8;
 const DEEPEST: usize = 64;
 
 /// A turn or subagent: its session (where numbers are each session's own) and its number.
-type Key = (Option<SessionId>, u32);
+type Key = (u32, u32);
 
 /// The last possible step.
 const LAST: Ordinal = Ordinal {
     major: u64::MAX,
     minor: u32::MAX,
 };
+
+/// What is known of a turn.
+#[derive(Debug, Clone, Copy)]
+struct Turn {
+    /// Its first row and its last.
+    range: (Ordinal, Ordinal),
+    /// The row that it begins with is there: without it nothing could open the turn again.
+    begun: bool,
+}
 
 /// What is known of a subagent.
 #[derive(Debug, Clone, Copy)]
@@ -59,8 +69,7 @@ impl Default for Thread {
 #[derive(Debug, Default)]
 pub(crate) struct Folds {
     turns: HashSet<Key>,
-    /// The first row and the last of each turn.
-    turn_ranges: HashMap<Key, (Ordinal, Ordinal)>,
+    known: HashMap<Key, Turn>,
     threads: HashMap<Key, Thread>,
     /// What the person wants of all subagents.
     all: Option<bool>,
@@ -74,15 +83,18 @@ pub(crate) struct Folds {
     pub one_source: bool,
     /// Rows that have to be looked at again.
     changed: Option<(Ordinal, Ordinal)>,
+    /// Something is known of subagents that their folds do not follow yet.
+    unsettled: bool,
 }
 
 impl Folds {
-    fn key(&self, row: &Row, number: u32) -> Key {
-        (row.session.filter(|_| !self.one_source), number)
+    fn key(&self, row: &impl Facts, number: u32) -> Key {
+        let session = if self.one_source { 0 } else { row.session() };
+        (session, number)
     }
 
-    fn turn_of(&self, row: &Row) -> Option<Key> {
-        (row.turn > 0).then(|| self.key(row, row.turn))
+    fn turn_of(&self, row: &impl Facts) -> Option<Key> {
+        (row.turn() > 0).then(|| self.key(row, row.turn()))
     }
 
     fn touch(&mut self, range: (Ordinal, Ordinal)) {
@@ -95,33 +107,36 @@ impl Folds {
 
     /// The rows that have to be looked at again since this was asked last.
     pub(crate) fn take_changed(&mut self) -> Option<RangeInclusive<Ordinal>> {
+        self.settle_now();
         self.changed.take().map(|(from, to)| from..=to)
     }
 
     /// Takes note of a row that is new, or has changed from `old`.
-    pub(crate) fn see(&mut self, row: &Row, old: Option<&Row>) {
-        let dead = |row: &Row| usize::from(row.talk.dead);
-        self.dead_rows = (self.dead_rows + dead(row)).saturating_sub(old.map_or(0, dead));
+    pub(crate) fn see(&mut self, row: &Row, old: Option<Brief>) {
+        let was_dead = usize::from(old.is_some_and(|o| o.dead));
+        self.dead_rows = (self.dead_rows + usize::from(row.talk.dead)).saturating_sub(was_dead);
         if let Some(turn) = self.turn_of(row) {
-            let range = self.turn_ranges.entry(turn).or_insert((LAST, ZERO));
-            range.0 = range.0.min(row.ordinal);
-            range.1 = range.1.max(row.ordinal);
+            let turn = self.known.entry(turn).or_insert(Turn {
+                range: (LAST, ZERO),
+                begun: false,
+            });
+            turn.range.0 = turn.range.0.min(row.ordinal);
+            turn.range.1 = turn.range.1.max(row.ordinal);
+            turn.begun |= rows::begins_turn(row);
         }
-        if row.talk.thread > 0 && old.is_none_or(|o| o.talk.thread != row.talk.thread) {
+        if row.talk.thread > 0 && old.is_none_or(|o| o.thread != row.talk.thread) {
             let key = self.key(row, row.talk.thread);
             let thread = self.threads.entry(key).or_default();
             thread.rows += 1;
             thread.range.0 = thread.range.0.min(row.ordinal);
             thread.range.1 = thread.range.1.max(row.ordinal);
-            if thread.rows == OPEN + 1 && thread.call.is_some() {
-                self.settle();
-            }
+            self.unsettled |= thread.rows == OPEN + 1 && thread.call.is_some();
         }
         if let Some(old) = old
-            && old.talk.thread > 0
-            && old.talk.thread != row.talk.thread
+            && old.thread > 0
+            && old.thread != row.talk.thread
         {
-            let key = self.key(old, old.talk.thread);
+            let key = self.key(&old, old.thread);
             if let Some(thread) = self.threads.get_mut(&key) {
                 thread.rows = thread.rows.saturating_sub(1);
             }
@@ -132,7 +147,7 @@ impl Folds {
             let thread = self.threads.entry(key).or_default();
             if thread.call != call {
                 thread.call = call;
-                self.settle();
+                self.unsettled = true;
             }
         }
     }
@@ -149,9 +164,9 @@ impl Folds {
     }
 
     /// A row is no more.
-    pub(crate) fn forget(&mut self, row: &Row) {
-        self.dead_rows = self.dead_rows.saturating_sub(usize::from(row.talk.dead));
-        let key = self.key(row, row.talk.thread);
+    pub(crate) fn forget(&mut self, row: &impl Facts) {
+        self.dead_rows = self.dead_rows.saturating_sub(usize::from(row.dead()));
+        let key = self.key(row, row.thread());
         if let Some(thread) = self.threads.get_mut(&key) {
             thread.rows = thread.rows.saturating_sub(1);
         }
@@ -162,8 +177,16 @@ impl Folds {
         thread.call.is_some() && thread.wish.or(self.all).unwrap_or(thread.rows > OPEN)
     }
 
+    /// Lets folds follow what was seen: after many rows once.
+    pub(crate) fn settle_now(&mut self) {
+        if self.unsettled {
+            self.settle();
+        }
+    }
+
     /// Decides which subagents are closed; notes the rows of those for which that is new.
     fn settle(&mut self) {
+        self.unsettled = false;
         let mut news = Vec::new();
         for (key, thread) in &self.threads {
             let mut closed = false;
@@ -192,12 +215,12 @@ impl Folds {
     }
 
     /// Whether a row is of a kind that is not to be seen now, folded or not.
-    pub(crate) fn filtered(&self, row: &Row) -> bool {
-        (row.talk.dead && !self.dead) || (self.no_thoughts && row.kind == StepKind::Thought)
+    pub(crate) fn filtered(&self, row: &impl Facts) -> bool {
+        (row.dead() && !self.dead) || (self.no_thoughts && row.kind() == StepKind::Thought)
     }
 
     /// Whether a row is not in the list.
-    pub(crate) fn hides(&self, row: &Row) -> bool {
+    pub(crate) fn hides(&self, row: &impl Facts) -> bool {
         if self.filtered(row) {
             return true;
         }
@@ -207,11 +230,36 @@ impl Folds {
         {
             return true;
         }
-        row.talk.thread > 0
-            && self
-                .threads
-                .get(&self.key(row, row.talk.thread))
-                .is_some_and(|t| t.closed)
+        row.thread() > 0 && self.closed(self.key(row, row.thread()))
+    }
+
+    fn closed(&self, thread: Key) -> bool {
+        self.threads.get(&thread).is_some_and(|t| t.closed)
+    }
+
+    /// The same for very many rows: neighbours are of the same turn and agent, for which the answer is remembered.
+    pub(crate) fn hider(&self) -> impl FnMut(&Brief) -> bool {
+        let mut turn: Option<(Key, bool)> = None;
+        let mut thread: Option<(Key, bool)> = None;
+        move |row| {
+            if self.filtered(row) {
+                return true;
+            }
+            let remembered =
+                |slot: &mut Option<(Key, bool)>, key: Key, is: &dyn Fn(Key) -> bool| match slot {
+                    Some((known, answer)) if *known == key => *answer,
+                    _ => slot.insert((key, is(key))).1,
+                };
+            if !self.turns.is_empty()
+                && !rows::begins_turn(row)
+                && let Some(key) = self.turn_of(row)
+                && remembered(&mut turn, key, &|key| self.turns.contains(&key))
+            {
+                return true;
+            }
+            let key = self.key(row, row.thread);
+            row.thread > 0 && remembered(&mut thread, key, &|key| self.closed(key))
+        }
     }
 
     /// How many rows are on branches that were left.
@@ -225,7 +273,7 @@ impl Folds {
     }
 
     /// Whether the turn of a row is folded.
-    pub(crate) fn turn_folded(&self, row: &Row) -> bool {
+    pub(crate) fn turn_folded(&self, row: &impl Facts) -> bool {
         self.turn_of(row).is_some_and(|t| self.turns.contains(&t))
     }
 
@@ -236,13 +284,13 @@ impl Folds {
     }
 
     /// The call that started the subagent of a row.
-    pub(crate) fn call_above(&self, row: &Row) -> Option<Ordinal> {
-        let thread = self.threads.get(&self.key(row, row.talk.thread))?;
+    pub(crate) fn call_above(&self, row: &impl Facts) -> Option<Ordinal> {
+        let thread = self.threads.get(&self.key(row, row.thread()))?;
         Some(thread.call?.0)
     }
 
     /// Folds (or opens) the turn of a row.
-    pub(crate) fn fold_turn(&mut self, row: &Row, fold: bool) {
+    pub(crate) fn fold_turn(&mut self, row: &impl Facts, fold: bool) {
         let Some(turn) = self.turn_of(row) else {
             return;
         };
@@ -251,8 +299,8 @@ impl Folds {
         } else {
             self.turns.remove(&turn)
         };
-        if new && let Some(range) = self.turn_ranges.get(&turn) {
-            self.touch(*range);
+        if new && let Some(turn) = self.known.get(&turn) {
+            self.touch(turn.range);
         }
     }
 
@@ -273,16 +321,16 @@ impl Folds {
     }
 
     /// Opens everything that a row is folded into; a subagent that was entered stays open.
-    pub(crate) fn reveal(&mut self, row: &Row) {
+    pub(crate) fn reveal(&mut self, row: &impl Facts) {
         if self.filtered(row) {
-            self.dead |= row.talk.dead;
-            self.no_thoughts &= row.kind != StepKind::Thought;
+            self.dead |= row.dead();
+            self.no_thoughts &= row.kind() != StepKind::Thought;
             self.touch((ZERO, LAST));
         }
         if !rows::begins_turn(row) {
             self.fold_turn(row, false);
         }
-        let mut number = row.talk.thread;
+        let mut number = row.thread();
         for _ in 0..DEEPEST {
             if number == 0 {
                 break;
@@ -298,11 +346,9 @@ impl Folds {
     }
 
     /// Folds all turns and subagents.
-    pub(crate) fn fold_all<'a>(&mut self, rows: impl Iterator<Item = &'a Row>) {
-        self.turns = rows
-            .filter(|r| rows::begins_turn(r))
-            .filter_map(|r| self.turn_of(r))
-            .collect();
+    pub(crate) fn fold_all(&mut self) {
+        let begun = self.known.iter().filter(|(_, t)| t.begun);
+        self.turns = begun.map(|(key, _)| *key).collect();
         self.every_thread(true);
     }
 

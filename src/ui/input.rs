@@ -229,8 +229,8 @@ pub(crate) fn act(
         Action::PrevError => travel::next(app, n, false, "error", rows::failed, out),
         Action::NextTurn => travel::next(app, n, true, "turn", rows::begins_turn, out),
         Action::PrevTurn => travel::next(app, n, false, "turn", rows::begins_turn, out),
-        Action::NextLabel => travel::next(app, n, true, "label", |r| !r.labels.is_empty(), out),
-        Action::PrevLabel => travel::next(app, n, false, "label", |r| !r.labels.is_empty(), out),
+        Action::NextLabel => travel::next(app, n, true, "label", |r| r.labelled, out),
+        Action::PrevLabel => travel::next(app, n, false, "label", |r| r.labelled, out),
         Action::NextHunk => travel::hunk(app, n, true),
         Action::PrevHunk => travel::hunk(app, n, false),
         Action::NextOfFile => why::of_file(app, true, n, out),
@@ -265,7 +265,7 @@ pub(crate) fn act(
         }
         Action::Fold => fold(app, None),
         Action::FoldAll => {
-            app.folds.fold_all(app.rows.from(0));
+            app.folds.fold_all();
             app.refold();
         }
         Action::UnfoldAll => {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::engine::api::Row;
 use crate::model::{CommitId, Ordinal, StepKind};
 
-use super::rows::{Rows, ZERO};
+use super::rows::{self, Rows, ZERO};
 
 /// Most columns that are drawn; further lines share the last.
 pub(crate) const MAX_COLUMNS: usize = 5;
@@ -148,29 +148,30 @@ impl Lanes {
 
     /// Finds the first step with the commit that each line forked from: later ones are rollbacks to it.
     fn tie(&mut self, rows: &Rows) {
-        let mut wanted: BTreeMap<CommitId, Vec<u32>> = BTreeMap::new();
+        let mut wanted: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
         for (id, lane) in &mut self.lanes {
+            let Some((_, parent)) = lane.from.filter(|_| !lane.tied) else {
+                continue;
+            };
             let before = rows.position(lane.born).unwrap_or_else(|i| i);
-            if let Some((_, parent)) = lane.from
-                && !lane.tied
-                && lane.sought != before
-            {
+            if lane.sought != before {
                 lane.sought = before;
-                wanted.entry(parent).or_default().push(*id);
+                let key = rows::commit_key(parent);
+                wanted.entry(key).or_default().push(*id);
             }
         }
         if wanted.is_empty() {
             return;
         }
-        for row in rows.from(0) {
-            let Some(lines) = row.commit.and_then(|c| wanted.remove(&c)) else {
+        for (ordinal, commit) in rows.commits() {
+            let Some(lines) = wanted.remove(&commit) else {
                 continue;
             };
             for line in lines {
                 if let Some(lane) = self.lanes.get_mut(&line)
-                    && row.ordinal < lane.born
+                    && ordinal < lane.born
                 {
-                    lane.start = row.ordinal;
+                    lane.start = ordinal;
                     lane.tied = true;
                 }
             }

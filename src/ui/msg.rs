@@ -1,11 +1,12 @@
 //! What can happen to the UI, and what it can ask of the world. Both are plain values, so that a test can play either side.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::diff::text::TextDiff;
-use crate::engine::api::{ApiError, EntryInfo, FileChange, Notice, Request, Response};
+use crate::engine::api::{ApiError, EntryInfo, FileChange, Notice, Request, Response, Row};
 use crate::engine::assist::{self, Ask, Proposal};
 use crate::model::{BlobId, Ordinal, RepoPath, StepId, Time};
 
@@ -34,6 +35,8 @@ pub(crate) enum Msg {
     Notice(Notice),
     /// The engine is gone.
     Gone,
+    /// Rows that were asked for, by the number of the asking.
+    Rows(u64, Listed),
     /// An answer came.
     Answer(Tag, Result<Response, ApiError>),
     /// Two contents were compared.
@@ -67,10 +70,6 @@ pub(crate) enum Msg {
 pub(crate) enum Tag {
     /// The status asked for at the start.
     Status,
-    /// A page of the newest rows.
-    Tail,
-    /// A page from the beginning.
-    Head,
     /// A step's texts and changes.
     Step(StepId),
     /// A step beside the one that is looked at.
@@ -154,6 +153,26 @@ pub(crate) enum Compared {
     Failed(String),
 }
 
+/// What comes while rows are loaded.
+#[derive(Debug)]
+pub(crate) enum Listed {
+    /// Some of them.
+    Page(Box<RowsPage>),
+    /// All are there, or no more can be had.
+    End(Result<(), ApiError>),
+}
+
+/// All rows of a range, as the source had them.
+#[derive(Debug)]
+pub(crate) struct RowsPage {
+    /// In order.
+    pub rows: Vec<Row>,
+    /// The same, packed.
+    pub packed: Box<[u8]>,
+    /// The range.
+    pub range: RangeInclusive<Ordinal>,
+}
+
 /// A time that was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Timer {
@@ -170,6 +189,8 @@ pub(crate) enum Timer {
 /// A purpose of which only the newest request counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Slot {
+    /// All rows.
+    Rows,
     /// The step under the cursor.
     Step,
     /// The step after it, and the one before.
@@ -205,6 +226,8 @@ pub(crate) enum Slot {
 pub(crate) enum Effect {
     /// Ask the source; an earlier question in the same slot is dropped.
     Ask(Option<Slot>, Tag, Request),
+    /// Load all rows, the newest first; the number comes back with them.
+    Load(u64),
     /// Compare the contents of these changes and recognise their words.
     Compare(Vec<FileChange>),
     /// Read a file and recognise its words.

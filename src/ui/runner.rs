@@ -19,6 +19,7 @@ use crate::model::{BlobId, StepId};
 
 use super::app::diff_key;
 use super::light;
+use super::load;
 use super::merge_view::check;
 use super::merge_view::jobs::{self, Job};
 use super::msg::{Compared, DiffKey, Effect, LightKey, Msg, Slot, Tag};
@@ -162,6 +163,12 @@ impl Runner {
                     let _ = send.send(Msg::Answer(tag, result));
                 });
             }
+            Effect::Load(stamp) => {
+                let source = self.source.clone()?;
+                self.task(Some(Slot::Rows), async move {
+                    load::all(source.as_ref(), stamp, &send).await;
+                });
+            }
             Effect::Compare(changes) => {
                 let source = self.source.clone()?;
                 self.task(Some(Slot::Compare), async move {
@@ -285,7 +292,9 @@ async fn blob(source: &dyn Source, id: BlobId, limit: u64) -> Result<Vec<u8>, Ap
 }
 
 /// A blocking job that is told to stop when this future is dropped.
-async fn job<T: Send + 'static>(work: impl FnOnce(&AtomicBool) -> T + Send + 'static) -> Option<T> {
+pub(crate) async fn job<T: Send + 'static>(
+    work: impl FnOnce(&AtomicBool) -> T + Send + 'static,
+) -> Option<T> {
     let stop = Arc::new(AtomicBool::new(false));
     let guard = Stop(Arc::clone(&stop));
     let result = tokio::task::spawn_blocking(move || super::terminal::in_task(|| work(&stop)))

@@ -1,7 +1,9 @@
 //! What the overview shows of ranges of rows, kept for blocks of them, so that the overview of a million steps does not
 //! look at each.
 
+#[cfg(test)]
 use crate::engine::api::Row;
+#[cfg(test)]
 use crate::model::Status;
 
 /// Rows that are summed up together.
@@ -22,6 +24,7 @@ pub(crate) struct Sum {
 
 impl Sum {
     /// Of one row. What was left behind does not count.
+    #[cfg(test)]
     pub(crate) fn of(row: &Row) -> Self {
         if row.talk.dead {
             return Self::default();
@@ -52,17 +55,15 @@ pub(crate) struct Sums {
 }
 
 impl Sums {
-    /// After the rows from `at` on have changed (or only that one, when their places are the same).
-    pub(crate) fn renew(&mut self, rows: &[Row], at: usize, only: bool) {
+    /// After the rows from `at` on have changed (or only that one, when their places are the same); `of` gives a row's.
+    pub(crate) fn renew(&mut self, len: usize, at: usize, only: bool, of: impl Fn(usize) -> Sum) {
         let first = at / BLOCK;
-        self.blocks
-            .resize(rows.len().div_ceil(BLOCK), Sum::default());
+        self.blocks.resize(len.div_ceil(BLOCK), Sum::default());
         let last = if only { first + 1 } else { self.blocks.len() };
         for (n, block) in self.blocks.iter_mut().enumerate().take(last).skip(first) {
             *block = Sum::default();
-            let end = rows.len().min((n + 1) * BLOCK);
-            for row in rows.get(n * BLOCK..end).unwrap_or_default() {
-                block.add(Sum::of(row));
+            for i in n * BLOCK..len.min((n + 1) * BLOCK) {
+                block.add(of(i));
             }
         }
         self.all = Sum::default();
@@ -71,14 +72,18 @@ impl Sums {
         }
     }
 
-    /// Adds each part of the rows, which begin at place `start` of `len`, to its cell.
-    pub(crate) fn spread(&self, rows: &[Row], start: usize, len: usize, out: &mut [Sum]) {
+    /// Adds each part of the rows, which begin at place `start` of `all`, to its cell.
+    pub(crate) fn spread(
+        &self,
+        len: usize,
+        of: impl Fn(usize) -> Sum,
+        start: usize,
+        all: usize,
+        out: &mut [Sum],
+    ) {
         let cells = out.len();
-        let cell_of = |at: usize| at * cells / len.max(1);
-        let ends = (
-            cell_of(start),
-            cell_of(start + rows.len().saturating_sub(1)),
-        );
+        let cell_of = |at: usize| at * cells / all.max(1);
+        let ends = (cell_of(start), cell_of(start + len.saturating_sub(1)));
         if ends.0 == ends.1 {
             if let Some(cell) = out.get_mut(ends.0) {
                 cell.add(self.all);
@@ -86,7 +91,7 @@ impl Sums {
             return;
         }
         for (n, block) in self.blocks.iter().enumerate() {
-            let (from, to) = (n * BLOCK, rows.len().min((n + 1) * BLOCK));
+            let (from, to) = (n * BLOCK, len.min((n + 1) * BLOCK));
             let (first, last) = (cell_of(start + from), cell_of(start + to.saturating_sub(1)));
             if first == last {
                 if let Some(cell) = out.get_mut(first) {
@@ -94,9 +99,9 @@ impl Sums {
                 }
                 continue;
             }
-            for (i, row) in rows.get(from..to).unwrap_or_default().iter().enumerate() {
-                if let Some(cell) = out.get_mut(cell_of(start + from + i)) {
-                    cell.add(Sum::of(row));
+            for i in from..to {
+                if let Some(cell) = out.get_mut(cell_of(start + i)) {
+                    cell.add(of(i));
                 }
             }
         }

@@ -1,24 +1,22 @@
 //! Moving: through time, through lists, through texts.
 
-use crate::engine::api::Row;
-
 use super::app::{App, Overlay, Pane, Tone, View};
+use super::brief::Brief;
 use super::live;
 use super::merge_view;
 use super::msg::Effect;
-use super::rows;
 use super::screen;
 use super::update::{numbered, toast};
 use super::words;
 
 /// Looks at the step at a place; folds over it open, and what it is filtered out by ends.
 pub(crate) fn to_index(app: &mut App, index: usize) {
-    let Some(row) = app.rows.get(index) else {
+    let Some(row) = app.rows.brief(index) else {
         return;
     };
     app.focus = Some(row.ordinal);
     app.follow = false;
-    app.folds.reveal(row);
+    app.folds.reveal(&row);
     app.refold();
 }
 
@@ -147,10 +145,10 @@ pub(crate) fn step(app: &mut App, n: usize, forward: bool, over: bool, out: &mut
     };
     let depth = if over { row.talk.depth } else { u8::MAX };
     if matches!(app.view, Some(View::Diff(_))) {
-        let fits = move |r: &Row| rows::changed(r) && r.talk.depth <= depth;
+        let fits = move |r: &Brief| r.changed && r.depth <= depth;
         return next(app, n, forward, "change", fits, out);
     }
-    if !go(app, n, forward, |r| r.talk.depth <= depth) {
+    if !go(app, n, forward, |r| r.depth <= depth) {
         let text = if forward {
             "this is the last step"
         } else {
@@ -166,7 +164,7 @@ pub(crate) fn next(
     n: usize,
     forward: bool,
     what: &str,
-    fits: impl Fn(&Row) -> bool,
+    fits: impl Fn(&Brief) -> bool,
     out: &mut Vec<Effect>,
 ) {
     if app.focus_index().is_some() && !go(app, n, forward, fits) {
@@ -179,13 +177,13 @@ pub(crate) fn next(
 
 /// Goes to the n-th step that fits, or the last that there is; what is filtered out does not count. `false` when there is
 /// none.
-fn go(app: &mut App, n: usize, forward: bool, fits: impl Fn(&Row) -> bool) -> bool {
+fn go(app: &mut App, n: usize, forward: bool, fits: impl Fn(&Brief) -> bool) -> bool {
     let Some(start) = app.focus_index() else {
         return false;
     };
     let folds = &app.folds;
-    let fits = |row: &Row| fits(row) && !folds.filtered(row);
-    let found = app.rows.nth_fit(start, n, forward, fits);
+    let fits = |row: &Brief| fits(row) && !folds.filtered(row);
+    let found = app.rows.nth_brief(start, n, forward, fits);
     if let Some(found) = found {
         to_index(app, found);
     }
@@ -196,10 +194,11 @@ fn go(app: &mut App, n: usize, forward: bool, fits: impl Fn(&Row) -> bool) -> bo
 pub(crate) fn to_label(app: &mut App, letter: Option<char>, out: &mut Vec<Effect>) {
     let Some(letter) = letter else { return };
     let name = letter.to_string();
-    let found = app
-        .rows
-        .from(0)
-        .position(|r| r.labels.iter().any(|l| words::label(l) == name));
+    let has = |at: &usize| {
+        let row = app.rows.get(*at);
+        row.is_some_and(|r| r.labels.iter().any(|l| words::label(l) == name))
+    };
+    let found = app.rows.labelled().into_iter().find(has);
     match found {
         Some(at) => to_index(app, at),
         None => toast(app, Tone::Note, format!("no label {name}"), &[], out),

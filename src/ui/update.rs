@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::engine::api::{ApiError, EngineStatus, ErrorCode, Notice, Request, Response, Row, Rows};
+use crate::engine::api::{ApiError, EngineStatus, ErrorCode, Notice, Request, Response};
 use crate::model::{OpKind, Ordinal};
 
 use super::answer;
@@ -14,7 +14,7 @@ use super::input;
 use super::line;
 use super::live;
 use super::merge_view;
-use super::msg::{Effect, Msg, Tag, Timer};
+use super::msg::{Effect, Listed, Msg, RowsPage, Tag, Timer};
 use super::play;
 use super::rows::ZERO;
 use super::state_view::Content;
@@ -23,9 +23,6 @@ use super::text;
 use super::whole;
 use super::why;
 use super::world;
-
-/// Rows in a page.
-pub(crate) const PAGE: usize = 1000;
 
 /// Takes a message and what follows from it; says what is to be done.
 #[cfg(test)]
@@ -79,6 +76,7 @@ pub(crate) fn apply(app: &mut App, msg: Msg) -> Vec<Effect> {
                 toast(app, Tone::Bad, text, &[], &mut out);
             }
         }
+        Msg::Rows(stamp, loaded) => rows_came(app, stamp, loaded, &mut out),
         Msg::Answer(tag, result) => answered(app, tag, result, &mut out),
         Msg::Compared(key, compared) => {
             app.shelf.diffs.put(key, compared);
@@ -139,6 +137,7 @@ pub(crate) fn finish(app: &mut App) -> Vec<Effect> {
     let mut out = Vec::new();
     settle(app);
     sync(app, &mut out);
+    app.rows.trim();
     out
 }
 
@@ -167,6 +166,7 @@ fn notice_came(app: &mut App, notice: Notice, out: &mut Vec<Effect>) {
         Notice::Row(row) => {
             if app.loading.busy {
                 app.loading.noticed.insert(row.ordinal);
+                app.loading.gone.remove(&row.ordinal);
             }
             if app.recording()
                 && !app.loading.busy
@@ -181,13 +181,17 @@ fn notice_came(app: &mut App, notice: Notice, out: &mut Vec<Effect>) {
             app.loading.unsettled = true;
         }
         Notice::Gone { ordinal, .. } => {
-            if let Some(row) = app.rows.at(ordinal) {
-                app.folds.forget(row);
+            if app.loading.busy {
+                app.loading.gone.insert(ordinal);
+                app.loading.noticed.remove(&ordinal);
+            }
+            if let Some(row) = app.rows.brief_at(ordinal) {
+                app.folds.forget(&row);
             }
             app.rows.remove(ordinal);
             if app.focus == Some(ordinal) {
                 let (Ok(at) | Err(at)) = app.rows.position(ordinal);
-                app.focus = app.rows.get(at.saturating_sub(1)).map(|r| r.ordinal);
+                app.focus = app.rows.brief(at.saturating_sub(1)).map(|r| r.ordinal);
             }
             app.loading.unsettled = true;
         }
@@ -240,27 +244,17 @@ fn take_status(app: &mut App, status: Box<EngineStatus>, out: &mut Vec<Effect>) 
 /// Asks for all rows, the newest first.
 fn load(app: &mut App, out: &mut Vec<Effect>) {
     let last = app.status.as_ref().and_then(|s| s.last);
-    if app.recording() && app.rows.last().map(|r| r.ordinal) > last {
+    if app.recording() && app.rows.ends().map(|(_, end)| end) > last {
         // Its file was replaced by a shorter one: what is here is of the old one.
         app.rows = super::rows::Rows::default();
         app.lanes = super::lanes::Lanes::default();
         app.folds.restart();
     }
-    let after = last
-        .map(|l| l.major.saturating_sub(PAGE as u64))
-        .filter(|major| *major > 0)
-        .map(|major| Ordinal {
-            major,
-            minor: u32::MAX,
-        });
     app.loading.busy = true;
     app.loading.noticed.clear();
-    app.loading.until = after;
-    out.push(Effect::Ask(
-        None,
-        Tag::Tail,
-        Request::Rows { after, limit: PAGE },
-    ));
+    app.loading.gone.clear();
+    app.loading.stamp += 1;
+    out.push(Effect::Load(app.loading.stamp));
 }
 
 /// After rows are new or have changed.
@@ -272,50 +266,64 @@ fn settle(app: &mut App) {
     app.refold();
     if app.follow || app.focus.is_none() {
         let last = app.visible_len().checked_sub(1).and_then(|l| app.row_of(l));
-        app.focus = last.and_then(|i| app.rows.get(i)).map(|r| r.ordinal);
+        app.focus = last.and_then(|i| app.rows.brief(i)).map(|r| r.ordinal);
+    }
+    // What came before the rows on the screen does not move them.
+    if let Some(anchor) = app.loading.anchor.take()
+        && let Ok(index) = app.rows.position(anchor)
+    {
+        app.top = app.line_of(index);
     }
 }
 
-/// Rows that notices brought meanwhile are newer than those of the page.
-fn put_page(app: &mut App, page: Vec<Row>, noticed: &HashSet<Ordinal>) {
-    // What is known of subagents decides what of them is hidden: so the whole page is seen first.
-    for row in &page {
-        app.lanes.see(row);
-        if app.rows.at(row.ordinal).is_none() {
-            app.folds.see(row, None);
+/// Rows of the loading that goes on.
+fn rows_came(app: &mut App, stamp: u64, loaded: Listed, out: &mut Vec<Effect>) {
+    if stamp != app.loading.stamp {
+        return;
+    }
+    match loaded {
+        Listed::Page(page) => page_came(app, *page),
+        Listed::End(result) => {
+            app.loading.busy = false;
+            app.loading.tail |= result.is_ok();
+            app.loading.noticed = HashSet::new();
+            app.loading.gone = HashSet::new();
+            if let Err(error) = result {
+                failed(app, "the steps cannot be listed", &error, out);
+            }
         }
     }
-    let folds = &app.folds;
-    if let Err(page) = app.rows.put_page(page, |row| folds.hides(row)) {
-        for row in page {
-            let old = app.rows.at(row.ordinal);
-            if old.is_some() && noticed.contains(&row.ordinal) {
-                continue;
-            }
-            if old.is_some() {
-                app.folds.see(&row, old);
-            }
-            let hidden = app.folds.hides(&row);
-            app.rows.put(row, hidden);
-        }
-    }
-}
-
-fn page_came(app: &mut App, tail: bool, page: Rows, out: &mut Vec<Effect>) {
-    let full = page.rows.len() >= PAGE;
-    let last = page.rows.last().map(|r| r.ordinal);
-    let noticed = std::mem::take(&mut app.loading.noticed);
-    put_page(app, page.rows, &noticed);
-    let next = last.filter(|_| full);
-    let ask = |tag, after| Effect::Ask(None, tag, Request::Rows { after, limit: PAGE });
-    match (tail, next, app.loading.until) {
-        (true, Some(_), _) => out.push(ask(Tag::Tail, next)),
-        (true, None, Some(_)) => out.push(ask(Tag::Head, None)),
-        (false, Some(at), Some(until)) if at < until => out.push(ask(Tag::Head, next)),
-        _ => app.loading.busy = false,
-    }
-    app.loading.tail |= tail && next.is_none();
     app.loading.unsettled = true;
+}
+
+/// Rows that notices brought or took meanwhile are newer than those of the page.
+fn page_came(app: &mut App, mut page: RowsPage) {
+    if app.loading.anchor.is_none() && !app.rows.is_empty() {
+        let top = app.row_of(app.top).and_then(|i| app.rows.brief(i));
+        app.loading.anchor = top.map(|b| b.ordinal);
+    }
+    let before = page.rows.len();
+    let gone = &app.loading.gone;
+    page.rows.retain(|r| !gone.contains(&r.ordinal));
+    let packed = (page.rows.len() == before).then_some(page.packed);
+    // What is known of subagents decides what of them is hidden: so the whole page is seen first.
+    for row in &page.rows {
+        let old = app.rows.brief_at(row.ordinal);
+        if old.is_none() || !app.loading.noticed.contains(&row.ordinal) {
+            app.lanes.see(row);
+            app.folds.see(row, old);
+        }
+    }
+    app.folds.settle_now();
+    let folds = &app.folds;
+    let keep = &app.loading.noticed;
+    let lost = app
+        .rows
+        .take_page(page.rows, packed, page.range, keep, |row| folds.hides(row));
+    for row in lost {
+        app.folds.forget(&row);
+    }
+    app.loading.tail = true;
 }
 
 fn answered(app: &mut App, tag: Tag, result: Result<Response, ApiError>, out: &mut Vec<Effect>) {
@@ -325,13 +333,6 @@ fn answered(app: &mut App, tag: Tag, result: Result<Response, ApiError>, out: &m
             load(app, out);
         }
         (Tag::Status, Err(error)) => app.link = Link::Failed(error),
-        (tag @ (Tag::Tail | Tag::Head), Ok(Response::Rows(page))) => {
-            page_came(app, tag == Tag::Tail, page, out);
-        }
-        (Tag::Tail | Tag::Head, Err(error)) => {
-            app.loading.busy = false;
-            failed(app, "the steps cannot be listed", &error, out);
-        }
         (Tag::Step(id), Ok(Response::Step(detail))) => {
             app.asked = app.asked.filter(|a| *a != id);
             app.shelf.details.put(id, Arc::from(detail));

@@ -13,6 +13,7 @@ mod keeping;
 mod merging;
 mod ops;
 mod overlaps;
+mod packed;
 mod recordings;
 mod restore;
 mod terminal;
@@ -41,6 +42,8 @@ pub use merging::{
 };
 pub use ops::{OpDetail, OpReport, RefMove};
 pub use overlaps::{Meeting, MergeTry};
+pub use packed::{PackedRows, UnpackError, pack, unpack};
+pub(crate) use packed::{kind_code, kind_of, status_code, status_of};
 pub use recordings::{EffectInfo, Imported, RawRecord, RecordingInfo, RecordingSummary};
 pub use restore::{Part, PastLines, RestoreReport};
 pub use terminal::{TerminalAnswer, TerminalInfo, TerminalQuery, TerminalSpot};
@@ -172,6 +175,14 @@ pub enum Request {
         /// Only steps after this one; from the first when absent.
         #[serde(default)]
         after: Option<Ordinal>,
+        /// At most so many.
+        limit: usize,
+    },
+    /// Rows of the timeline in few bytes, in order: the last ones before a step. -> `PackedRows`
+    PackedRows {
+        /// Only steps before this one; up to the last when absent.
+        #[serde(default)]
+        before: Option<Ordinal>,
         /// At most so many.
         limit: usize,
     },
@@ -624,6 +635,8 @@ pub enum Response {
     Status(Box<EngineStatus>),
     /// See [`Request::Log`].
     Log(Vec<CommitInfo>),
+    /// See [`Request::PackedRows`].
+    PackedRows(PackedRows),
     /// See [`Request::Rows`].
     Rows(Rows),
     /// See [`Request::Step`].

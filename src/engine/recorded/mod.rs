@@ -27,7 +27,7 @@ use crate::store::Store;
 use crate::trace::format::Format;
 use crate::trace::recording::{self, Recording};
 
-use super::answer::Answers;
+use super::answer::{Answers, NamesKept};
 use super::api::{
     ApiError, EffectInfo, EngineStatus, ErrorCode, Notice, RawRecord, RecordingSummary, Request,
     Response, ScanStatus,
@@ -109,6 +109,8 @@ pub struct Recorded {
     since: Time,
     /// Nobody wants to know any more.
     closing: AtomicBool,
+    /// What was read of the refs.
+    names: NamesKept,
     /// Directories that go with it: that of the store, and before it that of an earlier one which somebody may still read.
     scratch: Mutex<Vec<tempfile::TempDir>>,
 }
@@ -148,6 +150,7 @@ impl Recorded {
             options,
             since: Time::now(),
             closing: AtomicBool::new(false),
+            names: NamesKept::default(),
             scratch: Mutex::new(ready.scratch.into_iter().collect()),
         });
         let weak = Arc::downgrade(&recorded);
@@ -395,6 +398,7 @@ impl Recorded {
         Answers {
             store,
             history: self,
+            names: &self.names,
         }
     }
 
@@ -534,6 +538,7 @@ impl Recorded {
             Request::Status
                 | Request::Subscribe
                 | Request::Rows { .. }
+                | Request::PackedRows { .. }
                 | Request::Step { .. }
                 | Request::Raw { .. }
                 | Request::Blob { .. }
@@ -554,6 +559,10 @@ impl Recorded {
             Request::Rows { after, limit } => {
                 self.wait_first();
                 Response::Rows(answers.rows(after, limit)?)
+            }
+            Request::PackedRows { before, limit } => {
+                self.wait_first();
+                Response::PackedRows(answers.packed_rows(before, limit)?)
             }
             Request::Step { id } => Response::Step(Box::new(answers.step_detail(id)?)),
             Request::Resolve { rev } => Response::Resolved(answers.resolve(&rev)?),

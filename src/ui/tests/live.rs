@@ -227,9 +227,7 @@ async fn attached_keys_go_to_the_agent_until_the_one_that_detaches() {
     let (mut stage, host) = watched(100, 30).await;
     stage.until(|s| s.contains("Enter attach")).await;
     stage.keys("<enter>").await;
-    stage
-        .until(|s| s.contains("attached to claude"))
-        .await;
+    stage.until(|s| s.contains("attached to claude")).await;
     let focus = stage.focus();
     stage.keys("jq:5<esc><c-c><up>yes<enter>").await;
     stage.take(Msg::Paste("two\nlines".to_owned()));

@@ -77,7 +77,7 @@ proptest! {
         }
         // Of a range, those with an even number are hidden.
         let range = ordinal(from, 0)..=ordinal(from + span, 1);
-        rows.rehide(&range, |r| r.ordinal.major % 2 == 0);
+        rows.rehide(&range, |b| b.ordinal.major % 2 == 0);
         for ((a, b), (_, hidden)) in &mut model {
             if range.contains(&ordinal(*a, *b)) {
                 *hidden = a % 2 == 0;
@@ -142,6 +142,95 @@ fn the_overview_is_exact() {
             want[i * cells / 5000].add(*sum);
         }
         assert_eq!(rows.overview(cells), want);
+    }
+}
+
+#[test]
+fn rows_that_are_not_looked_at_are_packed_and_come_back() {
+    let mut rows = Rows::default();
+    for n in (0..40u64).rev() {
+        page(&mut rows, n * 1000..n * 1000 + 1000);
+    }
+    rows.trim();
+    assert!(rows.unpacked() <= 12, "{}", rows.unpacked());
+    // Late ones, into chunks that are packed.
+    rows.put(row(500, 1, "late"), false);
+    rows.put(row(501, 0, "changed"), true);
+    rows.remove(ordinal(502, 0));
+    rows.put(row(u64::MAX, 0, "far away"), false);
+    rows.put(row(u64::MAX / 2, 3, "between"), false);
+    for _ in 0..2 {
+        assert_eq!(rows.len(), 40_002);
+        assert_eq!(rows.at(ordinal(500, 1)).unwrap().title, "late");
+        assert_eq!(rows.at(ordinal(501, 0)).unwrap().title, "changed");
+        assert!(rows.is_hidden(rows.position(ordinal(501, 0)).unwrap()));
+        assert!(rows.at(ordinal(502, 0)).is_none());
+        assert_eq!(rows.at(ordinal(u64::MAX, 0)).unwrap().title, "far away");
+        assert_eq!(rows.at(ordinal(u64::MAX / 2, 3)).unwrap().title, "between");
+        for n in 0..40u64 {
+            assert_eq!(
+                rows.at(ordinal(n * 1000, 0)).unwrap().title,
+                format!("{}", n * 1000)
+            );
+            rows.trim();
+        }
+    }
+    let found = rows.nth_fit(0, 2, true, |r| r.title.ends_with("999"));
+    assert_eq!(rows.get(found.unwrap()).unwrap().title, "1999");
+    let found = rows.nth_fit(39_000, 1, false, |r| r.title == "changed");
+    assert_eq!(rows.get(found.unwrap()).unwrap().ordinal, ordinal(501, 0));
+    assert_eq!(
+        rows.nth_fit(39_000, 1, false, |r| r.title == "nowhere"),
+        None
+    );
+    let forward = rows.nth_brief(10_000, 3, true, |b| b.ordinal.major % 1000 == 7);
+    assert_eq!(rows.get(forward.unwrap()).unwrap().title, "12007");
+    let back = rows.nth_brief(10_000, 3, false, |b| b.ordinal.major % 1000 == 7);
+    assert_eq!(rows.get(back.unwrap()).unwrap().title, "7007");
+    assert!(rows.unpacked() <= 20);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    #[test]
+    fn a_page_takes_the_place_of_its_range(
+        numbers in proptest::collection::btree_set(0u64..6000, 0..1500),
+        (from, to) in (0u64..6000, 0u64..6000),
+        step in 1u64..5,
+        keep in proptest::collection::hash_set((0u64..6000).prop_map(|n| ordinal(n, 0)), 0..40),
+    ) {
+        let (from, to) = (from.min(to), from.max(to));
+        let mut rows = Rows::default();
+        let mut model: std::collections::BTreeMap<u64, String> = std::collections::BTreeMap::new();
+        for n in &numbers {
+            rows.put(row(*n, 0, "old"), n % 3 == 0);
+            model.insert(*n, "old".to_owned());
+        }
+        let page: Vec<u64> = (from..=to).filter(|n| n % step == 0).collect();
+        let stays = |n: &u64| !(from..=to).contains(n) || keep.contains(&ordinal(*n, 0));
+        let mut gone: Vec<u64> = numbers.iter().copied().filter(|n| !stays(n) && n % step != 0).collect();
+        model.retain(|n, _| stays(n));
+        for n in &page {
+            model.entry(*n).or_insert_with(|| "new".to_owned());
+        }
+        let lost = rows.take_page(
+            page.iter().map(|n| row(*n, 0, "new")).collect(),
+            None,
+            ordinal(from, 0)..=ordinal(to, 0),
+            &keep,
+            |b| b.ordinal.major % 2 == 0,
+        );
+        let mut lost: Vec<u64> = lost.iter().map(|b| b.ordinal.major).collect();
+        lost.sort_unstable();
+        gone.sort_unstable();
+        prop_assert_eq!(lost, gone);
+        let want: Vec<String> = model.values().cloned().collect();
+        prop_assert_eq!(&titles(&rows), &want);
+        for (n, title) in &model {
+            let at = rows.position(ordinal(*n, 0)).unwrap();
+            let hidden = if title == "new" { n % 2 == 0 } else { n % 3 == 0 };
+            prop_assert_eq!(rows.is_hidden(at), hidden);
+        }
     }
 }
 

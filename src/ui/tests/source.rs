@@ -6,7 +6,8 @@ use tokio::sync::mpsc;
 
 use crate::engine::api::{
     ApiError, BlobPart, ChangeOp, EngineStatus, EntryInfo, ErrorCode, LiveSession, Notice,
-    RawRecord, RecordingInfo, Request, Resolved, Response, RollbackReport, Rows, ScanStatus,
+    PackedRows, RawRecord, RecordingInfo, Request, Resolved, Response, RollbackReport, Row, Rows,
+    ScanStatus, pack,
 };
 use crate::engine::source::{Answer, Source};
 use crate::model::{CommitId, OpId, OpKind, Ordinal, RepoPath, Session, Time, TreeId};
@@ -167,6 +168,17 @@ impl World {
                     .collect(),
                 total: self.rows.len() as u64,
             }),
+            Request::PackedRows { before, limit } => {
+                let earlier = |r: &&Row| before.is_none_or(|b| r.ordinal < b);
+                let rows: Vec<Row> = self.rows.iter().filter(earlier).cloned().collect();
+                let page = &rows[rows.len().saturating_sub(limit)..];
+                let from = page.first().map(|r| r.ordinal);
+                Response::PackedRows(PackedRows {
+                    rows: pack(page).into(),
+                    from: from.filter(|_| page.len() == limit),
+                    total: self.rows.len() as u64,
+                })
+            }
             Request::Step { id } => {
                 let detail = self
                     .details

@@ -185,7 +185,7 @@ async fn after_lagging_the_rows_are_asked_for_again() {
     assert!(
         asked(&stage)
             .iter()
-            .any(|r| matches!(r, Request::Rows { .. }))
+            .any(|r| matches!(r, Request::PackedRows { .. }))
     );
     assert!(stage.screen().contains("changed while we lagged"));
     assert_eq!(stage.focus(), 4);
