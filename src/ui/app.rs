@@ -321,7 +321,6 @@ impl App {
             Some(View::State(_)) => Context::State,
             Some(View::Raw(_)) => Context::Raw,
             Some(View::Merge(_)) => Context::Merge,
-            Some(View::Live(view)) if view.attached => Context::Attached,
             Some(View::Live(_)) => Context::Live,
             None if self.pane == Pane::Timeline => Context::Timeline,
             None => Context::Detail,
@@ -493,6 +492,7 @@ impl App {
             | Action::NextSession
             | Action::PrevSession
             | Action::Attach
+            | Action::Detach
             | Action::Zoom => live::update::enabled(self, action),
             Action::Rollback
             | Action::Label

@@ -466,12 +466,16 @@ fn footer(app: &App, buf: &mut Buffer, area: Rect) -> Option<u16> {
     let editing = app.overlay.is_none() && merge_view::edits(app);
     let hints: Vec<(String, String)> = offers(app.context())
         .iter()
-        .filter(|(actions, _)| {
+        .filter(|(actions, word)| {
             let shown = actions.iter().all(|a| app.enabled(*a).is_ok());
             let follows = actions.contains(&Action::Last) && (app.follow || !app.live());
+            let plays = *word == "play" || actions.contains(&Action::Slower);
+            let other = actions.contains(&Action::Freeze) || actions.contains(&Action::Slower);
+            let other = other && plays == app.agent_runs();
+            let attached = live::attached(app) && !actions.contains(&Action::Detach);
             let idle = empty && !matches!(actions[0], Action::Help | Action::Quit);
             // While a part is edited, its pane says what keys do.
-            shown && !follows && !idle && !editing
+            shown && !follows && !idle && !editing && !other && !attached
         })
         .map(|(actions, word)| {
             let keys: Vec<String> = actions.iter().map(|a| key_of(app, *a)).collect();
@@ -480,7 +484,6 @@ fn footer(app: &App, buf: &mut Buffer, area: Rect) -> Option<u16> {
                 false if actions.contains(&Action::Rollback) && !asks => "roll back",
                 false => word,
                 true if app.live.play.is_some() => "pause",
-                true if !app.agent_runs() => "play",
                 true if app.frozen() => "go on",
                 true => word,
             };

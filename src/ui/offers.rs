@@ -19,6 +19,7 @@ pub(crate) fn offers(context: Context) -> &'static [(&'static [Action], &'static
             (&[A::Last], "follow"),
             (&[A::Help], "help"),
             (&[A::Palette], "palette"),
+            (&[A::Freeze], "play"),
             (&[A::Quit], "quit"),
         ],
         Context::Detail => &[
@@ -57,7 +58,9 @@ pub(crate) fn offers(context: Context) -> &'static [(&'static [Action], &'static
             (&[A::Rollback], "roll back"),
         ],
         Context::Live => &[
+            (&[A::Detach], "detach"),
             (&[A::Freeze], "freeze agent"),
+            (&[A::Freeze], "play"),
             (&[A::Slower, A::Faster], "speed"),
             (&[A::Rollback], "roll back (asks)"),
             (&[A::Fork], "fork"),
@@ -70,7 +73,6 @@ pub(crate) fn offers(context: Context) -> &'static [(&'static [Action], &'static
             (&[A::Close], "back"),
             (&[A::Help], "help"),
         ],
-        Context::Attached => &[(&[A::Detach], "detach")],
         Context::StopDialog => &[(&[A::StopYes], "stop it"), (&[A::Close], "do nothing")],
         Context::Raw => &[
             (&[A::Down, A::Up], "scroll"),

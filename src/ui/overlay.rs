@@ -97,7 +97,8 @@ fn rollback(
             let files = text::plural((set + gone) as u64, "file");
             let more = match (set, gone) {
                 (_, 0) => None,
-                (0, _) => Some("They came later and are removed.".to_owned()),
+                (0, 2..) => Some("They came later and are removed.".to_owned()),
+                (_, 1) => Some("1 of them came later and is removed.".to_owned()),
                 (_, gone) => {
                     let gone = text::grouped(*gone as u64);
                     Some(format!("{gone} of them came later and are removed."))

@@ -37,8 +37,6 @@ contexts! {
     List "Recordings",
     /// Events and the agent's terminal.
     Live "Live",
-    /// The agent's terminal, while keys go to the agent.
-    Attached "Attached",
     /// The conflict screen.
     Merge "Merge",
     /// A model's answer to a question.
@@ -228,9 +226,6 @@ pub(crate) const BEFORE_LIVE: &[Context] = &[
     Context::State,
     Context::Raw,
 ];
-
-/// While keys go to the agent.
-pub(crate) const ATTACHED: &[Context] = &[Context::Attached];
 
 /// The question before an agent is stopped.
 pub(crate) const STOP_DIALOG: &[Context] = &[Context::StopDialog];

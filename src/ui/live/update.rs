@@ -37,9 +37,6 @@ pub(crate) fn enabled(app: &App, action: Action) -> Result<(), String> {
     let no = |why: &str| Err(why.to_owned());
     match action {
         Action::Freeze if app.agent_runs() => Ok(()),
-        Action::Slower | Action::Faster if app.agent_runs() => {
-            no("an agent is running; what is over can be played")
-        }
         Action::Freeze | Action::Slower | Action::Faster => play::enabled(app),
         Action::StopAgent if !app.agent_runs() => no("no agent is running"),
         Action::NextSession | Action::PrevSession if sessions(app).len() < 2 => {
@@ -52,6 +49,7 @@ pub(crate) fn enabled(app: &App, action: Action) -> Result<(), String> {
             (Known::Asked, None) => no("the terminal was asked for and is not there yet"),
             _ => no("only an agent that backtrail run started in a terminal can be attached to"),
         },
+        Action::Detach if !open(app).is_some_and(|v| v.attached) => no("you are not attached"),
         Action::Zoom if app.live.shown.known == Known::Nothing => no("there is no terminal"),
         _ => Ok(()),
     }
@@ -200,7 +198,7 @@ pub(crate) fn stopped(
 /// A key while the person is attached.
 pub(crate) fn attached_key(app: &mut App, key: Key, out: &mut Vec<Effect>) {
     app.pending.clear();
-    if let Meaning::Action(Action::Detach, _) = app.feel.keymap.meaning(Context::Attached, &[key]) {
+    if let Meaning::Action(Action::Detach, _) = app.feel.keymap.meaning(Context::Live, &[key]) {
         return detach(app, out);
     }
     let application = app

@@ -11,6 +11,7 @@ use crate::ui::app::Overlay;
 use crate::ui::app::{Pane, View};
 use crate::ui::msg::Msg;
 
+use super::live::Host;
 use super::machine::machine;
 use super::merging::{detail, every_kind, hunk};
 use super::script::World;
@@ -139,6 +140,12 @@ async fn every_binding_does_something() {
         (Context::Raw, "9Gma14G/e<enter>41Gz!jjjll"),
         (Context::Help, "9G?jj"),
         (Context::List, "jj/a<enter>"),
+        (Context::Live, "9Gma14G/fn<enter>10G5<pause>"),
+        (Context::Live, "9Gma14G/fn<enter>41G5<pause>"),
+        (Context::Live, "5<pause><tab>"),
+        (Context::Live, "5<pause><tab>ll"),
+        (Context::Live, "5<pause><enter>"),
+        (Context::StopDialog, "X"),
         (Context::Merge, "M"),
         (Context::Merge, "Mojjjll"),
         (Context::Merge, "M]x1"),
@@ -162,6 +169,10 @@ async fn every_binding_does_something() {
                     context,
                     Context::Merge | Context::Conflicts | Context::MergeDialog
                 );
+                let host = Host::start("", (300, 60));
+                if context == Context::Live {
+                    world.terminal = host.terminals();
+                }
                 let mut stage = if context == Context::List {
                     Stage::list(machine(), 100, 20).await
                 } else {
@@ -170,6 +181,9 @@ async fn every_binding_does_something() {
                 for part in place.split("<pause>").flat_map(|p| p.split("<wait>")) {
                     stage.keys(part).await.pause().await;
                     answered(&mut stage);
+                    if matches!(stage.app.view, Some(View::Live(_))) {
+                        stage.until(|s| s.contains("cols 300")).await;
+                    }
                 }
                 assert_eq!(stage.app.context(), context, "after {place}");
                 if stage.app.enabled(entry.action).is_err() {

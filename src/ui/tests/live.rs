@@ -71,7 +71,7 @@ pub(super) fn info(socket: Option<&PathBuf>, recorded: u64) -> TerminalInfo {
 }
 
 /// A terminal on a socket of its own.
-struct Host {
+pub(super) struct Host {
     _dir: tempfile::TempDir,
     socket: PathBuf,
     print: broadcast::Sender<FromHost>,
@@ -79,7 +79,7 @@ struct Host {
 }
 
 impl Host {
-    fn start(screen: &str) -> Self {
+    pub(super) fn start(screen: &str, size: (u16, u16)) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let socket = dir.path().join("t.sock");
         let listener = UnixListener::bind(&socket).unwrap();
@@ -107,7 +107,7 @@ impl Host {
                         outer: true,
                     };
                     let _ = FromHost::Hello(about).write(&mut to).await;
-                    let _ = FromHost::Size(44, 12).write(&mut to).await;
+                    let _ = FromHost::Size(size.0, size.1).write(&mut to).await;
                     let _ = FromHost::Screen(screen).write(&mut to).await;
                     while let Ok(message) = told.recv().await {
                         let end = matches!(message, FromHost::End(_));
@@ -126,6 +126,15 @@ impl Host {
         }
     }
 
+    /// What a world says that has this terminal, and another agent without one.
+    pub(super) fn terminals(&self) -> Terminals {
+        Terminals {
+            info: Some(info(Some(&self.socket), 100)),
+            cast: cast(&[(1.0, "$ cargo test\r\n")]),
+            more: vec![codex()],
+        }
+    }
+
     fn typed(&self) -> Vec<u8> {
         let heard = self.heard.lock().unwrap();
         let bytes = heard.iter().filter_map(|m| match m {
@@ -139,7 +148,7 @@ impl Host {
 const SCREEN: &str = "\x1b[1m* Update(src/http/mod.rs)\x1b[0m\r\n  > Updated 4 lines\r\n* Bash(cargo test http)\r\n  Compiling demo v0.1.0\r\n  running 31 tests\r\n  test http::retry ... \x1b[32mok\x1b[0m\r\n  test http::timeout ... \x1b[31mFAILED\x1b[0m\r\n\r\n\x1b[2m~ Thinking... (14s)\x1b[0m\r\n> ";
 
 async fn watched(width: u16, height: u16) -> (Stage, Host) {
-    let host = Host::start(SCREEN);
+    let host = Host::start(SCREEN, (44, 12));
     let mut world = live();
     world.terminal.info = Some(info(Some(&host.socket), 100));
     world.terminal.cast = cast(&[(1.0, "$ cargo test\r\n")]);
@@ -359,8 +368,7 @@ async fn lag_and_open_calls_are_told_in_figures() {
     assert_eq!(seconds(&stage), before + 1);
 }
 
-fn two() -> World {
-    let mut world = live();
+fn codex() -> LiveSession {
     let session = Session {
         id: SessionId::of("other"),
         native: "s2".to_owned(),
@@ -373,12 +381,17 @@ fn two() -> World {
         imported: false,
         branch: None,
     };
-    world.terminal.more.push(LiveSession {
+    LiveSession {
         session,
         frozen: false,
         contained: true,
         branch: None,
-    });
+    }
+}
+
+fn two() -> World {
+    let mut world = live();
+    world.terminal.more.push(codex());
     world
 }
 
@@ -471,8 +484,7 @@ async fn the_question_before_a_rollback_and_what_is_said_afterwards() {
     stage.keys("9Gr").await;
     assert_screen("rollback_question", &stage.screen());
     let screen = stage.screen();
-    let words = format!("Your own edits since 9 (");
-    assert!(screen.contains(&words), "{screen}");
+    assert!(screen.contains("Your own edits since 9 ("), "{screen}");
     assert!(screen.contains(&saved.to_string()), "{screen}");
     // A fork instead.
     asked(&stage);

@@ -99,7 +99,12 @@ async fn labels_are_set_and_found() {
 #[tokio::test]
 async fn freezing_needs_an_agent() {
     let mut stage = open("9G ").await;
-    assert!(stage.screen().contains("no agent is running"));
+    assert!(stage.screen().contains("PLAYING"));
+    assert!(
+        !asked(&stage)
+            .iter()
+            .any(|r| matches!(r, Request::Freeze { .. }))
+    );
     let mut stage = Stage::open(live(), 100, 30).await;
     stage.keys(" ").await;
     assert!(stage.script.with(|w| w.frozen));
