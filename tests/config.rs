@@ -121,3 +121,120 @@ fn keys_as_json() {
             .contains(&"timeline".into())
     );
 }
+
+#[test]
+fn the_table_of_keys_in_the_documentation_is_the_programs() {
+    let home = tempfile::tempdir().unwrap();
+    let printed = text(&backtrail(home.path(), &["keys", "--markdown"]));
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/keys.md");
+    let kept = std::fs::read_to_string(&path).unwrap();
+    let (head, table) = kept.split_once("\n## ").unwrap();
+    if format!("## {table}") != printed {
+        // Made again by asking for it, as snapshots are.
+        if std::env::var_os("INSTA_UPDATE").is_some_and(|v| v == "always") {
+            std::fs::write(&path, format!("{head}\n{printed}")).unwrap();
+            return;
+        }
+        panic!(
+            "docs/keys.md is out of date; make it again: INSTA_UPDATE=always cargo test --test config"
+        );
+    }
+}
+
+#[test]
+fn the_readme_names_the_keys_that_there_are() {
+    let home = tempfile::tempdir().unwrap();
+    let printed = text(&backtrail(home.path(), &["keys", "--json"]));
+    let keys: Vec<serde_json::Value> = printed
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let readme =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let (_, table) = readme.split_once("| key | |\n|---|---|\n").unwrap();
+    let rows: Vec<&str> = table.lines().take_while(|l| l.starts_with('|')).collect();
+    assert!(rows.len() >= 12, "{rows:?}");
+    for row in rows {
+        let cell = row.trim_matches('|').split(" | ").next().unwrap();
+        for key in cell.split('`').skip(1).step_by(2) {
+            let known = keys.iter().any(|k| {
+                let keys = k["keys"].as_array().unwrap();
+                keys.iter().any(|k| k.as_str() == Some(key))
+            });
+            assert!(known, "{key} of README.md's table is no key");
+        }
+    }
+}
+
+#[test]
+fn manual_pages_for_every_command_with_the_keys() {
+    let home = tempfile::tempdir().unwrap();
+    let page = text(&backtrail(home.path(), &["man"]));
+    for word in [
+        ".TH backtrail 1",
+        ".SH KEYS OF THE SCREEN",
+        ".SS TIME",
+        "Go one step forward",
+        "config.toml",
+        "NO_COLOR",
+    ] {
+        assert!(page.contains(word), "{word} is not in\n{page}");
+    }
+    let made = backtrail(home.path(), &["man", "pages"]);
+    assert!(made.status.success(), "{made:?}");
+    let names: Vec<String> = std::fs::read_dir(home.path().join("pages"))
+        .unwrap()
+        .map(|f| f.unwrap().file_name().into_string().unwrap())
+        .collect();
+    for name in ["backtrail.1", "backtrail-run.1", "backtrail-branch-list.1"] {
+        assert!(
+            names.iter().any(|n| n == name),
+            "{name} is not in {names:?}"
+        );
+    }
+    assert!(
+        !names
+            .iter()
+            .any(|n| n.contains("enter") || n.contains("engine"))
+    );
+    // A line that begins with a dot or a quote is a command to the formatter.
+    for line in page.lines().filter(|l| l.starts_with('\'')) {
+        assert!(
+            line.starts_with("'\\\"") || line.starts_with(".ie"),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn completions_know_the_commands() {
+    let home = tempfile::tempdir().unwrap();
+    for shell in ["bash", "zsh", "fish"] {
+        let made = text(&backtrail(home.path(), &["completions", shell]));
+        for word in ["rollback", "config", "man"] {
+            assert!(made.contains(word), "{shell}: {word}");
+        }
+    }
+}
+
+#[test]
+fn an_unknown_theme_is_told_with_the_nearest_one() {
+    let home = tempfile::tempdir().unwrap();
+    write(home.path(), "theme = \"nigt\"\n");
+    let told = backtrail(home.path(), &["config"]);
+    assert_eq!(told.status.code(), Some(1));
+    assert!(text(&told).contains("there is no theme \"nigt\"; is night meant?"));
+    // One of the person's own.
+    let dir = home.path().join(".config/backtrail/themes");
+    std::fs::create_dir_all(&dir).unwrap();
+    let dark = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/themes/dark.toml");
+    let dark = std::fs::read_to_string(dark).unwrap();
+    std::fs::write(dir.join("nigt.toml"), &dark).unwrap();
+    assert!(backtrail(home.path(), &["config"]).status.success());
+    std::fs::write(dir.join("nigt.toml"), dark.replace("cyan =", "cyn =")).unwrap();
+    let told = text(&backtrail(home.path(), &["config"]));
+    let line = dark.lines().position(|l| l.starts_with("cyan")).unwrap() + 1;
+    let said =
+        format!("~/.config/backtrail/themes/nigt.toml:{line}: a theme has no colour \"cyn\"");
+    assert!(told.contains(&said), "{told}");
+}

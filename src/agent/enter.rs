@@ -159,10 +159,14 @@ fn take_place(place: &Place) -> Result<Entered, String> {
         Err(reason) if reason.is_empty() => refused.to_string(),
         Err(reason) => reason,
     };
+    let elsewhere = if place.view == place.project {
+        String::new()
+    } else {
+        let view = shown(&place.view);
+        format!("runs in {view} instead of the project's own path, and ")
+    };
     say(&format!(
-        "warning: no mount namespace can be had here ({reason}). The command runs in {} instead of the project's own \
-         path, and can reach Backtrail's own files.",
-        shown(&place.view)
+        "warning: no mount namespace can be had here ({reason}). The command {elsewhere}can reach Backtrail's own files."
     ));
     Ok(Entered::Plain)
 }

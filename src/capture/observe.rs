@@ -23,6 +23,14 @@ pub trait Observer: Send + Sync {
     /// as dirty at every checkpoint, because stores through a shared mapping reach us late.
     fn opened_for_write(&self, path: &RepoPath, who: &Writer);
 
+    /// Whether [`Observer::opened_for_read`] is to be called. Finding out who reads costs something at each open.
+    fn wants_reads(&self) -> bool {
+        false
+    }
+
+    /// `path` was opened for reading only, by `who`, which waits for the answer.
+    fn opened_for_read(&self, _path: &RepoPath, _who: &Writer) {}
+
     /// The last such descriptor was released. The path is the file's present name.
     fn closed_for_write(&self, path: &RepoPath);
 }

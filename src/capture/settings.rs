@@ -74,6 +74,8 @@ struct Capture {
 const MERGE: &str = "merge";
 /// In it: the command that checks a result.
 const CHECK: &str = "check";
+/// The table that says how long states are kept.
+const STORE: &str = "store";
 /// Largest settings file that is read.
 const LARGEST: u64 = 1 << 20;
 /// Longest command that is taken.
@@ -88,6 +90,15 @@ pub fn merge_check(root: &Path) -> Option<String> {
     let check = table.get(MERGE)?.get(CHECK)?.as_str()?.trim();
     (!check.is_empty() && check.len() <= LONGEST_CHECK && !check.contains('\0'))
         .then(|| check.to_owned())
+}
+
+/// What the project's `backtrail.toml` says about its store, as it is written there. An unreadable file says nothing: the
+/// recorder tells what is wrong with it.
+#[must_use]
+pub fn store_table(root: &Path) -> Option<toml::Table> {
+    let bytes = read(&root.join(FILE)).ok()?;
+    let table: toml::Table = toml::from_str(std::str::from_utf8(&bytes).ok()?).ok()?;
+    table.get(STORE)?.as_table().cloned()
 }
 
 /// Reads an ordinary file. A pipe would be waited for, already when it is opened.
@@ -143,6 +154,8 @@ impl Settings {
                 ),
                 // Read by the client that asks a language model.
                 _ if key == "llm" => {}
+                // Read by whoever keeps the store small.
+                _ if key == STORE => {}
                 _ => unknown.push(key.clone()),
             }
         }

@@ -12,8 +12,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::agent::Place;
 pub use graph::{Blame, Children, History, Leaves, Lineage, TraceOf};
-pub use keep::Verify;
-pub use mount::{At, Mount, Umount};
+pub use keep::{Delete, Du, Exists, Forget, Gc, Verify};
+pub use mount::{At, Mount, Reads, Umount};
 pub use screen::{Config, Keys, Man, Screen};
 
 /// A time-travel debugger for AI coding agents.
@@ -174,6 +174,8 @@ pub enum Verb {
     Ask(Ask),
     /// Print every change of a file that is known, one a line
     Effects(JsonOnly),
+    /// List who opened which file for reading, and during which call
+    Reads(mount::Reads),
     /// Take recordings into the project's store for good
     Import(Import),
     /// List the formats of recordings that can be read
@@ -182,6 +184,16 @@ pub enum Verb {
     Verify(Verify),
     /// Make the index of the store anew from what was recorded
     Doctor(JsonOnly),
+    /// Let older states go and give their space back
+    Gc(Gc),
+    /// Say what takes up how much of the store
+    Du(Du),
+    /// Remove recorded contents from everywhere, such as a leaked secret
+    Forget(Forget),
+    /// Let the content of one state go; its place in the history stays
+    Delete(Delete),
+    /// Say by the exit code whether a state is there
+    Exists(Exists),
     /// Print the keys of the screen
     Keys(Keys),
     /// Say where your settings are and whether they can be followed; print all of them with their defaults
@@ -195,8 +207,9 @@ pub enum Verb {
     /// Puts its process in an agent's place and becomes the command
     #[command(hide = true)]
     Enter(Box<Enter>),
+    /// Print the manual page, or write the pages of all commands into a directory
+    Man(Man),
     /// Print shell completions
-    #[command(hide = true)]
     Completions {
         /// For which shell.
         shell: clap_complete::Shell,
@@ -222,6 +235,15 @@ pub struct Undo {
     pub json: bool,
 }
 
+/// `run --capture`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Capture {
+    /// A mounted view
+    Fuse,
+    /// The directory itself, watched
+    Watch,
+}
+
 /// `run`
 #[derive(Debug, Args)]
 pub struct Run {
@@ -232,6 +254,10 @@ pub struct Run {
     /// is now
     #[arg(long, value_name = "NAME")]
     pub branch: Option<String>,
+    /// How changes are seen: through a mount, which knows the process and protects the store; or by watching the
+    /// directory, which works where nothing can be mounted and ties changes to calls by time alone
+    #[arg(long, value_name = "HOW", default_value = "fuse")]
+    pub capture: Capture,
     /// Run it in the background, with a terminal of its own: `backtrail attach` sits down at it
     #[arg(short, long)]
     pub detach: bool,
@@ -600,7 +626,7 @@ pub struct Ask {
 
 /// `export`
 #[derive(Debug, Args)]
-#[command(group(clap::ArgGroup::new("how").required(true).multiple(true).args(["patch", "git_branch"])))]
+#[command(group(clap::ArgGroup::new("how").required(true).multiple(true).args(["patch", "git_branch", "output"])))]
 pub struct Export {
     /// A branch or another revision [default: the workspace as it is now]
     #[arg(value_name = "REV")]
@@ -612,6 +638,10 @@ pub struct Export {
     /// Write a patch that `git apply` takes to FILE (- for standard output)
     #[arg(long, value_name = "FILE")]
     pub patch: Option<PathBuf>,
+    /// Write the state with all that led to it (commits, files, steps and their texts) into one file, which `open` and
+    /// `import` take
+    #[arg(short = 'o', long, value_name = "FILE", conflicts_with_all = ["patch", "git_branch", "from"])]
+    pub output: Option<PathBuf>,
     /// Make a branch in the project's git repository; HEAD, the index and the files stay as they are
     #[arg(long, value_name = "NAME")]
     pub git_branch: Option<String>,

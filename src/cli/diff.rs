@@ -59,10 +59,18 @@ pub async fn show(cx: &Context, args: &args::Show, out: &mut Out) -> Ended {
         other => return Err(Fail::unexpected(&other)),
     };
     if args.json {
-        out.json(&*detail)?;
+        let mut value = serde_json::to_value(&*detail).map_err(std::io::Error::from)?;
+        if let (Some(object), Some(stored)) = (
+            value.as_object_mut(),
+            super::keep::stored_json(cx, &args.rev).await,
+        ) {
+            object.insert("stored".to_owned(), stored);
+        }
+        out.json(&value)?;
         return Ok(0);
     }
-    print_head(&detail, out)?;
+    let stored = super::keep::stored_rows(cx, &args.rev).await;
+    print_head(&detail, stored, out)?;
     if args.stat {
         print_stat(&detail.changes, out)?;
     } else {
@@ -75,7 +83,11 @@ pub async fn show(cx: &Context, args: &args::Show, out: &mut Out) -> Ended {
     Ok(0)
 }
 
-fn print_head(detail: &CommitDetail, out: &mut Out) -> Result<(), Fail> {
+fn print_head(
+    detail: &CommitDetail,
+    stored: Vec<(&'static str, String)>,
+    out: &mut Out,
+) -> Result<(), Fail> {
     let commit = &detail.commit;
     let names = ref_names(&commit.refs);
     let mut first = format!("commit {}", commit.id);
@@ -111,6 +123,7 @@ fn print_head(detail: &CommitDetail, out: &mut Out) -> Result<(), Fail> {
         let when = if state.new { "new here" } else { "as before" };
         rows.push(("state", format!("{} bytes, {when}", state.size)));
     }
+    rows.extend(stored);
     for (key, value) in &detail.meta {
         match serde_json::from_str::<Vec<Writer>>(value) {
             Ok(writers) if key == "writers" => {

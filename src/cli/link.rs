@@ -3,6 +3,7 @@
 //! [`Source`]: crate::engine::source::Source
 
 pub use crate::engine::doctor::before as before_doctor;
+pub use crate::engine::portable::{is_trail, open_trail};
 pub use crate::engine::shelf::{
     Opening, formats, open_recording, opened, recordings_in, recordings_told, shelf, shelf_of,
 };

@@ -25,6 +25,7 @@ mod keep;
 mod keys;
 mod lineage;
 mod link;
+mod man;
 mod markers;
 mod merge;
 mod merge_out;
@@ -32,6 +33,7 @@ mod mount;
 mod ops;
 pub mod out;
 mod race;
+mod reads;
 mod restore;
 mod run;
 mod session;
@@ -161,6 +163,7 @@ fn dispatch(cli: Cli) -> Ended {
             out.raw(&text)?;
         }
         Verb::Keys(args) => keys::keys(&args, &mut out)?,
+        Verb::Man(args) => return man::man(&args, &mut out),
         Verb::Config(args) => return config::config(&args, &mut out),
         verb => {
             let runtime = runtime(false)?;
@@ -236,6 +239,11 @@ async fn answer(
         Verb::Stop(args) => state::stop(cx, args.force, out).await,
         Verb::Verify(args) => keep::verify(cx, &args, out).await,
         Verb::Doctor(args) => keep::doctor(cx, args.json, out).await,
+        Verb::Gc(args) => keep::gc(cx, &args, out).await,
+        Verb::Du(args) => keep::du(cx, &args, out).await,
+        Verb::Forget(args) => keep::forget(cx, &args, out).await,
+        Verb::Delete(args) => keep::delete(cx, &args, out).await,
+        Verb::Exists(args) => keep::exists(cx, &args, out).await,
         Verb::Log(args) => history::log(cx, &args, out).await,
         Verb::Steps(args) => history::steps(cx, args.json, args.limit, out).await,
         Verb::Sessions(args) => history::sessions(cx, args.json, out).await,
@@ -249,6 +257,7 @@ async fn answer(
         Verb::Show(args) if args.raw => trace::raw(cx, &args.rev, args.json, out).await,
         Verb::Show(args) => diff::show(cx, &args, out).await,
         Verb::Import(args) => trace::import(cx, &args, trace, out).await,
+        Verb::Reads(args) => reads::reads(cx, &args, out).await,
         Verb::Effects(args) => trace::effects(cx, args.json, out).await,
         Verb::Diff(args) if args.state => facts::diff(cx, &args, out).await,
         Verb::Restore(args) => restore::restore(cx, &args, out).await,
@@ -263,6 +272,11 @@ async fn answer(
         Verb::Switch(args) => change::switch(cx, &args, out).await,
         Verb::Fork(args) if args.race.run.is_some() => race::race(cx, &args, out).await,
         Verb::Fork(args) => fork::fork(cx, &args, out).await,
+        // It would be gone with this process.
+        Verb::At(_) | Verb::Mount(_) if trace.trace.is_some() => Err(Fail::Message(
+            "the states of a recording are mounted only while its screen is open; backtrail cat writes a file of one"
+                .to_owned(),
+        )),
         Verb::At(args) => mount::at(cx, &args, out).await,
         Verb::Mount(args) => mount::mount(cx, &args, out).await,
         Verb::Umount(args) => mount::umount(cx, &args, out).await,
@@ -276,6 +290,7 @@ async fn answer(
         Verb::Conflicts(args) => merge::conflicts(cx, &args, out).await,
         Verb::Resolve(args) => merge::resolve(cx, &args, out).await,
         Verb::Ask(args) => ask::ask(cx, &args, trace.trace.is_some(), out).await,
+        Verb::Export(args) if args.output.is_some() => keep::export(cx, &args, out).await,
         Verb::Export(args) => export::export(cx, &args, trace, out).await,
         Verb::Init(args) => change::init(cx, existed, args.json, out).await,
         Verb::Emit(args) => emit::emit(cx, &args).await,
@@ -285,6 +300,7 @@ async fn answer(
         | Verb::Formats(_)
         | Verb::Keys(_)
         | Verb::Config(_)
+        | Verb::Man(_)
         | Verb::Demo(_)
         | Verb::Engine
         | Verb::Enter(_)

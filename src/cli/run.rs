@@ -31,6 +31,7 @@ pub fn run(cwd: PathBuf, args: &args::Run) -> Ended {
     let command = command_line(&args.command);
     let home = home(std::env::vars_os(), &args.command);
     let branch = args.branch.clone();
+    let watch = args.capture == args::Capture::Watch;
     let runtime = runtime(true)?;
     // On a helper thread, so that an interrupt meanwhile reaches this one and ends us, as anybody expects.
     let begin = runtime.spawn(async move {
@@ -42,6 +43,7 @@ pub fn run(cwd: PathBuf, args: &args::Run) -> Ended {
                 command,
                 home,
                 branch,
+                watch,
             })
             .await?
         {

@@ -30,6 +30,20 @@ pub fn context(cwd: PathBuf, trace: &args::Trace, file: &Path) -> Result<Context
     let path = kept
         .as_ref()
         .map_or(cwd.join(file), |k| k.path().to_owned());
+    if link::is_trail(&path) {
+        let trail = link::open_trail(&path)?;
+        let root = trail.root();
+        return Ok(Context {
+            cwd: root.clone(),
+            project: Project {
+                root,
+                store_dir: PathBuf::new(),
+                runtime_dir: PathBuf::new(),
+            },
+            source: Arc::new(trail),
+            _kept: kept,
+        });
+    }
     let how = Opening {
         // Standard input will not be there again.
         once: kept.is_some(),
@@ -88,6 +102,14 @@ pub fn open(cwd: PathBuf, args: &args::Open, trace: &args::Trace) -> Ended {
         .then(|| link::recordings_in(&path))
         .transpose()?;
     let options = args.screen.options();
+    if link::is_trail(&path) {
+        let source: Arc<dyn Source> = Arc::new(link::open_trail(&path)?);
+        let runtime = runtime(false)?;
+        let result = runtime.block_on(ui::run(async move { Ok(source) }, options));
+        runtime.shutdown_background();
+        result.map_err(|e| Fail::Message(e.to_string()))?;
+        return Ok(0);
+    }
     let runtime = runtime(false)?;
     let result = match list {
         Some(list) if list.len() != 1 => {
@@ -261,8 +283,19 @@ fn effect_line(e: &EffectInfo, out: &Out) -> String {
         Known::Content { blake3, .. } => blake3.short(),
     };
     let step = e.step.map_or_else(String::new, |s| s.to_string());
+    let by: Vec<String> = e
+        .writers
+        .iter()
+        .filter(|w| w.pid != 0)
+        .take(3)
+        .map(|w| format!("{} {}", one_line(&w.comm, 16), w.pid))
+        .collect();
+    let by = match by.len() {
+        0 => String::new(),
+        _ => out.paint(Tone::Dim, &format!("  by {}", by.join(", "))),
+    };
     format!(
-        "{}  {:<7} {:<11} {} -> {}  {}",
+        "{}  {:<7} {:<11} {} -> {}  {}{by}",
         out.paint(Tone::Id, &format!("{step:>7}")),
         e.op,
         e.evidence,

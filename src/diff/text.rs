@@ -4,6 +4,7 @@
 //! bytes look. Every entry point is bounded (size caps, a deadline), so that a hostile file costs time in proportion to
 //! the caps and never more. A difference cut short by its deadline is still correct, only not the shortest one.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -89,6 +90,43 @@ pub struct DiffLine {
     pub words: Vec<Range<usize>>,
 }
 
+/// Which differences of white space count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Space {
+    /// All.
+    #[default]
+    Show,
+    /// Not how much of it there is between words, nor at the end of a line.
+    Changes,
+    /// None.
+    All,
+}
+
+impl Space {
+    /// A line as it is compared.
+    fn of(self, line: &[u8]) -> Cow<'_, [u8]> {
+        match self {
+            Self::Show => Cow::Borrowed(line),
+            Self::Changes => {
+                let end = line.trim_ascii_end();
+                let mut out = Vec::with_capacity(end.len());
+                for byte in end {
+                    match (byte.is_ascii_whitespace(), out.last()) {
+                        (true, Some(b' ')) => {}
+                        (true, _) => out.push(b' '),
+                        (false, _) => out.push(*byte),
+                    }
+                }
+                Cow::Owned(out)
+            }
+            Self::All => {
+                let kept = line.iter().filter(|b| !b.is_ascii_whitespace());
+                Cow::Owned(kept.copied().collect())
+            }
+        }
+    }
+}
+
 /// Whether `content` is shown as bytes rather than as lines: a NUL within its first 8,000 bytes, as git has it.
 #[must_use]
 pub fn is_binary(content: &[u8]) -> bool {
@@ -114,6 +152,12 @@ fn outcome(before: &[u8], after: &[u8]) -> Outcome {
 /// Compares two contents; each hunk carries `context` unchanged lines on either side where there are so many.
 #[must_use]
 pub fn hunks(before: &[u8], after: &[u8], context: usize) -> TextDiff {
+    hunks_with(before, after, context, Space::Show)
+}
+
+/// The same; lines that differ in white space that does not count are unchanged, and stand there as they are now.
+#[must_use]
+pub fn hunks_with(before: &[u8], after: &[u8], context: usize, space: Space) -> TextDiff {
     let mut diff = TextDiff {
         outcome: outcome(before, after),
         hunks: Vec::new(),
@@ -129,7 +173,17 @@ pub fn hunks(before: &[u8], after: &[u8], context: usize) -> TextDiff {
     let new = lines(after);
     diff.before_lines = old.len();
     diff.after_lines = new.len();
-    let ops = ops::of_lines(&old, &new);
+    let ops = if space == Space::Show {
+        ops::of_lines(&old, &new)
+    } else {
+        let as_compared = |lines: &[&[u8]]| -> Vec<Vec<u8>> {
+            lines.iter().map(|l| space.of(l).into_owned()).collect()
+        };
+        let (a, b) = (as_compared(&old), as_compared(&new));
+        let a: Vec<&[u8]> = a.iter().map(Vec::as_slice).collect();
+        let b: Vec<&[u8]> = b.iter().map(Vec::as_slice).collect();
+        ops::of_lines(&a, &b)
+    };
     (diff.added, diff.removed) = totals(&ops);
     let until = Instant::now() + WORD_TIME;
     diff.hunks = group_diff_ops(ops, context)
@@ -259,7 +313,7 @@ fn hunk(group: &[DiffOp], old: &[&[u8]], new: &[&[u8]], until: Instant) -> Hunk 
         let (tag, o, n) = op.as_tag_tuple();
         if tag == DiffTag::Equal {
             for (i, j) in o.zip(n) {
-                out.push(diff_line(Side::Both, Some(i), Some(j), old[i], Vec::new()));
+                out.push(diff_line(Side::Both, Some(i), Some(j), new[j], Vec::new()));
             }
             continue;
         }
@@ -395,6 +449,28 @@ mod tests {
             out.extend_from_slice(line);
         }
         out
+    }
+
+    #[test]
+    fn white_space_counts_as_far_as_it_is_asked_for() {
+        let before = b"fn a() {\n  x = 1;\n  y(a, b);\n}\n";
+        let after = b"fn a() {\n    x = 1;\t\r\n  y(a,b);\n}\n";
+        let changed = |space| {
+            let diff = hunks_with(before, after, 3, space);
+            (diff.added, diff.removed)
+        };
+        assert_eq!(changed(Space::Show), (2, 2));
+        assert_eq!(changed(Space::Changes), (1, 1));
+        assert_eq!(changed(Space::All), (0, 0));
+        // What is unchanged so stands there as it is now.
+        let diff = hunks_with(before, after, 3, Space::Changes);
+        let kept: Vec<&[u8]> = diff.hunks[0]
+            .lines
+            .iter()
+            .filter(|l| l.side == Side::Both)
+            .map(|l| l.text.as_slice())
+            .collect();
+        assert_eq!(kept, [&b"fn a() {"[..], b"    x = 1;\t\r", b"}"]);
     }
 
     #[test]

@@ -233,7 +233,17 @@ impl Answers<'_> {
             // A first state is a beginning, not thousands of new files.
             None if commit.cause == Cause::Initial => Ok(commit.tree),
             None => Ok(self.store.empty_tree()),
-            Some(parent) => Ok(self.store.commit(*parent)?.tree),
+            Some(parent) => {
+                // What it changed is told against the nearest state before it that is still there.
+                let mut at = self.store.commit(*parent)?;
+                while !self.store.has_tree(at.tree)? {
+                    match at.parents.first() {
+                        Some(before) => at = self.store.commit(*before)?,
+                        None => return Ok(self.store.empty_tree()),
+                    }
+                }
+                Ok(at.tree)
+            }
         }
     }
 
@@ -324,7 +334,12 @@ impl Answers<'_> {
         let state = self.agent_state(&commit)?;
         Ok(CommitDetail {
             state,
-            changes: self.changes(before, info.tree, &[])?,
+            // Of a state whose content was let go nothing but this can be told.
+            changes: if self.store.has_tree(info.tree)? {
+                self.changes(before, info.tree, &[])?
+            } else {
+                Vec::new()
+            },
             meta: commit.meta.clone(),
             commit: info,
             link,

@@ -130,6 +130,8 @@ pub struct Core {
     pub(super) forks: Forks,
     /// Past states that are mounted.
     pub(super) pasts: Pasts,
+    /// Held by whoever is at the file of what was read.
+    pub(super) reads: Mutex<()>,
     pub(super) journal: Journal,
     pub(super) merges: Merges,
     me: Weak<Self>,
@@ -145,6 +147,7 @@ pub struct Core {
     names: NamesKept,
     live: OnceLock<Live>,
     watch: OnceLock<Watch>,
+    unmounted: OnceLock<String>,
     notices: broadcast::Sender<Notice>,
     turn: Mutex<()>,
     world: Mutex<()>,
@@ -162,6 +165,7 @@ impl Core {
             me: Weak::clone(me),
             forks: Forks::default(),
             pasts: Pasts::default(),
+            reads: Mutex::default(),
             project,
             store: Arc::new(store),
             gate: Gate::new(),
@@ -178,6 +182,7 @@ impl Core {
             names: NamesKept::default(),
             live: OnceLock::new(),
             watch: OnceLock::new(),
+            unmounted: OnceLock::new(),
             notices,
             turn: Mutex::new(()),
             world: Mutex::new(()),
@@ -272,6 +277,33 @@ impl Core {
     /// The live view has been mounted.
     pub fn mounted(&self, live: Live) {
         let _ = self.live.set(live);
+    }
+
+    /// Nothing could be mounted, for that reason.
+    pub(super) fn not_mounted(&self, why: String) {
+        self.warn(format!(
+            "nothing is mounted, so that agents can be recorded by `backtrail run --capture watch` only: {why}"
+        ));
+        let _ = self.unmounted.set(why);
+    }
+
+    /// Why nothing is mounted, and what can be done.
+    pub(super) fn no_view(&self) -> ApiError {
+        let why = self.unmounted.get().map_or_else(
+            || "the store was opened without an engine".to_owned(),
+            Clone::clone,
+        );
+        ApiError::new(
+            ErrorCode::Refused,
+            format!(
+                "nothing can be mounted here, so there is no view to run in: {why}. `backtrail run --capture watch -- CMD` records without one, by watching the directory"
+            ),
+        )
+    }
+
+    /// Whether changes of the directory are seen.
+    pub(super) fn is_watched(&self) -> bool {
+        self.watch.get().is_some()
     }
 
     /// Changes behind the mount are seen from now on.
@@ -408,7 +440,13 @@ impl Core {
         };
         // Asked for by somebody who wants all of what is there now, edits of a moment ago included. In one turn with
         // the cut: settling stops requests as a cut does, and two that do so at once would wait for each other.
-        let made = if matches!(cause, Cause::Manual | Cause::SessionEnd | Cause::Safety) {
+        // A session without a view has nothing but such news.
+        let all_of_it = match cause {
+            Cause::Manual | Cause::SessionEnd | Cause::Safety => true,
+            Cause::PreTool | Cause::PostTool => self.timeline.is_watching(),
+            _ => false,
+        };
+        let made = if all_of_it {
             recorder.exclusive(|workspace| {
                 self.settle_outside(&|f| self.gate.swap(f));
                 ties.begin();
@@ -486,6 +524,7 @@ impl Core {
         if let Some(problem) = recorder.and_then(|r| r.scan_failure()) {
             warnings.push(problem);
         }
+        warnings.extend(self.over_budget());
         let scan = recorder.map(|r| r.scan());
         Ok(EngineStatus {
             project: self.project.root.to_string_lossy().into_owned(),
@@ -496,10 +535,10 @@ impl Core {
                 0
             },
             live: self.live().map(|l| l.at.clone()),
-            capture: if self.live().is_some() {
-                "fuse"
-            } else {
-                "none"
+            capture: match self.live() {
+                Some(_) => "fuse",
+                None if self.watch.get().is_some() => "watch",
+                None => "none",
             }
             .to_owned(),
             since: self.since,
@@ -632,11 +671,13 @@ impl Core {
                 command,
                 home,
                 branch,
+                watch,
             } => Response::Session(Box::new(self.begin(
                 &agent,
                 &command,
                 home,
                 branch.as_deref(),
+                watch,
             )?)),
             Request::End { session, exit_code } => {
                 self.end(session, exit_code)?;
@@ -693,6 +734,7 @@ impl Core {
                 Response::Imported(Box::new(self.import(&path, &how)?))
             }
             Request::Effects => Response::Effects(self.answers().effects()?),
+            Request::Reads { step } => Response::Reads(self.reads(step)?),
             Request::Raw { id } => Response::Raw(self.answers().raw(id)?),
             Request::Recordings { .. } | Request::Recording { .. } => {
                 return Err(ApiError::new(

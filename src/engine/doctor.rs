@@ -69,12 +69,12 @@ impl Core {
 
     /// A content from the workspace, or from where it was written out for forks.
     fn spare(&self, id: BlobId, paths: &[RepoPath]) -> Option<Vec<u8>> {
-        let written = self
-            .project
-            .forks_dir()
-            .join("materialised")
-            .join(id.to_hex());
-        std::iter::once(written)
+        let hex = id.to_hex();
+        let (head, tail) = hex.split_at(2);
+        let written = self.project.forks_dir().join("materialised");
+        let written = std::fs::read_dir(&written).into_iter().flatten().flatten();
+        written
+            .map(|dir| dir.path().join(head).join(tail))
             .chain(paths.iter().map(|p| self.project.root.join(p.as_path())))
             .find_map(|path| read(&path).filter(|content| BlobId::of(content) == id))
     }

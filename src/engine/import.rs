@@ -25,7 +25,7 @@ use super::recorded::{Recorded, failed};
 use super::shelf::{self, Opening};
 
 /// Steps that are made durable together.
-const TOGETHER: usize = 500;
+pub(super) const TOGETHER: usize = 500;
 /// Nobody's step: a link cannot be taken away, only replaced.
 const RETIRED: StepId = StepId([0; 32]);
 /// Commits that are read together.
@@ -34,6 +34,9 @@ const PAGE: usize = 1_000;
 impl Core {
     /// Imports the recording at `path`.
     pub(super) fn import(&self, path: &str, how: &Opening) -> Result<Imported, ApiError> {
+        if super::portable::is_trail(Path::new(path)) {
+            return self.import_trail(Path::new(path));
+        }
         let recorded = shelf::open_recording(Path::new(path), how)?;
         let imported = recorded.wait_whole().and_then(|()| {
             let _turn = self.emit_turn();
@@ -93,7 +96,7 @@ impl Core {
     }
 
     /// Gives whether it is one that was recorded elsewhere. One that was run here stays what it is.
-    fn keep_session(&self, session: &Session) -> Result<bool, ApiError> {
+    pub(super) fn keep_session(&self, session: &Session) -> Result<bool, ApiError> {
         let known = self.store.session(session.id).map_err(Failure::from)?;
         if known.as_ref().is_some_and(|s| !s.imported) {
             return Ok(false);
@@ -157,7 +160,7 @@ impl Core {
         Ok(fresh)
     }
 
-    fn ordinal(
+    pub(super) fn ordinal(
         &self,
         theirs: Ordinal,
         majors: &mut BTreeMap<u64, u64>,
@@ -197,7 +200,7 @@ impl Core {
             .map_err(Failure::from)?)
     }
 
-    fn publish_steps(&self, steps: Vec<Step>) -> Result<(), ApiError> {
+    pub(super) fn publish_steps(&self, steps: Vec<Step>) -> Result<(), ApiError> {
         if !steps.is_empty() {
             self.store
                 .publish(Publication {
@@ -313,7 +316,12 @@ impl Core {
         Ok(())
     }
 
-    fn keep_branch(&self, branch: &str, head: CommitId, path: String) -> Result<(), Failure> {
+    pub(super) fn keep_branch(
+        &self,
+        branch: &str,
+        head: CommitId,
+        path: String,
+    ) -> Result<(), Failure> {
         let name = format!("branch/{branch}");
         let before = self.store.get_ref(&name)?;
         let after = Some(RefTarget::Commit(head));

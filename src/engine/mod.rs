@@ -14,6 +14,7 @@ pub mod core;
 pub mod doctor;
 pub mod export;
 mod follow;
+mod forget;
 mod forks;
 mod heard;
 mod import;
@@ -26,14 +27,17 @@ mod ops;
 #[cfg(test)]
 mod ops_laws;
 mod overlap;
+pub mod portable;
 pub mod project;
+mod reads;
 pub mod recorded;
 mod replay;
 mod replay_order;
 #[cfg(test)]
 mod replay_tests;
 mod restore;
-mod restore_lines;
+pub(crate) mod restore_lines;
+mod retention;
 mod serve;
 mod server;
 mod sessions;

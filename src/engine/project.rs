@@ -305,7 +305,7 @@ pub fn cache_dir() -> Option<PathBuf> {
         .or_else(|| Some(absolute("HOME")?.join(".cache/backtrail")))
 }
 
-fn runtime_base() -> PathBuf {
+pub(super) fn runtime_base() -> PathBuf {
     if let Some(dir) = absolute("BACKTRAIL_RUNTIME") {
         return dir;
     }

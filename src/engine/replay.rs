@@ -295,6 +295,7 @@ impl Replay {
                 evidence: e.evidence.word().to_owned(),
                 before: e.before,
                 after: e.after,
+                writers: Vec::new(),
             })
             .collect();
         Ok(made)

@@ -22,7 +22,7 @@ fn clears(picks: &[PastLines], n: usize) -> bool {
 
 /// `now` with the wanted lines of `past`. Where a run of lines became another one and not all of it is wanted, the two are
 /// taken line by line, as they stand beside each other in a comparison.
-pub(super) fn graft(now: &[u8], past: &[u8], picks: &[PastLines]) -> Vec<u8> {
+pub(crate) fn graft(now: &[u8], past: &[u8], picks: &[PastLines]) -> Vec<u8> {
     let (old, new) = (lines(now), lines(past));
     let mut out: Vec<&[u8]> = Vec::with_capacity(old.len().max(new.len()));
     let (mut o, mut n) = (0, 0);

@@ -67,6 +67,7 @@ pub fn serve(project: Project) -> Result<(), ApiError> {
         Err(e) => core.warn(format!("transcripts are not followed: {e}")),
     }
     cut_between(&core);
+    core.keep_reads();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -163,6 +164,7 @@ async fn live(core: &Arc<Core>) -> Result<(), ApiError> {
     core.sessions.thaw_all();
     let here = Arc::clone(core);
     let last = blocking(move || {
+        here.flush_reads();
         here.close_forks();
         here.close_pasts();
         here.cut(Cause::Quiet, None, None).map_err(ApiError::from)?;
@@ -231,9 +233,7 @@ fn mount(core: &Arc<Core>, recorder: &Arc<Recorder>) -> Result<Option<Mounted>, 
             Ok(Some(mounted))
         }
         Err(e) => {
-            core.warn(format!(
-                "nothing is mounted, so that no agent can be run: {e}"
-            ));
+            core.not_mounted(e.to_string());
             Ok(None)
         }
     }

@@ -311,6 +311,25 @@ fn with_variable(wanted: &str) -> Vec<u32> {
 }
 
 impl Core {
+    /// The project's own directory, for an agent that is recorded by watching what happens there.
+    fn place_by_watching(&self, branch: Option<&str>) -> Result<String, ApiError> {
+        if branch.is_some() {
+            return Err(ApiError::new(
+                ErrorCode::Refused,
+                "a fork is a mounted view: --capture watch records in the workspace only",
+            ));
+        }
+        if !self.is_watched() {
+            return Err(ApiError::new(
+                ErrorCode::Failed,
+                "the directory cannot be watched here; `backtrail status` says why",
+            ));
+        }
+        // Nobody keeps an old content back for a scan under way, as a view would.
+        self.scanned()?;
+        Ok(self.project.root.to_string_lossy().into_owned())
+    }
+
     /// Begins a session.
     pub(super) fn begin(
         &self,
@@ -318,18 +337,15 @@ impl Core {
         command: &str,
         home: BTreeMap<String, String>,
         branch: Option<&str>,
+        watch: bool,
     ) -> Result<Begun, ApiError> {
-        let live = self.live().ok_or_else(|| {
-            ApiError::new(
-                ErrorCode::Refused,
-                "nothing is mounted here, so that no agent can be run; `backtrail run` starts an engine that mounts",
-            )
-        })?;
         // Until the session is known, nothing else says that its branch is in use.
         let _still = branch.map(|_| self.world());
-        let view = match branch {
-            Some(branch) => self.place_in_fork(branch)?,
-            None => live.at.clone(),
+        let view = match (branch, self.live()) {
+            _ if watch => self.place_by_watching(branch)?,
+            (Some(branch), Some(_)) => self.place_in_fork(branch)?,
+            (None, Some(live)) => live.at.clone(),
+            (_, None) => return Err(self.no_view()),
         };
         let start = Time::now();
         let native = format!("run-{}-{:x}", start.0, std::process::id());
@@ -371,9 +387,17 @@ impl Core {
         self.timeline.begin(Running {
             session: id,
             agent: session.agent.clone(),
-            cgroup: session.cgroup.clone(),
+            // Who changed what is not told by a watch: its changes find their call by time alone.
+            cgroup: if watch {
+                String::new()
+            } else {
+                session.cgroup.clone()
+            },
             host: None,
         });
+        if watch {
+            self.timeline.watch_only(id);
+        }
         let dir = self.project.agent_dir(&id.short());
         if let Err(e) = self.begun(&session, &dir) {
             // It has not begun: nobody waits for its end.

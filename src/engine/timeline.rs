@@ -3,7 +3,7 @@
 //! Only what has not ended lives here, in memory; everything that has is in the store. Ordinals are given out here and
 //! nowhere else, so that no two steps get the same.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::capture::recorder::{Attribution, Group};
@@ -27,6 +27,8 @@ struct Present {
     running: Vec<Running>,
     /// Branches on whose forks sessions of `run` go on; those in the workspace are not here.
     places: HashMap<SessionId, String>,
+    /// Sessions in the workspace that are recorded by watching alone.
+    watched: HashSet<SessionId>,
     /// What is known of calls and changes in each open fork.
     spaces: Vec<(String, Arc<Ties>)>,
 }
@@ -164,9 +166,21 @@ impl Timeline {
         self.lock().places.insert(session, branch.to_owned());
     }
 
+    /// A session of `run` has no view: what a watch sees of it has no writer.
+    pub fn watch_only(&self, session: SessionId) {
+        self.lock().watched.insert(session);
+    }
+
+    /// Whether there is such a session.
+    pub fn is_watching(&self) -> bool {
+        !self.lock().watched.is_empty()
+    }
+
     /// A session of `run` is over.
     pub fn leave(&self, session: SessionId) {
-        self.lock().places.remove(&session);
+        let mut now = self.lock();
+        now.places.remove(&session);
+        now.watched.remove(&session);
     }
 
     /// The branch on whose fork a session goes on; `None` in the workspace.
@@ -318,18 +332,23 @@ impl Timeline {
         after: Option<&Entry>,
         writers: &[Writer],
     ) -> Group {
-        let inside = writers.iter().rev().find(|w| w.origin == Origin::Inside);
-        let Some(writer) = inside else {
-            return Group {
-                outside: true,
-                author: "outside".to_owned(),
-                session: None,
-                step: None,
-                order: 0,
-                part: 0,
-            };
+        let outside = || Group {
+            outside: true,
+            author: "outside".to_owned(),
+            session: None,
+            step: None,
+            order: 0,
+            part: 0,
         };
+        let inside = writers.iter().rev().find(|w| w.origin == Origin::Inside);
         let now = self.lock();
+        let nobody = Writer::outside();
+        let writer = match inside {
+            Some(writer) => writer,
+            // A session without a view changes files behind the mount, as anybody.
+            None if branch.is_none() && !now.watched.is_empty() => &nobody,
+            None => return outside(),
+        };
         let (some_running, some_calls);
         let (running, calls) = if now.places.is_empty() && branch.is_none() {
             (&now.running, &now.calls)
@@ -343,6 +362,9 @@ impl Timeline {
             (&some_running, &some_calls)
         };
         let mut found = claim(path, writer, running, calls);
+        if inside.is_none() && found.session.is_none() {
+            return outside();
+        }
         let (mut order, mut part) = (0, 0);
         // What was told at that moment is better than what a transcript tells afterwards.
         if found.step.is_none()

@@ -3,7 +3,7 @@
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use crate::model::{Known, LinkRule, Source, StepId};
+use crate::model::{Known, LinkRule, Source, StepId, Writer};
 
 use crate::trace::recording;
 
@@ -41,6 +41,12 @@ impl Answers<'_> {
                     .as_ref()
                     .and_then(|s| s.native.strip_prefix("call:"))
                     .map(str::to_owned);
+                let made = self.store.commit(commit.id)?;
+                let writers: Vec<Writer> = made
+                    .meta
+                    .get("writers")
+                    .and_then(|json| serde_json::from_str(json).ok())
+                    .unwrap_or_default();
                 let parent = self.parent_tree(commit)?;
                 let mut of_commit = Vec::new();
                 for change in self.changes(parent, commit.tree, &[])? {
@@ -56,6 +62,7 @@ impl Answers<'_> {
                         evidence: evidence.to_owned(),
                         before: self.known(change.before.as_ref())?,
                         after: self.known(change.after.as_ref())?,
+                        writers: writers.clone(),
                     });
                 }
                 of_commit.reverse();

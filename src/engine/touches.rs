@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
+use super::reads::Reads;
 use crate::capture::observe::Observer;
 use crate::capture::recorder::Recorder;
 use crate::capture::subtree;
@@ -110,6 +111,8 @@ struct Known {
 /// Acts by path.
 #[derive(Default)]
 pub struct Log {
+    /// Opens for reading.
+    pub reads: Reads,
     on: AtomicBool,
     /// A file that is written again is to keep the state between: checkpoints are cut for it.
     finely: AtomicBool,
@@ -515,6 +518,14 @@ impl Observer for Touches {
     fn opened_for_write(&self, path: &RepoPath, who: &Writer) {
         self.log.opened(path, who);
         self.next.opened_for_write(path, who);
+    }
+
+    fn wants_reads(&self) -> bool {
+        true
+    }
+
+    fn opened_for_read(&self, path: &RepoPath, who: &Writer) {
+        self.log.reads.add(path, who);
     }
 
     fn closed_for_write(&self, path: &RepoPath) {

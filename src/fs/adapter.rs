@@ -279,9 +279,14 @@ impl Filesystem for Adapter {
             );
         } else {
             shield(|| {
-                // Nobody is told who reads.
                 let ctx = Ctx::new(unknown(req.pid()), req.uid(), req.gid(), None);
-                answer(self.view.open(&ctx, ino.0, flags.0).map_err(|f| match f {
+                let opened = self.view.open(&ctx, ino.0, flags.0);
+                // Before the answer: until then the process is there to be looked at.
+                if opened.is_ok() && self.view.wants_reads() {
+                    let who = self.attribution.of(req.pid());
+                    self.view.note_read(ino.0, &who);
+                }
+                answer(opened.map_err(|f| match f {
                     Fault::Os(e) => error(e),
                     Fault::Moved => Errno::EAGAIN,
                 }));

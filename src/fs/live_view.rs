@@ -12,7 +12,7 @@ use super::view::{
     CopyRange, Ctx, DirItem, Entry, Fault, Opened, RenameKind, SetAttr, Space, Special, Target,
     View, WriteAt, Written,
 };
-use crate::model::{RepoPath, Touch};
+use crate::model::{RepoPath, Touch, Writer};
 
 type Res<T> = Result<T, Errno>;
 type Done<T> = Result<T, Fault>;
@@ -41,6 +41,15 @@ impl View for LiveView {
     }
     fn prepare(&self, targets: &[(Target, Touch)]) -> Vec<RepoPath> {
         self.prepare_all(targets)
+    }
+    fn wants_reads(&self) -> bool {
+        self.observer.wants_reads()
+    }
+    fn note_read(&self, ino: u64, who: &Writer) {
+        let path = self.table().path(ino);
+        if let Ok(path) = path {
+            self.observer.opened_for_read(&path, who);
+        }
     }
     fn lookup(&self, parent: u64, name: &[u8]) -> Res<Option<Entry>> {
         self.do_lookup(parent, name)

@@ -254,6 +254,11 @@ pub trait View: Send + Sync + 'static {
     /// Finds the present paths of `targets` and lets the observer save what is about to change. Not in the gate.
     fn prepare(&self, targets: &[(Target, Touch)]) -> Vec<RepoPath>;
 
+    /// Whether somebody wants to know who opens what for reading.
+    fn wants_reads(&self) -> bool;
+    /// `ino` was opened for reading only.
+    fn note_read(&self, ino: u64, who: &Writer);
+
     /// `None` when there is no such name.
     fn lookup(&self, parent: u64, name: &[u8]) -> Res<Option<Entry>>;
     fn forget(&self, ino: u64, count: u64);

@@ -49,6 +49,14 @@ pub enum Error {
         /// Why not.
         what: String,
     },
+    /// Not a portable file, or not as it was written.
+    #[error("{} is no trail of backtrail that can be used: {what}", path.display())]
+    NotATrail {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        what: String,
+    },
     /// A record is not what was written.
     #[error("damaged: {what} in {} at byte {offset}; `backtrail verify` lists all that is affected", path.display())]
     Damaged {

@@ -1,8 +1,7 @@
 //! Which objects are needed: everything that can be reached from the commits whose content is kept, from the texts of
 //! steps, and from ids that others hold.
-#![allow(dead_code, reason = "what collects garbage uses the rest")]
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 use redb::ReadableTable;
 
@@ -22,6 +21,8 @@ const PAGE: usize = 1_000;
 #[derive(Default)]
 pub(crate) struct Live {
     keys: HashSet<u128>,
+    /// What is not needed, whoever refers to it.
+    but: HashSet<Key>,
     /// What is needed and not there, with the commit (or nothing, for a step's text) that needs it.
     pub missing: Vec<(Key, Option<CommitId>)>,
 }
@@ -93,7 +94,21 @@ impl Store {
 
     /// Marks what is needed when the commits in `without` are not, and `extra` ids are, whatever they are of.
     pub(crate) fn mark(&self, without: &HashSet<CommitId>, extra: &[[u8; 32]]) -> Result<Live> {
-        let mut live = Live::default();
+        self.mark_but(without, extra, &HashSet::new())
+    }
+
+    /// The same when some contents are to go, whoever refers to them.
+    pub(crate) fn mark_but(
+        &self,
+        without: &HashSet<CommitId>,
+        extra: &[[u8; 32]],
+        but: &HashSet<Key>,
+    ) -> Result<Live> {
+        let blobs = but.iter().filter(|k| k[0] == Kind::Blob as u8);
+        let mut live = Live {
+            but: blobs.copied().collect(),
+            ..Live::default()
+        };
         live.add(&object_key(Kind::Tree, &self.empty_tree().0));
         self.each_commit(&mut |id, _, commit| {
             if !without.contains(&id) {
@@ -154,7 +169,7 @@ impl Store {
 
     fn mark_blob(&self, id: BlobId, by: Option<CommitId>, live: &mut Live) -> Result<()> {
         let key = object_key(Kind::Blob, &id.0);
-        if !live.add(&key) {
+        if live.but.contains(&key) || !live.add(&key) {
             return Ok(());
         }
         let Some(loc) = self.core.find(&key)? else {
@@ -223,22 +238,6 @@ impl Store {
             live.add(&object_key(Kind::Tree, &base.0));
         }
         tree_code::decode(&raw).map_err(|bad| self.wrong(loc.place, bad.0))
-    }
-
-    /// Bytes in the packs of each of these objects.
-    pub(crate) fn stored_sizes(
-        &self,
-        keys: impl Iterator<Item = Key>,
-    ) -> Result<HashMap<Key, u64>> {
-        let mut out = HashMap::new();
-        for key in keys {
-            if let Some(loc) = self.core.find(&key)?
-                && let Ok(header) = self.core.packs.header(loc.place)
-            {
-                out.insert(key, header.len());
-            }
-        }
-        Ok(out)
     }
 }
 

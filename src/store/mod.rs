@@ -15,6 +15,7 @@ mod cache;
 mod commit_code;
 mod core;
 mod error;
+mod gc;
 mod graph;
 #[cfg(test)]
 mod graph_tests;
@@ -40,6 +41,7 @@ mod tests;
 mod tied;
 mod tomb;
 mod trace;
+mod trail;
 mod tree_code;
 mod verify;
 mod verify_index;
@@ -57,6 +59,7 @@ use crate::model::{BlobId, Tree, TreeId};
 
 pub use commit_code::commit_id;
 pub use error::{Error, Result};
+pub use gc::{Collect, Collected, StoredAs};
 pub use graph::Lineage;
 pub use mark::ids_in;
 pub use open::{OpenReport, restore_format};
@@ -65,6 +68,7 @@ pub use query::{CommitNode, CommitStats, PathVersion};
 pub use repair::{Repaired, Spare};
 pub use tied::Tied;
 pub use tomb::{Gone, Tomb, Why};
+pub use trail::{Exported, is_trail, unpack};
 pub use tree_code::tree_id;
 pub use verify::{Fault, VerifyReport};
 

@@ -61,6 +61,25 @@ pub(crate) fn decode_list(raw: &[u8]) -> Result<(u64, Vec<Part>), Bad> {
 impl Core {
     /// The payload of the record of `key`, last seen at `loc`. Packs are rewritten while they are read: what is not there
     /// any more is looked for where it went.
+    /// A record as it lies; `None` where there is none.
+    pub(super) fn as_stored(&self, key: &Key) -> Result<Option<(record::Header, Vec<u8>)>> {
+        let mut last = None;
+        while let Some(loc) = self.find(key)? {
+            let read = self.packs.read_stored(loc.place, loc.len);
+            match read {
+                Ok((header, stored)) if header.kind == key[0] && header.id == key[1..] => {
+                    return Ok(Some((header, stored)));
+                }
+                // It may have been moved while it was looked at.
+                read if last == Some(loc.place) => {
+                    return read.map(|_| None);
+                }
+                _ => last = Some(loc.place),
+            }
+        }
+        Ok(None)
+    }
+
     pub(super) fn fetch(&self, key: &Key, mut loc: Loc, hint: u64) -> Result<(Loc, Vec<u8>)> {
         loop {
             let read = self.packs.read(loc.place, hint);
@@ -170,7 +189,7 @@ impl Store {
         Ok(self.core.find(&object_key(Kind::Blob, &id.0))?.is_some())
     }
 
-    fn blob_loc(&self, id: BlobId) -> Result<Loc> {
+    pub(super) fn blob_loc(&self, id: BlobId) -> Result<Loc> {
         self.core
             .find(&object_key(Kind::Blob, &id.0))?
             .ok_or_else(|| self.absent("blob", Gone::Blob(id)))
@@ -266,7 +285,7 @@ impl Store {
         Ok(holes)
     }
 
-    fn parts(&self, id: BlobId, loc: Loc) -> Result<Arc<Vec<Part>>> {
+    pub(super) fn parts(&self, id: BlobId, loc: Loc) -> Result<Arc<Vec<Part>>> {
         if let Some(parts) = self.lists.get(&id) {
             return Ok(parts);
         }

@@ -365,6 +365,15 @@ impl Packs {
 
     /// Reads the record at `place`, of which about `hint` payload bytes are expected, and decodes its payload.
     pub fn read(&self, place: Place, hint: u64) -> Result<(Header, Vec<u8>)> {
+        let (header, stored) = self.read_stored(place, hint)?;
+        let raw = header
+            .decode(stored)
+            .map_err(|bad| self.damaged(place, bad.0))?;
+        Ok((header, raw))
+    }
+
+    /// The same without decoding the payload.
+    pub fn read_stored(&self, place: Place, hint: u64) -> Result<(Header, Vec<u8>)> {
         let first = HEADER + hint.min(2 << 20) as usize;
         let mut bytes = self.bytes_at(place, first)?;
         let header = Header::parse(&bytes, place)
@@ -390,14 +399,10 @@ impl Packs {
         if !header.covers(&stored) {
             return Err(self.damaged(place, "a record's payload is not what was written"));
         }
-        let raw = header
-            .decode(stored)
-            .map_err(|bad| self.damaged(place, bad.0))?;
-        Ok((header, raw))
+        Ok((header, stored))
     }
 
     /// The header of the record at `place`.
-    #[allow(dead_code, reason = "what collects garbage uses it")]
     pub fn header(&self, place: Place) -> Result<Header> {
         let bytes = self.bytes_at(place, HEADER)?;
         Header::parse(&bytes, place)

@@ -76,7 +76,7 @@ impl Store {
     ///
     /// [`Error::RefMoved`] if a ref is not where the operation says it was; nothing is written then.
     pub fn publish(&self, p: Publication) -> Result<Published> {
-        self.publish_with(p, &[])
+        self.publish_with(p, &[], true)
     }
 
     /// Writes down what is not to be there any more (or is back), together with an operation. It does not remove anything.
@@ -85,18 +85,33 @@ impl Store {
             operation,
             ..Publication::default()
         };
-        self.publish_with(p, tombs)
+        self.publish_with(p, tombs, true)
     }
 
-    /// The same with tombstones, which come last.
-    pub(super) fn publish_with(&self, p: Publication, tombs: &[Tomb]) -> Result<Published> {
+    /// Takes in a commit of another store, whose content may be gone in part there.
+    pub fn take_commit(
+        &self,
+        commit: NewCommit,
+        partial: bool,
+        tombs: &[Tomb],
+    ) -> Result<Published> {
+        let p = Publication {
+            commits: vec![commit],
+            ..Publication::default()
+        };
+        self.publish_with(p, tombs, !partial)
+    }
+
+    /// The same with tombstones, which come last. `whole`: what the commits hold must be there.
+    fn publish_with(&self, p: Publication, tombs: &[Tomb], whole: bool) -> Result<Published> {
         let writer = self.core.writer();
         self.core.ready_with(&writer)?;
         let mut new = Vec::new();
         let mut out = Published::default();
         let mut known = HashSet::new();
         for c in &p.commits {
-            out.commits.push(self.new_commit(c, &mut known, &mut new)?);
+            out.commits
+                .push(self.new_commit(c, whole, &mut known, &mut new)?);
         }
         if let Some(op) = p.operation {
             out.operation = Some(self.new_operation(op, &known, &mut new)?);
@@ -167,6 +182,7 @@ impl Store {
     fn new_commit(
         &self,
         c: &NewCommit,
+        whole: bool,
         known: &mut HashSet<CommitId>,
         new: &mut Vec<New>,
     ) -> Result<CommitId> {
@@ -183,10 +199,12 @@ impl Store {
             .into_iter()
             .flatten()
             .chain(c.commit.conflict.iter().copied())
+            .filter(|_| whole)
         {
             self.known_tree(tree)?;
         }
         if let Some(state) = c.commit.state
+            && whole
             && !self.has_blob(state)?
         {
             return Err(Error::NotFound {

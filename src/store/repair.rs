@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use redb::ReadableTable;
 
-use crate::model::{BlobId, CommitId, OpId, RepoPath, Time};
+use crate::model::{BlobId, CommitId, Kind as EntryKind, OpId, RepoPath, Time};
 
-use super::error::Result;
+use super::error::{Error, Result};
 use super::query::{PathVersion, corrupt, path_version, seq_of_path};
 use super::record::{self, GROUPED, Kind, Place};
 use super::rewrite::{Insert, Rewrite};
@@ -80,9 +80,7 @@ impl Store {
             }
             self.core.remake(&writer)?;
         }
-        self.trees.clear();
-        self.contents.clear();
-        self.lists.clear();
+        self.forget_decoded();
         self.mourn(spare, &mut out)?;
         self.core.make_durable()?;
         Ok(out)
@@ -262,6 +260,27 @@ impl Store {
             );
         }
         Ok(())
+    }
+
+    /// Every content that a commit brought to a path: path, the commit's number in the order of storing, the commit, the
+    /// content.
+    pub fn each_content(&self, f: &mut dyn FnMut(&RepoPath, u64, CommitId, BlobId)) -> Result<()> {
+        self.each_version(&mut |path, version| {
+            if let Some(EntryKind::File { blob, .. }) = version.entry.as_ref().map(|e| &e.kind) {
+                f(path, version.seq, version.commit, *blob);
+            }
+        })
+    }
+
+    /// Removes an index that was set aside.
+    pub fn drop_leftovers(&self) -> Result<()> {
+        let aside = self.core.index.path().with_extension("redb.damaged");
+        match std::fs::remove_file(&aside) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::io("remove", &aside, e))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Every version of every path that the index has.

@@ -6,7 +6,7 @@
 //! (`graph.doubt`) has the next start make the index anew. So a crash at any point leaves old packs, new packs, or some of
 //! each, all of them whole, and an index that fits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -53,7 +53,8 @@ pub(super) struct Staged {
     pub is: u64,
 }
 
-struct Writer {
+/// Appends records to a file that is going to be a pack.
+pub(super) struct Writer {
     out: BufWriter<File>,
     path: PathBuf,
     pack: u32,
@@ -61,11 +62,29 @@ struct Writer {
 }
 
 impl Writer {
+    /// The pack begins where the file is now.
+    pub fn new(out: BufWriter<File>, path: &Path, pack: u32) -> Self {
+        Self {
+            out,
+            path: path.to_owned(),
+            pack,
+            at: 0,
+        }
+    }
+
+    /// Everything is in the file, if not on disk.
+    pub fn finish(self) -> Result<File> {
+        let path = self.path;
+        self.out
+            .into_inner()
+            .map_err(|e| Error::io("write", &path, e.into_error()))
+    }
+
     fn place(&self) -> Place {
         Place::new(self.pack, self.at)
     }
 
-    fn write(&mut self, mut record: Vec<u8>) -> Result<Vec<u8>> {
+    pub fn write(&mut self, mut record: Vec<u8>) -> Result<Vec<u8>> {
         record::seal(&mut record, self.place());
         self.out
             .write_all(&record)
@@ -75,7 +94,7 @@ impl Writer {
     }
 
     /// Records of a publication with their end.
-    fn group(&mut self, records: Vec<Vec<u8>>) -> Result<Vec<Place>> {
+    pub fn group(&mut self, records: Vec<Vec<u8>>) -> Result<Vec<Place>> {
         let start = self.place();
         let mut places = Vec::with_capacity(records.len());
         let mut checks = Vec::with_capacity(records.len());
@@ -120,12 +139,8 @@ impl Core {
             path: beside.clone(),
             ..Staged::default()
         };
-        let mut to = Writer {
-            out: BufWriter::with_capacity(1 << 20, out),
-            path: beside.clone(),
-            pack: plan.pack,
-            at: 0,
-        };
+        let out = BufWriter::with_capacity(1 << 20, out);
+        let mut to = Writer::new(out, &beside, plan.pack);
         let written = self.write_staged(plan, &file, &path, &mut to, &mut staged);
         let finished = written.and_then(|()| {
             to.out
@@ -223,6 +238,17 @@ impl Core {
         staged: Vec<Staged>,
         hurt: &dyn Fn(&str),
     ) -> Result<Vec<Staged>> {
+        self.swap_but(writer, staged, &HashSet::new(), hurt)
+    }
+
+    /// The same when some objects go even if somebody wants them again.
+    pub fn swap_but(
+        &self,
+        writer: &MutexGuard<'_, ()>,
+        staged: Vec<Staged>,
+        condemned: &HashSet<Key>,
+        hurt: &dyn Fn(&str),
+    ) -> Result<Vec<Staged>> {
         self.index_objects(writer)?;
         let doubt = Index::doubt_path(self.index.path());
         std::fs::write(&doubt, b"")
@@ -233,9 +259,11 @@ impl Core {
         let done = {
             let _alone = self.index.keep_out();
             let wanted = self.recent();
-            let (ready, late): (Vec<Staged>, Vec<Staged>) = staged
-                .into_iter()
-                .partition(|s| !s.dropped.iter().any(|(key, at)| wanted.holds(key, *at)));
+            let (ready, late): (Vec<Staged>, Vec<Staged>) = staged.into_iter().partition(|s| {
+                !s.dropped
+                    .iter()
+                    .any(|(key, at)| !condemned.contains(key) && wanted.holds(key, *at))
+            });
             drop(wanted);
             for staged in late {
                 let _ = std::fs::remove_file(&staged.path);

@@ -288,51 +288,46 @@ impl Store {
             self.verify_blob(state, &RepoPath::root(), &mut report)?;
         }
         for tree in std::iter::once(commit.tree).chain(commit.conflict.iter().copied()) {
-            self.verify_tree(tree, &RepoPath::root(), &mut HashSet::new(), &mut report)?;
+            self.verify_tree(tree, &mut report)?;
         }
         Ok(report)
     }
 
-    fn verify_tree(
-        &self,
-        id: TreeId,
-        at: &RepoPath,
-        known: &mut HashSet<[u8; 32]>,
-        report: &mut VerifyReport,
-    ) -> Result<()> {
-        if !known.insert(id.0) {
-            return Ok(());
-        }
-        // Past the cache: what lies on the disk is asked about.
-        let read = if id == self.empty_tree() {
-            return Ok(());
-        } else {
-            self.tree_bytes(id)
-        };
-        let raw = match read {
-            Ok((_, raw, _)) => raw,
-            Err(e) => return self.note(e, at, report),
-        };
-        report.records += 1;
-        report.bytes += raw.len() as u64;
-        let tree = match tree_code::decode(&raw) {
-            Ok(tree) => tree,
-            Err(bad) => {
-                let at = self.core.find(&object_key(Kind::Tree, &id.0))?;
-                let place = at.map_or(Place::default(), |l| l.place);
-                return self.note(self.wrong(place, bad.0), &RepoPath::root(), report);
-            }
-        };
-        for entry in &tree.entries {
-            let Ok(path) = at.join(&entry.name) else {
+    fn verify_tree(&self, id: TreeId, report: &mut VerifyReport) -> Result<()> {
+        let mut known = HashSet::from([self.empty_tree().0]);
+        let mut todo = vec![(id, RepoPath::root())];
+        while let Some((id, at)) = todo.pop() {
+            if !known.insert(id.0) {
                 continue;
-            };
-            match entry.kind {
-                EntryKind::Dir(below) => self.verify_tree(below, &path, known, report)?,
-                EntryKind::File { blob, .. } if known.insert(blob.0) => {
-                    self.verify_blob(blob, &path, report)?;
+            }
+            // Past the cache: what lies on the disk is asked about.
+            let (place, raw) = match self.tree_bytes(id) {
+                Ok((loc, raw, _)) => (loc.place, raw),
+                Err(e) => {
+                    self.note(e, &at, report)?;
+                    continue;
                 }
-                _ => {}
+            };
+            report.records += 1;
+            report.bytes += raw.len() as u64;
+            let tree = match tree_code::decode(&raw) {
+                Ok(tree) => tree,
+                Err(bad) => {
+                    self.note(self.wrong(place, bad.0), &at, report)?;
+                    continue;
+                }
+            };
+            for entry in &tree.entries {
+                let Ok(path) = at.join(&entry.name) else {
+                    continue;
+                };
+                match entry.kind {
+                    EntryKind::Dir(below) => todo.push((below, path)),
+                    EntryKind::File { blob, .. } if known.insert(blob.0) => {
+                        self.verify_blob(blob, &path, report)?;
+                    }
+                    _ => {}
+                }
             }
         }
         Ok(())

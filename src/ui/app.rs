@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use ratatui::layout::Size;
 
+use crate::diff::text::Space;
 use crate::engine::api::{ApiError, EngineStatus, FileChange, Row, StepDetail};
 use crate::model::{BlobId, CommitId, Ordinal, SessionId, StepId, Time};
 
@@ -16,8 +17,10 @@ use super::branches::Picker;
 use super::cache::Cache;
 use super::detail::DocPane;
 use super::diff_view::DiffView;
+use super::diffing::{self, Diffing};
 use super::feel::Feel;
 use super::folds::Folds;
+use super::help_view::HelpView;
 use super::keys::Key;
 use super::lanes::Lanes;
 use super::light::Light;
@@ -30,6 +33,7 @@ use super::merge_view::questions::Question;
 use super::msg::{Compared, DiffKey, LightKey};
 use super::palette::Palette;
 use super::raw_view::RawView;
+use super::restoring::Asked;
 use super::rows::{self, Rows};
 use super::state_view::StateView;
 use super::theme::{Glyphs, Theme};
@@ -97,10 +101,7 @@ pub(crate) enum Overlay {
     /// Every action by its words.
     Palette(Palette),
     /// The keys.
-    Help {
-        /// First line shown.
-        scroll: usize,
-    },
+    Help(HelpView),
     /// A question to a model, with its answer.
     Answer(Box<Answer>),
     /// A line that is typed.
@@ -114,6 +115,8 @@ pub(crate) enum Overlay {
     },
     /// The question before a merge is written or given up.
     Merge(Question),
+    /// The question before parts of a past state are restored.
+    Restore(Box<Asked>),
     /// The question before a rollback under a running agent.
     Rollback {
         /// To which step.
@@ -238,6 +241,8 @@ pub(crate) struct App {
     pub trail: Vec<Place>,
     /// The agent at work: its terminal, playback.
     pub live: Live,
+    /// What was chosen for differences, selected, and is being restored.
+    pub diffing: Diffing,
     /// The person's settings, and what follows from them.
     pub feel: Feel,
 }
@@ -288,6 +293,7 @@ impl App {
             back: false,
             trail: Vec::new(),
             live: Live::default(),
+            diffing: Diffing::default(),
             feel: Feel::default(),
         }
     }
@@ -302,9 +308,11 @@ impl App {
     /// Where the keys go.
     pub(crate) fn context(&self) -> Context {
         match &self.overlay {
-            Some(Overlay::Help { .. }) => Context::Help,
+            Some(Overlay::Help(help)) if help.manual => Context::Manual,
+            Some(Overlay::Help(_)) => Context::Help,
             Some(Overlay::Rollback { .. }) => Context::Dialog,
             Some(Overlay::Stop { .. }) => Context::StopDialog,
+            Some(Overlay::Restore(_)) => Context::Restore,
             Some(Overlay::Answer(_)) => Context::Answer,
             Some(Overlay::Branches(_)) => Context::Branches,
             Some(Overlay::Conflicts { .. }) => Context::Conflicts,
@@ -451,7 +459,15 @@ impl App {
         if super::code::is_unknown(change) {
             return None;
         }
-        self.shelf.diffs.peek(&diff_key(change))
+        self.shelf.diffs.peek(&diff_key(change, self.space()))
+    }
+
+    /// Which white space counts in what is on the screen.
+    pub(crate) fn space(&self) -> Space {
+        match self.view {
+            Some(View::Diff(_)) => self.diffing.space,
+            _ => Space::Show,
+        }
     }
 
     /// Whether an action needs a project that can change.
@@ -464,6 +480,7 @@ impl App {
                 | Action::Label
                 | Action::Fork
                 | Action::Merge
+                | Action::Restore
         )
     }
 
@@ -477,7 +494,12 @@ impl App {
             action if Self::changes_project(action) && !matches!(self.link, Link::Open { .. }) => {
                 no("there is no connection to a recording")
             }
-            Action::Rollback | Action::Undo | Action::Redo | Action::Fork | Action::Merge
+            Action::Rollback
+            | Action::Restore
+            | Action::Undo
+            | Action::Redo
+            | Action::Fork
+            | Action::Merge
                 if self.busy.is_some() =>
             {
                 Err(format!(
@@ -503,6 +525,8 @@ impl App {
             {
                 no("no step is recorded yet")
             }
+            action if diffing::OWN.contains(&action) => diffing::enabled(self, action),
+            Action::ViewDiff if self.diffing.range.is_some() => Ok(()),
             Action::ViewDiff => match (self.focus_row(), self.focus_detail()) {
                 (None, _) => no("no step is recorded yet"),
                 (Some(row), None) if !rows::changed(row) => Err(unchanged(row)),
@@ -537,7 +561,7 @@ fn unchanged(row: &Row) -> String {
 }
 
 /// The pair of contents that a change compares.
-pub(crate) fn diff_key(change: &FileChange) -> DiffKey {
+pub(crate) fn diff_key(change: &FileChange, space: Space) -> DiffKey {
     let blob = |e: &Option<crate::engine::api::EntryInfo>| e.as_ref().and_then(|e| e.blob);
-    (blob(&change.before), blob(&change.after))
+    (blob(&change.before), blob(&change.after), space)
 }

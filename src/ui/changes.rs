@@ -9,6 +9,7 @@ use crate::engine::api::{EntryInfo, FileChange};
 use super::app::App;
 use super::code::{self, Lights};
 use super::detail::Pen;
+use super::diff_draw;
 use super::msg::{Compared, LightKey};
 use super::text;
 use super::theme::Token;
@@ -82,6 +83,10 @@ impl Pen<'_> {
                 let why = text::one_line(why);
                 let line = self.span(format!("  {why}"), Token::Bad);
                 return self.push(Line::from(line));
+            }
+            Some(Compared::Pictures(before, after)) => {
+                let words = diff_draw::pictures(app, change, *before, *after);
+                return self.dim(&format!("  {words}"));
             }
             Some(Compared::Ready(diff)) => diff,
         };

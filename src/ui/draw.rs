@@ -15,6 +15,7 @@ use super::keys;
 use super::line;
 use super::live;
 use super::merge_view;
+use super::mouse::{self, Hit, Side};
 use super::offers::offers;
 use super::paint;
 use super::play;
@@ -28,6 +29,7 @@ use super::{diff_draw, list_draw, overlay, raw_view, state_draw, timeline, welco
 pub(crate) fn draw(app: &App, frame: &mut Frame<'_>) {
     let area = frame.area();
     let buf = frame.buffer_mut();
+    app.feel.hits.clear();
     if screen::shape(app.size) == Shape::TooSmall || area.width < 40 || area.height < 8 {
         let words = "too small: 40x8 is needed";
         let place = Rect::new(0, 0, area.width, 1.min(area.height));
@@ -35,9 +37,12 @@ pub(crate) fn draw(app: &App, frame: &mut Frame<'_>) {
         return;
     }
     let parts = screen::regions(app);
+    let look = &app.look;
     let query = app.search.as_deref().map(Query::new);
     let mut editing = None;
     header(app, buf, parts.header);
+    app.feel.hits.put(parts.body, Hit::Pane(Side::Here));
+    panes(app);
     match &app.view {
         None if app.rows.is_empty() => welcome::draw(app, buf, parts.body),
         None => {
@@ -60,8 +65,48 @@ pub(crate) fn draw(app: &App, frame: &mut Frame<'_>) {
     }
     let over = overlay::draw(app, buf, parts.body);
     let cursor = footer(app, buf, parts.footer).map(|x| (x, parts.footer.y));
+    app.feel
+        .hits
+        .find_marks(buf, parts.body, look.glyphs.cursor);
+    look.theme.paint(buf);
     if let Some(cursor) = over.or(cursor).or(editing) {
         frame.set_cursor_position(cursor);
+    }
+}
+
+/// Notes for the mouse where the panes are.
+fn panes(app: &App) {
+    let hits = &app.feel.hits;
+    let beside = |list, body| {
+        for (rect, first) in [(list, true), (body, false)] {
+            if let Some(rect) = rect {
+                hits.put(rect, Hit::Pane(Side::First(first)));
+            }
+        }
+        if let Some(rect) = list {
+            mouse::border(app, rect);
+        }
+    };
+    match &app.view {
+        None if app.rows.is_empty() => {}
+        None => {
+            let panes = screen::home(app);
+            for (pane, rect) in &panes {
+                hits.put(*rect, Hit::Pane(Side::Home(*pane)));
+            }
+            if let Some((_, first)) = panes.first() {
+                mouse::border(app, *first);
+            }
+        }
+        Some(View::Diff(diff)) => {
+            let (list, body) = screen::beside(app, diff.in_files);
+            beside(list, body);
+        }
+        Some(View::State(state)) => {
+            let panes = screen::state(app, state);
+            beside(panes.tree, panes.file);
+        }
+        Some(_) => {}
     }
 }
 
@@ -103,7 +148,10 @@ fn header(app: &App, buf: &mut Buffer, area: Rect) {
                 add(3, vec![span("on this machine".to_owned(), Token::Dim)]);
             }
         }
-        Some(View::Diff(diff)) => add(0, diff_draw::title(app, diff)),
+        Some(View::Diff(diff)) => {
+            add(0, diff_draw::title(app, diff));
+            add(4, diff_draw::modes(app));
+        }
         Some(View::State(state)) => add(0, state_draw::title(app, state)),
         Some(View::Raw(_)) => add(0, raw_view::title(app)),
         Some(View::Live(_)) => {
@@ -313,6 +361,13 @@ fn minimap(app: &App, buf: &mut Buffer, area: Rect) {
         .map(|i| app.rows.cell_of(i, parts));
     let dim = theme.style(Token::Dim);
     let mut spans = vec![Span::raw(" ")];
+    let begins = 1 + if narrow { 0 } else { first.len() + 1 };
+    let place = Rect {
+        x: area.x + u16::try_from(begins).unwrap_or(0),
+        width: u16::try_from(cells).unwrap_or(0),
+        ..area
+    };
+    app.feel.hits.put(place, Hit::Map(parts));
     if !narrow {
         spans.push(Span::styled(format!("{first} "), dim));
     }
@@ -381,6 +436,13 @@ pub(crate) fn key_of(app: &App, action: Action) -> String {
         .unwrap_or_default()
 }
 
+/// Some cells of a line.
+fn cells_of(area: Rect, at: usize, cells: usize) -> Rect {
+    let at = u16::try_from(at).unwrap_or(u16::MAX).min(area.width);
+    let cells = u16::try_from(cells).unwrap_or(0).min(area.width - at);
+    Rect::new(area.x + at, area.y, cells, area.height.min(1))
+}
+
 /// The bottom line: the search being typed, a toast, or what the keys do. Returns where the text cursor is.
 fn footer(app: &App, buf: &mut Buffer, area: Rect) -> Option<u16> {
     let look = &app.look;
@@ -418,10 +480,14 @@ fn footer(app: &App, buf: &mut Buffer, area: Rect) -> Option<u16> {
             Tone::Note => (look.glyphs.dot, Token::Warn),
             Tone::Bad => (look.glyphs.failed, Token::Bad),
         };
-        let offers: Vec<(String, String)> = toast
+        let able: Vec<Action> = toast
             .hints
             .iter()
-            .filter(|a| app.enabled(**a).is_ok())
+            .copied()
+            .filter(|a| app.enabled(*a).is_ok())
+            .collect();
+        let offers: Vec<(String, String)> = able
+            .iter()
             .filter_map(|a| {
                 let title = match a {
                     Action::ViewDiff => "show diff",
@@ -430,8 +496,8 @@ fn footer(app: &App, buf: &mut Buffer, area: Rect) -> Option<u16> {
                 Some((key_of(app, *a), title.to_owned()))
             })
             .collect();
-        let hints = paint::hints(look, &offers, room / 2);
-        let taken: usize = hints.iter().map(Span::width).sum::<usize>() + 6;
+        let (hints, places) = paint::placed(look, &offers, room / 2);
+        let taken: usize = hints.iter().map(Span::width).sum::<usize>() + 9;
         let words = text::clip(
             &toast.text,
             room.saturating_sub(taken),
@@ -442,7 +508,22 @@ fn footer(app: &App, buf: &mut Buffer, area: Rect) -> Option<u16> {
             Span::styled(words.into_owned(), Style::new()),
             Span::raw("   "),
         ];
+        let from: usize = spans.iter().map(Span::width).sum();
+        for (i, at, cells) in places {
+            if let Some(action) = able.get(i) {
+                let hit = Hit::Act(*action);
+                app.feel.hits.put(cells_of(area, from + at, cells), hit);
+            }
+        }
         spans.extend(hints);
+        if app.feel.mouse.on {
+            let at: usize = spans.iter().map(Span::width).sum();
+            let gap = if offers.is_empty() { "" } else { "   " };
+            let style = theme.style(Token::Dim);
+            spans.push(Span::styled(format!("{gap}{}", look.glyphs.close), style));
+            let hit = Hit::Toast;
+            app.feel.hits.put(cells_of(area, at, gap.len() + 2), hit);
+        }
         paint::line(buf, area, &Line::from(spans), 0, look.glyphs.ellipsis);
         return None;
     }
@@ -464,7 +545,7 @@ fn footer(app: &App, buf: &mut Buffer, area: Rect) -> Option<u16> {
     }
     let empty = app.rows.is_empty() && app.view.is_none();
     let editing = app.overlay.is_none() && merge_view::edits(app);
-    let hints: Vec<(String, String)> = offers(app.context())
+    let offered: Vec<_> = offers(app.context())
         .iter()
         .filter(|(actions, word)| {
             let shown = actions.iter().all(|a| app.enabled(*a).is_ok());
@@ -477,6 +558,9 @@ fn footer(app: &App, buf: &mut Buffer, area: Rect) -> Option<u16> {
             // While a part is edited, its pane says what keys do.
             shown && !follows && !idle && !editing && !other && !attached
         })
+        .collect();
+    let hints: Vec<(String, String)> = offered
+        .iter()
         .map(|(actions, word)| {
             let keys: Vec<String> = actions.iter().map(|a| key_of(app, *a)).collect();
             let asks = app.agent_runs();
@@ -490,7 +574,28 @@ fn footer(app: &App, buf: &mut Buffer, area: Rect) -> Option<u16> {
             (keys.join("/"), word.to_owned())
         })
         .collect();
-    spans.extend(paint::hints(look, &hints, room.saturating_sub(used)));
+    let (hints, places) = paint::placed(look, &hints, room.saturating_sub(used));
+    let from: usize = spans.iter().map(Span::width).sum();
+    for (i, at, cells) in places {
+        let Some((actions, _)) = offered.get(i) else {
+            continue;
+        };
+        // The first one's key and the word; then what lies on top of it, the other ones' keys.
+        let mut x = from + at;
+        let first = actions.first().map(|a| Hit::Act(*a));
+        let whole = cells_of(area, x, cells);
+        if let Some(hit) = first {
+            app.feel.hits.put(whole, hit);
+        }
+        for action in *actions {
+            let wide = text::width(&key_of(app, *action));
+            app.feel
+                .hits
+                .put(cells_of(area, x, wide), Hit::Act(*action));
+            x += wide + 1;
+        }
+    }
+    spans.extend(hints);
     paint::line(buf, area, &Line::from(spans), 0, look.glyphs.ellipsis);
     None
 }

@@ -19,6 +19,7 @@ use crate::engine::source::Source;
 use crate::model::Time;
 
 use super::app::{App, Look};
+use super::errand::Errand;
 use super::feel::{self, Loaded, Watch};
 use super::keys::Key;
 use super::merge_view::subject::About;
@@ -28,7 +29,7 @@ use super::query;
 use super::runner::{Runner, shielded};
 use super::terminal::Guard;
 use super::text;
-use super::theme::{Depth, Theme, UNICODE};
+use super::theme::{Theme, UNICODE};
 use super::update::{apply, finish};
 use super::{Error, Options};
 
@@ -102,8 +103,14 @@ enum End {
     Open(String),
 }
 
-/// A text that is to be opened in the person's own editor, with its name and what it is for.
-type ToEdit = Option<(About, String, Vec<u8>)>;
+/// Something that the terminal is to be lent for.
+enum Lend {
+    /// A text that is to be opened in the person's own editor, with its name and what it is for.
+    Edit(About, String, Vec<u8>),
+    Errand(Errand),
+}
+
+type ToEdit = Option<Lend>;
 
 /// A screen with what it is made of: it can be left and come back to.
 struct Screen {
@@ -162,7 +169,7 @@ impl Desk {
         let look = &mut screen.app.look;
         let mut typed = Vec::new();
         if !options.no_query
-            && look.theme.depth >= Depth::Indexed
+            && look.theme.wants_backdrop()
             && let Ok(reply) = query::backdrop()
         {
             look.theme.backdrop = reply.backdrop;
@@ -249,7 +256,7 @@ impl Desk {
             }
             dirty = true;
             app.live.now = Time::now();
-            let least = if matches!(msg, Msg::Key(_)) {
+            let least = if matches!(msg, Msg::Key(_) | Msg::Mouse(..)) {
                 KEY_FRAME
             } else {
                 FRAME
@@ -262,14 +269,19 @@ impl Desk {
             if let Some(end) = carry_out(finish(app), runner, guard, &mut edit)? {
                 return Ok(end);
             }
-            if let Some((about, name, text)) = edit.take() {
+            if let Some(lend) = edit.take() {
                 // Whoever reads the terminal now takes keys away from the editor; and a new stream waits for the old one to
                 // let go of it, which without this would be at the next key.
                 self.keys = None;
-                let result = guard.lent(|| outside::edit(&name, &text))?;
+                let over = guard.lent(|| match lend {
+                    Lend::Edit(about, name, text) => {
+                        Msg::Edited(about, outside::edit(&name, &text))
+                    }
+                    Lend::Errand(errand) => Msg::Errand(errand.run()),
+                })?;
                 self.keys = Some(EventStream::new());
                 self.signals.forget_interrupts();
-                let effects = apply(app, Msg::Edited(about, result));
+                let effects = apply(app, over);
                 if let Some(end) = carry_out(effects, runner, guard, &mut edit)? {
                     return Ok(end);
                 }
@@ -309,7 +321,8 @@ fn carry_out(
             Some(Effect::Quit) => return Ok(Some(End::Quit)),
             Some(Effect::Back) => return Ok(Some(End::Back)),
             Some(Effect::Open(path)) => return Ok(Some(End::Open(path))),
-            Some(Effect::Edit(about, name, text)) => *edit = Some((about, name, text)),
+            Some(Effect::Edit(about, name, text)) => *edit = Some(Lend::Edit(about, name, text)),
+            Some(Effect::Lend(errand)) => *edit = Some(Lend::Errand(errand)),
             Some(Effect::Copy(text)) => guard.copy(&text)?,
             Some(Effect::Redraw) => guard.clear()?,
             Some(Effect::Suspend) => guard.suspend()?,
@@ -393,7 +406,8 @@ fn message(event: Event) -> Option<Msg> {
         Event::Key(event) => Key::of(event).map(Msg::Key),
         Event::Paste(text) => Some(Msg::Paste(text)),
         Event::Resize(width, height) => Some(Msg::Resize(width, height)),
-        Event::FocusGained | Event::FocusLost | Event::Mouse(_) => None,
+        Event::Mouse(event) => Some(Msg::Mouse(event, std::time::Instant::now())),
+        Event::FocusGained | Event::FocusLost => None,
     }
 }
 

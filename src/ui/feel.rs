@@ -16,9 +16,11 @@ use crate::config::{self, GlyphSet, Settings, file};
 use super::Options;
 use super::app::{App, Tone};
 use super::keymap::Keymap;
+use super::mouse::{Hits, Mouse};
 use super::msg::Effect;
+use super::palette::Places;
 use super::text;
-use super::theme::{ASCII, Glyphs, PLAIN, UNICODE};
+use super::theme::{self, ASCII, Choice, Colours, Glyphs, PLAIN, UNICODE};
 use super::update::toast;
 
 /// An editor saves in several steps: the file is read when it has been quiet for so long.
@@ -29,6 +31,16 @@ const QUIET: Duration = Duration::from_millis(80);
 pub(crate) struct Feel {
     pub settings: Settings,
     pub keymap: Arc<Keymap>,
+    pub mouse: Mouse,
+    /// What was drawn where.
+    pub hits: Hits,
+    /// The settings file's name, for people.
+    pub file: String,
+    /// What the palette can go to.
+    pub places: Places,
+    /// Where the border between the first two panes was put, in thousandths of the width: of the home screen, and of
+    /// views with a list.
+    pub borders: [Option<u16>; 2],
 }
 
 /// What was read.
@@ -37,6 +49,9 @@ pub(crate) struct Loaded {
     pub settings: Settings,
     pub keymap: Arc<Keymap>,
     pub glyphs: Glyphs,
+    pub theme: Choice,
+    /// The file's name, for people.
+    pub file: String,
     /// What is wrong with the file, with its name and line.
     pub problems: Vec<String>,
     /// At the start: there is nothing yet that could stay.
@@ -67,24 +82,68 @@ pub(crate) fn load(options: &Options, first: bool) -> Loaded {
 
 /// What a settings file of that name and text comes to, were it read later.
 pub(crate) fn of_text(text: &str, name: &str, options: &Options) -> Loaded {
-    let (settings, lines, wrong) = config::read(text);
+    let (mut settings, lines, wrong) = config::read(text);
     let (keymap, mut bad_keys) = match Keymap::new(&lines) {
         Ok(map) => (map, Vec::new()),
         Err(bad) => (Keymap::default(), bad),
     };
     bad_keys.extend(wrong);
     bad_keys.sort();
-    let problems = bad_keys
+    let mut problems: Vec<String> = bad_keys
         .iter()
         .map(|p| format!("{name}:{}: {}", p.line, p.what))
         .collect();
+    let theme = options.theme.as_ref().unwrap_or(&settings.theme);
+    let theme = theme_of(theme).unwrap_or_else(|why| {
+        problems.push(why);
+        Choice::Auto
+    });
+    let glyphs = glyphs(options, settings.glyphs);
+    // Who listens to the screen would hear every change of it.
+    settings.reduce_motion |= !glyphs.boxes;
     Loaded {
-        glyphs: glyphs(options, settings.glyphs),
+        glyphs,
+        theme,
         settings,
         keymap: Arc::new(keymap),
+        file: name.to_owned(),
         problems,
         first: false,
     }
+}
+
+/// The colours of that name: the person's own file goes before a theme that comes along.
+fn theme_of(name: &str) -> Result<Choice, String> {
+    match name {
+        "auto" => return Ok(Choice::Auto),
+        "ansi" => return Ok(Choice::Ansi),
+        _ => {}
+    }
+    if let Some(path) = file::theme_file(name) {
+        let shown = file::shown(&path);
+        match file::read(&path) {
+            Ok(Some(text)) => {
+                return Colours::read(&text)
+                    .map(|colours| Choice::Theme(theme::kept(colours)))
+                    .map_err(|why| format!("{shown}:{why}"));
+            }
+            Ok(None) => {}
+            Err(why) => return Err(format!("{shown}: {why}")),
+        }
+    }
+    theme::named(name).map(Choice::Theme).ok_or_else(|| {
+        let known: Vec<&str> = theme::names().collect();
+        let near = config::nearest(name, known.iter().copied()).map_or_else(
+            || {
+                format!(
+                    "; there are auto, ansi, {}, and files in themes/",
+                    known.join(", ")
+                )
+            },
+            |near| format!("; is {near} meant?"),
+        );
+        format!("there is no theme {:?}{near}", text::one_line(name))
+    })
 }
 
 /// The characters to draw with: as it was typed, as the environment says, as the person settled it, by the terminal.
@@ -123,8 +182,13 @@ pub(crate) fn take(app: &mut App, loaded: Box<Loaded>, out: &mut Vec<Effect>) {
     }
     let first = loaded.first;
     app.look.glyphs = loaded.glyphs;
+    app.look.theme = app.look.theme.with(loaded.theme);
+    if first || app.feel.settings.mouse != loaded.settings.mouse {
+        app.feel.mouse.on = loaded.settings.mouse;
+    }
     app.feel.settings = loaded.settings;
     app.feel.keymap = loaded.keymap;
+    app.feel.file = loaded.file;
     app.pending.clear();
     // Everything that was set out may look different now.
     app.shelf.version += 1;

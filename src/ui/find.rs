@@ -3,7 +3,7 @@
 use crate::engine::api::Row;
 
 use super::app::{App, Pane, Tone, View};
-use super::diff_view::BodyRow;
+use super::diff_rows::BodyRow;
 use super::msg::{Compared, Effect};
 use super::state_view::{Content, line_at};
 use super::travel;
@@ -211,23 +211,25 @@ fn in_diff(app: &mut App, query: &Query, forward: bool, here: bool) -> bool {
         i.and_then(|i| diff.hunks.get(h)?.lines.get(i))
             .is_some_and(|l| query.is_in_bytes(&l.text))
     };
-    let found = line(
-        view.scroll,
-        view.body.len(),
-        forward,
-        here,
-        |i| match view.body[i] {
-            BodyRow::Gap(_) => false,
+    let found = line(view.line, view.body.len(), forward, here, |i| {
+        match view.body[i] {
+            BodyRow::Gap(..) => false,
+            BodyRow::Plain(_, new) => match &view.content {
+                Some((_, Content::Ready(bytes, starts))) => {
+                    line_at(bytes, starts, new).is_some_and(|l| query.is_in_bytes(l))
+                }
+                _ => false,
+            },
             BodyRow::Heading(h) => diff
                 .hunks
                 .get(h)
                 .is_some_and(|h| query.is_in_bytes(&h.heading)),
             BodyRow::Line(h, i) => has(h, Some(i)),
             BodyRow::Pair(h, a, b) => has(h, a) || has(h, b),
-        },
-    );
+        }
+    });
     if let (Some(at), Some(View::Diff(view))) = (found, &mut app.view) {
-        view.scroll = at;
+        view.line = at;
     }
     found.is_some()
 }

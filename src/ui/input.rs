@@ -3,25 +3,31 @@
 use ratatui::crossterm::event::KeyCode;
 
 use super::action::{Action, Context, Meaning};
+use super::against;
 use super::answer;
 use super::app::{App, Overlay, Pane, Tone, View};
 use super::branches;
 use super::diff_view::DiffView;
+use super::diffing;
 use super::find;
+use super::help_view::HelpView;
 use super::keys::Key;
 use super::line;
 use super::live;
 use super::merge_view;
+use super::mouse;
 use super::msg::{Effect, Timer};
-use super::palette::{self, Palette};
+use super::palette;
 use super::rows;
 use super::screen;
+use super::state_tabs::Tab;
 use super::state_view::StateView;
 use super::travel;
 use super::update::toast;
 use super::whole;
 use super::why;
 use super::world;
+use super::yank;
 
 /// Longest text of a search.
 const MAX_QUERY: usize = 200;
@@ -51,12 +57,19 @@ pub(crate) fn key(app: &mut App, key: Key, out: &mut Vec<Effect>) {
     if live::attached(app) {
         return live::update::attached_key(app, key, out);
     }
+    if let Some(Overlay::Help(help)) = &mut app.overlay
+        && app.pending.is_empty()
+        && help.key(key)
+    {
+        return;
+    }
     let context = app.context();
     let counts = !matches!(
         context,
         Context::Dialog
             | Context::StopDialog
             | Context::Help
+            | Context::Manual
             | Context::Merge
             | Context::MergeDialog
     );
@@ -120,6 +133,9 @@ pub(crate) fn paste(app: &mut App, text: &str) {
     }
     if let Some(Overlay::Line(line)) = &mut app.overlay {
         return line.paste(text);
+    }
+    if let Some(Overlay::Help(help)) = &mut app.overlay {
+        return help.paste(text);
     }
     if app.overlay.is_none() && merge_view::editing::paste(app, text) {
         return;
@@ -245,6 +261,7 @@ pub(crate) fn act(
             app.live.behind = false;
             app.view = None;
         }
+        Action::ViewDiff if against::of_range(app, out) => {}
         Action::ViewDiff => {
             app.live.behind = live::open(app).is_some();
             app.view = Some(View::Diff(Box::new(DiffView::new())));
@@ -259,8 +276,16 @@ pub(crate) fn act(
         Action::PrevPane => pane(app, false),
         Action::SideBySide => {
             let now = screen::split(app);
+            app.diffing.split = Some(!now);
+        }
+        Action::Fold | Action::FoldAll | Action::UnfoldAll
+            if matches!(app.view, Some(View::Diff(_))) =>
+        {
             if let Some(View::Diff(diff)) = &mut app.view {
-                diff.split = Some(!now);
+                match action {
+                    Action::Fold => diff.fold(),
+                    own => diff.unfolded.set_all(own == Action::UnfoldAll),
+                }
             }
         }
         Action::Fold => fold(app, None),
@@ -313,20 +338,31 @@ pub(crate) fn act(
         Action::CopyStep => {
             if let Some(row) = app.focus_row() {
                 let text = format!("step:{}", row.ordinal);
-                copy(app, text, out);
+                yank::send(app, text, out);
             }
         }
         Action::CopyPath => {
             if let Some(text) = app.selected_path() {
-                copy(app, text, out);
+                yank::send(app, text, out);
             }
         }
-        Action::Palette => app.overlay = Some(Overlay::Palette(Palette::default())),
+        Action::Palette => palette::open(app, out),
         Action::Help => {
             app.overlay = match app.overlay {
-                Some(Overlay::Help { .. }) => None,
-                _ => Some(Overlay::Help { scroll: 0 }),
+                Some(Overlay::Help(_)) => None,
+                _ => Some(Overlay::Help(HelpView::default())),
             };
+        }
+        Action::Manual => {
+            let manual = !matches!(&app.overlay, Some(Overlay::Help(help)) if help.manual);
+            app.overlay = Some(Overlay::Help(HelpView {
+                manual,
+                ..HelpView::default()
+            }));
+        }
+        Action::Mouse => {
+            let words = mouse::toggle(app).to_owned();
+            toast(app, Tone::Note, words, &[], out);
         }
         Action::Fork => line::fork(app, out),
         Action::Ask if merge_view::open(app).is_none() => answer::ask(app),
@@ -336,15 +372,9 @@ pub(crate) fn act(
         Action::Redraw => out.push(Effect::Redraw),
         Action::Suspend => out.push(Effect::Suspend),
         Action::Interrupt => interrupt(app, out),
+        own if diffing::OWN.contains(&own) => diffing::act(app, own, out),
         own => merge_view::update::act(app, own, out),
     }
-}
-
-/// Nobody can know whether the terminal took it: so that is what the toast says.
-fn copy(app: &mut App, text: String, out: &mut Vec<Effect>) {
-    let said = format!("{text} sent to the terminal's clipboard");
-    toast(app, Tone::Good, said, &[], out);
-    out.push(Effect::Copy(text));
 }
 
 fn open(app: &mut App, out: &mut Vec<Effect>) {
@@ -359,9 +389,11 @@ fn open(app: &mut App, out: &mut Vec<Effect>) {
             if diff.in_files {
                 diff.in_files = false;
             } else {
-                diff.force();
+                diff.enter(app.diffing.space);
             }
         }
+        // What these say is not to be gone into.
+        Some(View::State(state)) if !state.in_file && state.tabs.tab != Tab::Files => {}
         Some(View::State(state)) => {
             if state.in_file {
                 if !why::forward(app)
@@ -407,7 +439,10 @@ fn close(app: &mut App, out: &mut Vec<Effect>) {
     if let Some(overlay) = app.overlay.take() {
         return answer::closed(&overlay, out);
     }
-    if merge_view::update::cancel(app, out) || live::update::close(app, out) {
+    if merge_view::update::cancel(app, out)
+        || live::update::close(app, out)
+        || diffing::unselect(app)
+    {
         return;
     }
     match &mut app.view {

@@ -33,10 +33,18 @@ impl Default for Keymap {
             .iter()
             .flat_map(|entry| {
                 entry.keys.iter().filter_map(move |text| {
+                    let strokes = keys::parse(text)?;
+                    let mut contexts = entry.contexts.to_vec();
+                    // In the help what is typed filters it; only `?` closes it.
+                    if let Some(Stroke::Key(key)) = strokes.first()
+                        && key.typed().is_some_and(|c| c != '?')
+                    {
+                        contexts.retain(|c| *c != Context::Help);
+                    }
                     Some(Binding {
-                        strokes: keys::parse(text)?,
+                        strokes,
                         entry,
-                        contexts: entry.contexts.to_vec(),
+                        contexts,
                         from: None,
                     })
                 })

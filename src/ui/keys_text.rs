@@ -49,6 +49,24 @@ pub fn keys_text() -> String {
     out
 }
 
+/// An action's keys, name and description.
+pub type Described = (Vec<String>, String, String);
+
+/// Every action under its heading.
+#[must_use]
+pub fn keys_grouped() -> Vec<(String, Vec<Described>)> {
+    Group::ALL
+        .into_iter()
+        .map(|group| {
+            let entries = of(group)
+                .map(|e| (shown(e, true), e.id.to_owned(), e.description.to_owned()))
+                .collect::<Vec<_>>();
+            (group.title().to_owned(), entries)
+        })
+        .filter(|(_, entries)| !entries.is_empty())
+        .collect()
+}
+
 /// Every action as an object: for programs.
 #[must_use]
 pub fn keys_json() -> Vec<serde_json::Value> {

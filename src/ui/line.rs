@@ -9,6 +9,7 @@ use crate::engine::api::{ApiError, Request, Response};
 use crate::model::{Ordinal, RepoPath};
 
 use super::action::Action;
+use super::against;
 use super::answer;
 use super::app::{App, Overlay, Tone};
 use super::keys::Key;
@@ -34,6 +35,11 @@ pub(crate) enum Purpose {
     },
     /// A question about what is selected.
     Question,
+    /// A state with which the one that is looked at is compared.
+    Against {
+        /// Labels and branches.
+        names: Vec<String>,
+    },
     /// What a model is to do with a part in conflict.
     Instruct {
         /// Of this file.
@@ -50,6 +56,8 @@ pub(crate) struct LineInput {
     pub text: String,
     /// What an empty line means.
     pub ghost: String,
+    /// What was typed before a name was put there for it.
+    pub stem: Option<String>,
 }
 
 impl LineInput {
@@ -59,6 +67,7 @@ impl LineInput {
             purpose,
             text: String::new(),
             ghost: String::new(),
+            stem: None,
         }
     }
 
@@ -88,6 +97,9 @@ pub(crate) fn key(app: &mut App, key: Key, out: &mut Vec<Effect>) {
     let Some(Overlay::Line(mut line)) = app.overlay.take() else {
         return;
     };
+    if key.code != KeyCode::Tab {
+        line.stem = None;
+    }
     match key.code {
         KeyCode::Esc => return,
         KeyCode::Enter => return done(app, line, out),
@@ -99,6 +111,9 @@ pub(crate) fn key(app: &mut App, key: Key, out: &mut Vec<Effect>) {
         KeyCode::Char('w') if key.ctrl => {
             let kept = line.text.trim_end().rfind(' ').map_or(0, |at| at + 1);
             line.text.truncate(kept);
+        }
+        KeyCode::Tab if matches!(line.purpose, Purpose::Against { .. }) => {
+            against::complete(&mut line);
         }
         KeyCode::Tab if line.text.is_empty() => line.text.clone_from(&line.ghost),
         _ => {
@@ -125,6 +140,10 @@ fn done(app: &mut App, line: LineInput, out: &mut Vec<Effect>) {
             ));
         }
         Purpose::Question => answer::asked(app, typed, out),
+        Purpose::Against { .. } => {
+            let typed = if typed.is_empty() { line.ghost } else { typed };
+            against::typed(app, &typed, out);
+        }
         Purpose::Instruct { path, part } => {
             assist::instructed(app, (path, part), typed, out);
         }
@@ -173,6 +192,10 @@ pub(crate) fn draw(app: &App, input: &LineInput, buf: &mut Buffer, area: Rect) -
     let (label, hint) = match &input.purpose {
         Purpose::Fork { at, .. } => (format!(" fork at {at}, name: "), "Enter make  Esc cancel"),
         Purpose::Question => (" ask: ".to_owned(), "Enter ask  Esc cancel"),
+        Purpose::Against { .. } => (
+            " diff with: ".to_owned(),
+            "label, branch, step  Tab complete  Enter  Esc",
+        ),
         Purpose::Instruct { .. } => (" instruct: ".to_owned(), "Enter ask  Esc cancel"),
     };
     let taken = text::width(&label) + text::width(hint) + 5;

@@ -9,6 +9,7 @@
 //! * [`theme`] is the only place that knows colours.
 
 mod action;
+mod against;
 mod answer;
 mod app;
 mod branches;
@@ -18,12 +19,18 @@ mod changes;
 mod code;
 mod detail;
 mod diff_draw;
+mod diff_files;
+mod diff_rows;
 mod diff_view;
+mod diffing;
 mod draw;
+mod errand;
 mod event_loop;
 mod feel;
 mod find;
 mod folds;
+mod fuzzy;
+mod help_view;
 mod input;
 mod keymap;
 mod keys;
@@ -36,6 +43,7 @@ mod list_draw;
 mod live;
 mod load;
 mod merge_view;
+mod mouse;
 mod msg;
 mod offers;
 mod outside;
@@ -46,10 +54,12 @@ mod play;
 mod query;
 mod raw;
 mod raw_view;
+mod restoring;
 mod rows;
 mod runner;
 mod screen;
 mod state_draw;
+mod state_tabs;
 mod state_view;
 mod sums;
 mod sync;
@@ -61,11 +71,13 @@ mod timeline;
 mod travel;
 mod update;
 mod welcome;
+mod which_key;
 mod whole;
 mod why;
 mod why_draw;
 mod words;
 mod world;
+mod yank;
 
 #[cfg(test)]
 mod tests;
@@ -75,7 +87,7 @@ use std::sync::Arc;
 use crate::engine::api::ApiError;
 use crate::engine::source::Source;
 
-pub use keys_text::{keys_json, keys_markdown, keys_settings, keys_text};
+pub use keys_text::{keys_grouped, keys_json, keys_markdown, keys_settings, keys_text};
 
 /// How the UI is to behave.
 #[derive(Debug, Clone, Default)]

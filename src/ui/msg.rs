@@ -3,13 +3,17 @@
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::diff::text::TextDiff;
+use ratatui::crossterm::event::MouseEvent;
+
+use crate::diff::text::{Space, TextDiff};
 use crate::engine::api::{ApiError, EntryInfo, FileChange, Notice, Request, Response, Row};
 use crate::engine::assist::{self, Ask, Proposal};
 use crate::model::{BlobId, Ordinal, RepoPath, StepId, Time};
 
+use super::diffing;
+use super::errand::Errand;
 use super::feel::Loaded;
 use super::keys::Key;
 use super::light::Light;
@@ -25,6 +29,8 @@ use super::why::BlameKey;
 pub(crate) enum Msg {
     /// A key was pressed.
     Key(Key),
+    /// Something was done with the mouse, and when.
+    Mouse(MouseEvent, Instant),
     /// Text was pasted.
     Paste(String),
     /// The terminal has another size.
@@ -51,6 +57,10 @@ pub(crate) enum Msg {
     Merge(News),
     /// What was opened in the person's own editor came back: `None` when nothing was changed.
     Edited(About, Result<Option<Vec<u8>>, String>),
+    /// A file that somebody else is to show was read.
+    Fetched(EntryInfo, Result<Arc<Vec<u8>>, String>),
+    /// What the terminal was lent for is over.
+    Errand(Result<(), String>),
     /// A model that was asked has said something.
     Assist(u64, assist::News),
     /// A terminal has news.
@@ -108,6 +118,9 @@ pub(crate) enum Tag {
     Compared(String),
     /// What a merge of it would come to.
     Trial(String),
+    /// The branches, or the sessions, for the palette.
+    PaletteBranches,
+    PaletteSessions,
     /// Something of the conflict screen.
     Merge(MergeTag),
     /// When the entries of a directory changed last.
@@ -116,10 +129,12 @@ pub(crate) enum Tag {
     Blame(Box<BlameKey>),
     /// The versions of a file, to go so many forward or back.
     OfFile(RepoPath, bool, usize),
+    /// Something of differences and restoring.
+    Diffing(Box<diffing::About>),
 }
 
-/// A pair of contents; `None` is an absent side.
-pub(crate) type DiffKey = (Option<BlobId>, Option<BlobId>);
+/// A pair of contents (`None` is an absent side), and which white space counts.
+pub(crate) type DiffKey = (Option<BlobId>, Option<BlobId>, Space);
 
 /// A content with the name that tells its language.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -147,8 +162,10 @@ pub(crate) enum Compared {
     Waiting,
     /// Here it is.
     Ready(Arc<TextDiff>),
-    /// A side is large: it is compared only when asked for.
+    /// A side is large, or has very long lines: it is shown only when asked for.
     Large,
+    /// Pictures, where a side is one: how wide and how high.
+    Pictures(Option<(usize, usize)>, Option<(usize, usize)>),
     /// It failed; why.
     Failed(String),
 }
@@ -207,8 +224,20 @@ pub(crate) enum Slot {
     Why,
     /// The versions of a file.
     OfFile,
-    /// A rollback's preview.
+    /// A rollback's preview, or a restoring's.
     Preview,
+    /// The plan that an agent had made.
+    Plan,
+    /// A file for the person's own editor.
+    Fetch,
+    /// A past state as a directory.
+    Shell,
+    /// The steps that touch a file.
+    Touching,
+    /// What lies at the top of the state that is compared.
+    Same,
+    /// The difference of two states.
+    Against,
     /// The conflict that is looked at.
     Conflict,
     /// The words of its sides that differ.
@@ -228,12 +257,16 @@ pub(crate) enum Effect {
     Ask(Option<Slot>, Tag, Request),
     /// Load all rows, the newest first; the number comes back with them.
     Load(u64),
-    /// Compare the contents of these changes and recognise their words.
-    Compare(Vec<FileChange>),
+    /// Compare the contents of these changes (with long lines too, if so) and recognise their words.
+    Compare(Vec<(FileChange, bool)>, Space),
     /// Read a file and recognise its words.
     Read(EntryInfo),
     /// Read a step's records and set them out in lines of this width.
     Raw(StepId, usize),
+    /// Read a file, to have it shown by somebody else.
+    Fetch(EntryInfo),
+    /// Lend the terminal for this.
+    Lend(Errand),
     /// Have something done for the conflict screen.
     Merge(Job),
     /// Open a text in the person's own editor, under a name that tells its language.

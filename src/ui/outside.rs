@@ -1,6 +1,7 @@
 //! A text in the person's own editor (`$VISUAL`, `$EDITOR`, `vi`): a file of its own in a directory that nobody else sees.
 
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -10,12 +11,34 @@ const MAX_BYTES: u64 = 64 << 20;
 /// Opens `text` in the editor under a name like `name`; gives what was written, `None` when that is the same. The terminal
 /// must have been given back. Blocks until the editor ends.
 pub(crate) fn edit(name: &str, text: &[u8]) -> Result<Option<Vec<u8>>, String> {
-    let editor = ["VISUAL", "EDITOR"]
+    edit_with(&editor(), name, text)
+}
+
+fn editor() -> String {
+    ["VISUAL", "EDITOR"]
         .into_iter()
         .filter_map(|v| std::env::var(v).ok())
         .find(|v| !v.trim().is_empty())
-        .unwrap_or_else(|| "vi".to_owned());
-    edit_with(&editor, name, text)
+        .unwrap_or_else(|| "vi".to_owned())
+}
+
+/// Opens a copy of `text` that nobody may write to, under a name like `name`. The terminal must have been given back.
+/// Blocks until the editor ends; the copy is gone then.
+pub(crate) fn view(name: &str, text: &[u8]) -> Result<(), String> {
+    view_with(&editor(), name, text)
+}
+
+fn view_with(editor: &str, name: &str, text: &[u8]) -> Result<(), String> {
+    let failed = |error: io::Error| format!("the file cannot be shown: {error}");
+    let dir = tempfile::Builder::new()
+        .prefix("backtrail-view-")
+        .tempdir()
+        .map_err(failed)?;
+    let path = dir.path().join(plain(name));
+    std::fs::write(&path, text).map_err(failed)?;
+    let rights = std::fs::Permissions::from_mode(0o400);
+    std::fs::set_permissions(&path, rights).map_err(failed)?;
+    run(editor, &path)
 }
 
 fn edit_with(editor: &str, name: &str, text: &[u8]) -> Result<Option<Vec<u8>>, String> {
@@ -90,6 +113,19 @@ mod tests {
         assert!(error.contains("nothing was taken"), "{error}");
         let error = edit_with("rm", "a.rs", text).unwrap_err();
         assert!(error.contains("cannot be edited"), "{error}");
+    }
+
+    #[test]
+    fn a_past_version_is_shown_as_a_copy_of_its_own() {
+        let seen = tempfile::tempdir().unwrap();
+        let copy = seen.path().join("copy");
+        let editor = format!(
+            "sh -c 'stat -c %a \"$0\" > {0}; cat \"$0\" >> {0}'",
+            copy.display()
+        );
+        view_with(&editor, "a.rs", b"then\n").unwrap();
+        assert_eq!(std::fs::read_to_string(copy).unwrap(), "400\nthen\n");
+        assert!(view_with("false", "a.rs", b"").is_err());
     }
 
     #[test]

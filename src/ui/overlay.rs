@@ -7,31 +7,35 @@ use ratatui::text::{Line, Span};
 
 use crate::model::Ordinal;
 
-use super::action::{Action, Context, Group, TABLE};
+use super::action::Action;
 use super::answer;
 use super::app::{App, Overlay};
 use super::branches;
 use super::draw::key_of;
-use super::keys;
+use super::help_view;
 use super::merge_view::questions;
+use super::mouse::{Hit, Side};
 use super::paint;
 use super::palette;
+use super::restoring;
 use super::text;
 use super::theme::Token;
+use super::which_key;
 use super::world;
 
 /// Draws what lies over the view. Returns where the text cursor is, if it is there.
 pub(crate) fn draw(app: &App, buf: &mut Buffer, body: Rect) -> Option<(u16, u16)> {
     match &app.overlay {
         Some(Overlay::Palette(palette)) => return Some(palette::draw(app, palette, buf, body)),
-        Some(Overlay::Help { scroll }) => help(app, buf, body, *scroll),
+        Some(Overlay::Help(view)) => help_view::draw(app, view, buf, body),
         Some(Overlay::Rollback { to, preview }) => rollback(app, buf, body, *to, preview.as_ref()),
         Some(Overlay::Stop { name, .. }) => stop(app, buf, body, name),
+        Some(Overlay::Restore(asked)) => restoring::draw(app, asked, buf, body),
         Some(Overlay::Answer(found)) => answer::draw(app, found, buf, body),
         Some(Overlay::Branches(picker)) => branches::draw(app, picker, buf, body),
         Some(Overlay::Conflicts { cursor }) => questions::list(app, *cursor, buf, body),
         Some(Overlay::Merge(question)) => questions::draw(app, *question, buf, body),
-        None if app.hint => follow(app, buf, body),
+        None if app.hint => which_key::draw(app, buf, body),
         Some(Overlay::Line(_)) | None => {}
     }
     None
@@ -45,6 +49,9 @@ pub(crate) fn popup(
     title: &str,
     bottom: &[Span<'static>],
 ) -> Rect {
+    // What lies below is out of the mouse's reach.
+    app.feel.hits.put(*buf.area(), Hit::Cover);
+    app.feel.hits.put(area, Hit::Pane(Side::Here));
     for y in area.top()..area.bottom() {
         for x in area.left()..area.right() {
             if let Some(cell) = buf.cell_mut((x, y)) {
@@ -192,188 +199,5 @@ fn dialog(app: &App, buf: &mut Buffer, body: Rect, title: &str, lines: &[Line<'s
     for (y, line) in (inner.y..inner.bottom()).zip(lines) {
         let place = Rect::new(inner.x + 2, y, inner.width.saturating_sub(3), 1);
         paint::line(buf, place, line, 0, app.look.glyphs.ellipsis);
-    }
-}
-
-/// What may follow the keys pressed so far.
-fn follow(app: &App, buf: &mut Buffer, body: Rect) {
-    let found = app.feel.keymap.continuations(app.context(), &app.pending);
-    if found.is_empty() {
-        return;
-    }
-    let ascii = app.look.glyphs.cursor == ">";
-    let title: String = app.pending.iter().filter_map(|k| k.typed()).collect();
-    let lines: Vec<Line<'static>> = found
-        .iter()
-        .map(|(rest, entry)| {
-            let rest = keys::shown_strokes(rest, ascii).replace("{a}", "a-z");
-            Line::from(vec![
-                Span::styled(format!("{rest:<4}"), app.look.theme.style(Token::Key)),
-                Span::raw(entry.title),
-            ])
-        })
-        .collect();
-    let height = u16::try_from(lines.len()).unwrap_or(8) + 2;
-    let (w, h) = (28.min(body.width), height.min(body.height));
-    let area = Rect::new(body.right() - w, body.bottom() - h, w, h);
-    let inner = popup(app, buf, area, &title, &[]);
-    for (y, line) in (inner.y..inner.bottom()).zip(&lines) {
-        let place = Rect::new(inner.x + 1, y, inner.width.saturating_sub(2), 1);
-        paint::line(buf, place, line, 0, app.look.glyphs.ellipsis);
-    }
-}
-
-/// One group of the help as lines: keys and titles.
-fn group(app: &App, group: Group, context: Context) -> Vec<Line<'static>> {
-    let theme = app.look.theme;
-    let ascii = app.look.glyphs.cursor == ">";
-    let title = match group {
-        Group::World => format!("{} (all undoable)", group.title()),
-        _ => group.title().to_owned(),
-    };
-    let mut out = vec![Line::from(Span::styled(title, theme.style(Token::Focus)))];
-    for entry in TABLE
-        .iter()
-        .filter(|e| e.group == group && e.contexts.contains(&context))
-    {
-        let keys: Vec<String> = app
-            .feel
-            .keymap
-            .keys(entry.action, context)
-            .map(|b| keys::shown_strokes(&b.strokes, ascii))
-            .collect();
-        if keys.is_empty() {
-            continue;
-        }
-        let off = app.enabled(entry.action).is_err();
-        let words = if off {
-            theme.style(Token::Dim)
-        } else {
-            Style::new()
-        };
-        out.push(Line::from(vec![
-            Span::styled(
-                format!("{:<11} ", keys.join(" ")),
-                theme.style(if off { Token::Dim } else { Token::Key }),
-            ),
-            Span::styled(entry.title, words),
-        ]));
-    }
-    out
-}
-
-/// Why keys of this view do nothing now.
-fn disabled(app: &App, context: Context) -> Vec<String> {
-    let mut seen: Vec<(String, String)> = Vec::new();
-    for entry in TABLE.iter().filter(|e| e.contexts.contains(&context)) {
-        if let Err(why) = app.enabled(entry.action) {
-            let key = key_of(app, entry.action);
-            match seen.iter_mut().find(|(_, w)| *w == why) {
-                Some((keys, _)) => {
-                    keys.push(' ');
-                    keys.push_str(&key);
-                }
-                None => seen.push((key, why)),
-            }
-        }
-    }
-    seen.into_iter()
-        .map(|(keys, why)| format!("{keys} ({why})"))
-        .collect()
-}
-
-/// Puts groups of lines into columns of about the same height. In a column, and from column to column, they keep their
-/// order as far as that goes.
-fn stacked(groups: Vec<Vec<Line<'static>>>, columns: usize) -> Vec<Vec<Line<'static>>> {
-    let mut tallest_first: Vec<usize> = (0..groups.len()).collect();
-    tallest_first.sort_by_key(|g| std::cmp::Reverse(groups.get(*g).map_or(0, Vec::len)));
-    let mut stacks: Vec<(usize, Vec<usize>)> = vec![(0, Vec::new()); columns];
-    for g in tallest_first {
-        if let Some(stack) = stacks.iter_mut().min_by_key(|(height, _)| *height) {
-            stack.0 += groups.get(g).map_or(0, Vec::len) + 1;
-            stack.1.push(g);
-        }
-    }
-    for (_, held) in &mut stacks {
-        held.sort_unstable();
-    }
-    stacks.sort_by_key(|(_, held)| held.first().copied().unwrap_or(usize::MAX));
-    stacks
-        .into_iter()
-        .map(|(_, held)| {
-            let parts: Vec<Vec<Line<'static>>> = held
-                .into_iter()
-                .filter_map(|g| groups.get(g).cloned())
-                .collect();
-            parts.join(&Line::default())
-        })
-        .collect()
-}
-
-fn help(app: &App, buf: &mut Buffer, body: Rect, scroll: usize) {
-    let look = &app.look;
-    let dim = look.theme.style(Token::Dim);
-    let context = app.view_context();
-    let inner_width = usize::from(body.width.saturating_sub(4));
-    let columns = (inner_width / 28).clamp(1, 3);
-    let width = inner_width / columns;
-    let groups: Vec<_> = Group::ALL
-        .into_iter()
-        .map(|g| group(app, g, context))
-        .filter(|lines| lines.len() > 1)
-        .collect();
-    let stacks = stacked(groups, columns);
-    let tall = stacks.iter().map(Vec::len).max().unwrap_or(0);
-    let mut tail: Vec<Line<'static>> = vec![
-        Line::default(),
-        Line::from(Span::styled(
-            "A number before a key repeats it: 5s, 10j. 142G goes to step 142.",
-            dim,
-        )),
-    ];
-    let off = disabled(app, context);
-    if !off.is_empty() {
-        let words = format!("not now:  {}", off.join("   "));
-        for line in text::wrap(&words, inner_width) {
-            tail.push(Line::from(Span::styled(line, dim)));
-        }
-    }
-    if let Some(status) = &app.status {
-        for warning in &status.warnings {
-            let words = format!("! {}", text::one_line(warning));
-            for line in text::wrap(&words, inner_width) {
-                let warn = look.theme.style(Token::Warn);
-                tail.push(Line::from(Span::styled(line, warn)));
-            }
-        }
-    }
-    let total = tall + tail.len();
-    let height = u16::try_from(total + 2).unwrap_or(u16::MAX);
-    let area = Rect::new(body.x, body.y, body.width, height.min(body.height));
-    let visible = usize::from(area.height.saturating_sub(2));
-    let scroll = scroll.min(total.saturating_sub(visible));
-    let more = if scroll + visible < total {
-        "j k scroll, ? or Esc closes"
-    } else {
-        "? or Esc closes"
-    };
-    let title = format!("Help  {}", context.heading());
-    let bottom = [Span::styled(more.to_owned(), dim)];
-    let inner = popup(app, buf, area, &title, &bottom);
-    for y in 0..inner.height {
-        let at = scroll + usize::from(y);
-        let place = Rect::new(inner.x + 1, inner.y + y, inner.width.saturating_sub(2), 1);
-        if at >= tall {
-            if let Some(line) = tail.get(at - tall) {
-                paint::line(buf, place, line, 0, look.glyphs.ellipsis);
-            }
-            continue;
-        }
-        for (i, stack) in stacks.iter().enumerate() {
-            let Some(line) = stack.get(at) else { continue };
-            let x = place.x + u16::try_from(i * width).unwrap_or(0);
-            let cell = Rect::new(x, place.y, u16::try_from(width - 1).unwrap_or(0), 1);
-            paint::line(buf, cell, line, 0, look.glyphs.ellipsis);
-        }
     }
 }

@@ -49,6 +49,32 @@ pub(crate) fn line(buf: &mut Buffer, area: Rect, line: &Line<'_>, left: usize, c
     x - area.x
 }
 
+/// Breaks styled text into lines of at most `cells`, and so many lines at most.
+pub(crate) fn wrapped(spans: &[Span<'static>], cells: usize, most: usize) -> Vec<Line<'static>> {
+    let mut out = Vec::new();
+    let mut line: Vec<Span<'static>> = Vec::new();
+    let mut used = 0;
+    for span in spans {
+        let mut run = String::new();
+        for c in span.content.chars() {
+            let wide = text::char_width(c);
+            if used + wide > cells && used > 0 {
+                line.push(Span::styled(std::mem::take(&mut run), span.style));
+                out.push(Line::from(std::mem::take(&mut line)));
+                used = 0;
+                if out.len() >= most {
+                    return out;
+                }
+            }
+            run.push(c);
+            used += wide;
+        }
+        line.push(Span::styled(run, span.style));
+    }
+    out.push(Line::from(line));
+    out
+}
+
 fn put(buf: &mut Buffer, x: u16, y: u16, run: &str, style: Style, end: u16) {
     if x < end && !run.is_empty() {
         buf.set_stringn(x, y, run, usize::from(end - x), style);
@@ -144,19 +170,34 @@ pub(crate) fn matches(buf: &mut Buffer, area: Rect, look: &Look, query: Option<&
 
 /// Hints for keys, as many as there is room for: each a key and a word.
 pub(crate) fn hints(look: &Look, hints: &[(String, String)], room: usize) -> Vec<Span<'static>> {
+    placed(look, hints, room).0
+}
+
+/// The same, with which of them stand where: from which cell, and how many.
+pub(crate) fn placed(
+    look: &Look,
+    hints: &[(String, String)],
+    room: usize,
+) -> (Vec<Span<'static>>, Vec<(usize, usize, usize)>) {
     let mut spans = Vec::new();
+    let mut places = Vec::new();
     let mut used = 0;
-    for (key, word) in hints {
+    for (i, (key, word)) in hints.iter().enumerate() {
+        // Bound to nothing here.
+        if key.is_empty() {
+            continue;
+        }
         let gap = if spans.is_empty() { 0 } else { 2 };
         let cells = gap + text::width(key) + 1 + text::width(word);
         if used + cells > room {
             continue;
         }
+        places.push((i, used + gap, cells - gap));
         used += cells;
         spans.push(Span::raw(" ".repeat(gap)));
         spans.push(Span::styled(key.clone(), look.theme.style(Token::Key)));
         spans.push(Span::raw(" "));
         spans.push(Span::styled(word.clone(), look.theme.style(Token::Dim)));
     }
-    spans
+    (spans, places)
 }

@@ -263,7 +263,6 @@ impl Rows {
     }
 
     /// What is kept of all rows, in order.
-    #[allow(dead_code, reason = "part of what a list offers; tests use it")]
     pub(crate) fn briefs(&self) -> impl Iterator<Item = Brief> {
         self.chunks.iter().flat_map(|c| c.slims.iter())
     }

@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
 
-use crate::diff::text::hunks;
+use crate::diff::text::{Outcome, Space, hunks_with};
 use crate::engine::api::{ApiError, EntryInfo, ErrorCode, FileChange, Request, Response};
 use crate::engine::assist::Assistant;
 use crate::engine::source::Source;
@@ -29,8 +29,14 @@ use super::text;
 /// Unchanged lines around a change.
 const AROUND: usize = 4;
 
+/// Longer lines are shown only when asked for, in bytes.
+const LONG_LINE: usize = 10_000;
+
 /// Longest file that is read for the state browser, in bytes.
 const MAX_READ: u64 = 16 << 20;
+
+/// Longest file that is handed to an editor, in bytes.
+const MAX_FETCH: u64 = 64 << 20;
 
 /// Bytes asked for at a time.
 const PART: u64 = 4 << 20;
@@ -169,16 +175,31 @@ impl Runner {
                     load::all(source.as_ref(), stamp, &send).await;
                 });
             }
-            Effect::Compare(changes) => {
+            Effect::Compare(changes, space) => {
                 let source = self.source.clone()?;
                 self.task(Some(Slot::Compare), async move {
-                    compare_all(source, changes, send).await;
+                    compare_all(source, changes, space, send).await;
                 });
             }
             Effect::Read(entry) => {
                 let source = self.source.clone()?;
                 self.task(Some(Slot::Read), async move {
                     read(source, entry, send).await;
+                });
+            }
+            Effect::Fetch(entry) => {
+                let source = self.source.clone()?;
+                self.task(Some(Slot::Fetch), async move {
+                    let Some(id) = entry.blob else { return };
+                    let bytes = match entry.size {
+                        0..=MAX_FETCH => blob(source.as_ref(), id, MAX_FETCH).await,
+                        size => {
+                            let message = format!("{} is too much", text::bytes(size));
+                            Err(ApiError::new(ErrorCode::Refused, message))
+                        }
+                    };
+                    let result = bytes.map(Arc::new).map_err(|e| text::one_line(&e.message));
+                    let _ = send.send(Msg::Fetched(entry, result));
                 });
             }
             Effect::Raw(step, width) => {
@@ -244,6 +265,7 @@ impl Runner {
             }
             effect @ (Effect::Copy(_)
             | Effect::Edit(..)
+            | Effect::Lend(_)
             | Effect::Redraw
             | Effect::Suspend
             | Effect::Back
@@ -306,12 +328,13 @@ pub(crate) async fn job<T: Send + 'static>(
 
 async fn compare_all(
     source: Arc<dyn Source>,
-    changes: Vec<FileChange>,
+    changes: Vec<(FileChange, bool)>,
+    space: Space,
     send: UnboundedSender<Msg>,
 ) {
     let mut lit: Vec<(LightKey, Arc<Vec<u8>>)> = Vec::new();
-    for change in changes {
-        let key: DiffKey = diff_key(&change);
+    for (change, long) in changes {
+        let key: DiffKey = diff_key(&change, space);
         let side = async |id: Option<BlobId>| match id {
             Some(id) => blob(source.as_ref(), id, u64::MAX).await,
             None => Ok(Vec::new()),
@@ -324,8 +347,8 @@ async fn compare_all(
             }
         };
         let (a, b) = (Arc::clone(&before), Arc::clone(&after));
-        let compared = match job(move |_| hunks(&a, &b, AROUND)).await {
-            Some(diff) => Compared::Ready(Arc::new(diff)),
+        let compared = match job(move |_| compare(&a, &b, space, long)).await {
+            Some(compared) => compared,
             None => Compared::Failed("the comparison failed".to_owned()),
         };
         let _ = send.send(Msg::Compared(key, compared));
@@ -342,6 +365,25 @@ async fn compare_all(
             let _ = send.send(Msg::Lit(key, Arc::new(light)));
         }
     }
+}
+
+/// Compares two contents. With lines that are too long for any screen they are shown only when asked for.
+fn compare(before: &[u8], after: &[u8], space: Space, long: bool) -> Compared {
+    let is_long = |content: &[u8]| content.split(|b| *b == b'\n').any(|l| l.len() > LONG_LINE);
+    let diff = hunks_with(before, after, AROUND, space);
+    if diff.outcome == Outcome::Binary {
+        let size = |content: &[u8]| imagesize::blob_size(content).ok();
+        let sizes = [before, after]
+            .map(size)
+            .map(|s| s.map(|s| (s.width, s.height)));
+        if sizes.iter().any(Option::is_some) {
+            return Compared::Pictures(sizes[0], sizes[1]);
+        }
+    }
+    if diff.outcome == Outcome::Text && !long && (is_long(before) || is_long(after)) {
+        return Compared::Large;
+    }
+    Compared::Ready(Arc::new(diff))
 }
 
 async fn raw(source: &dyn Source, step: StepId, width: usize) -> RawLines {

@@ -4,6 +4,7 @@ use ratatui::layout::{Rect, Size};
 
 use super::app::{App, Pane, View};
 use super::detail::{self, DocKey, DocPane, Parts};
+use super::diff_draw;
 use super::diff_view::SIDE_BY_SIDE;
 use super::list_draw;
 use super::live;
@@ -66,6 +67,28 @@ fn columns(area: Rect, widths: &[u16]) -> Vec<Rect> {
         .collect()
 }
 
+/// Narrowest pane.
+const NARROWEST: u16 = 20;
+
+/// Cells of the first pane: as the person has put the border, or what is usual. The other panes keep some room.
+fn left(app: &App, of: usize, usual: u16, room: u16) -> u16 {
+    let own = app.feel.borders.get(of).copied().flatten();
+    let wide = own.map_or(usual, |b| {
+        u16::try_from(u32::from(app.size.width) * u32::from(b) / 1000).unwrap_or(usual)
+    });
+    wide.clamp(NARROWEST, room.saturating_sub(NARROWEST).max(NARROWEST))
+}
+
+/// Puts the border between the first two panes into a column.
+pub(crate) fn set_border(app: &mut App, column: u16) {
+    let of = usize::from(app.view.is_some());
+    let width = u32::from(app.size.width.max(1));
+    let at = u16::try_from((u32::from(column) * 1000).div_ceil(width)).unwrap_or(500);
+    if let Some(border) = app.feel.borders.get_mut(of) {
+        *border = Some(at);
+    }
+}
+
 /// The panes of the home screen that are shown, left to right.
 pub(crate) fn home(app: &App) -> Vec<(Pane, Rect)> {
     let body = regions(app).body;
@@ -81,12 +104,12 @@ pub(crate) fn home(app: &App) -> Vec<(Pane, Rect)> {
             vec![(pane, body)]
         }
         Shape::Two => {
-            let left = (w * 56 / 100).clamp(44, 64);
+            let left = left(app, 0, (w * 56 / 100).clamp(44, 64), w);
             let rects = columns(body, &[left, w - left]);
             vec![(Pane::Timeline, rects[0]), (Pane::Detail, rects[1])]
         }
         Shape::Three => {
-            let left = (w * 2 / 5).clamp(50, 84);
+            let left = left(app, 0, (w * 2 / 5).clamp(50, 84), w - 40);
             let rest = w - left;
             let middle = (rest * 9 / 20).clamp(30, 72);
             let rects = columns(body, &[left, middle, rest - middle]);
@@ -109,7 +132,7 @@ pub(crate) fn beside(app: &App, list_has_keys: bool) -> (Option<Rect>, Option<Re
             (None, Some(body))
         };
     }
-    let left = (body.width * 26 / 100).clamp(24, 44);
+    let left = left(app, 1, (body.width * 26 / 100).clamp(24, 44), body.width);
     let rects = columns(body, &[left, body.width - left]);
     (Some(rects[0]), Some(rects[1]))
 }
@@ -146,7 +169,7 @@ pub(crate) fn state(app: &App, state: &StateView) -> StatePanes {
         };
         return StatePanes { tree, file, why };
     }
-    let left = (panes.width * 30 / 100).clamp(26, 50);
+    let left = left(app, 1, (panes.width * 30 / 100).clamp(26, 50), panes.width);
     let rects = columns(panes, &[left, panes.width - left]);
     StatePanes {
         tree: Some(rects[0]),
@@ -190,7 +213,7 @@ pub(crate) fn split(app: &App) -> bool {
     };
     let (_, body) = beside(app, diff.in_files);
     let wide = body.is_some_and(|b| b.width >= SIDE_BY_SIDE);
-    diff.split.unwrap_or(wide)
+    app.diffing.split.unwrap_or(wide)
 }
 
 /// Fits everything to the screen. Called before each drawing; costs what has changed.
@@ -198,6 +221,7 @@ pub(crate) fn arrange(app: &mut App) {
     if shape(app.size) == Shape::TooSmall {
         return;
     }
+    super::help_view::arrange(app, regions(app).body);
     if app.pane == Pane::Changes && shape(app.size) != Shape::Three {
         app.pane = Pane::Detail;
     }
@@ -273,13 +297,42 @@ fn arrange_doc(app: &App, pane: &mut DocPane, parts: Parts, area: Rect) {
 fn arrange_diff(app: &mut App) {
     let split = split(app);
     let height = list_height(app);
-    let Some(View::Diff(mut diff)) = app.view.take() else {
+    let version = app.shelf.version;
+    let space = app.diffing.space;
+    let Some(View::Diff(diff)) = &app.view else {
         return;
     };
     let compared = diff.selected().and_then(|c| app.compared(c)).cloned();
-    diff.arrange(compared.as_ref(), app.shelf.version, split);
-    diff.scroll = diff.scroll.min(diff.body.len().saturating_sub(height));
-    app.view = Some(View::Diff(diff));
+    let (_, body) = beside(app, diff.in_files);
+    let width = body.map_or(0, |b| inner(b).width);
+    let Some(View::Diff(diff)) = &mut app.view else {
+        return;
+    };
+    diff.arrange(compared.as_ref(), version, split, space);
+    diff.scroll = scrolled(diff.scroll, diff.line, diff.body.len(), height);
+    if app.diffing.wrap {
+        let top = unwrapped(app, height, width);
+        if let Some(View::Diff(diff)) = &mut app.view {
+            diff.scroll = top;
+        }
+    }
+}
+
+/// The first row of the diff, so that all of the row under the cursor is on the screen although rows before it are wrapped.
+fn unwrapped(app: &App, height: usize, width: u16) -> usize {
+    let Some(View::Diff(diff)) = &app.view else {
+        return 0;
+    };
+    let mut top = diff.line;
+    let mut used = diff_draw::height(app, diff, top, width);
+    while top > diff.scroll {
+        used += diff_draw::height(app, diff, top - 1, width);
+        if used > height {
+            break;
+        }
+        top -= 1;
+    }
+    top
 }
 
 fn arrange_state(app: &mut App) {

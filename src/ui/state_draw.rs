@@ -17,6 +17,7 @@ use super::light::Light;
 use super::msg::LightKey;
 use super::paint;
 use super::screen;
+use super::state_tabs::{self, Tab};
 use super::state_view::{Content, Node, StateView, line_at};
 use super::sync::LARGE;
 use super::text;
@@ -54,7 +55,7 @@ fn tree(app: &App, state: &StateView, buf: &mut Buffer, area: Rect, query: Optio
     let look = &app.look;
     let theme = look.theme;
     let active = !state.in_file;
-    let title = vec![Span::styled("Files", title_style(active))];
+    let title = state_tabs::titles(app, &state.tabs);
     let changed = app.focus_detail().map_or(0, |d| d.changes.len());
     let bottom = if changed > 0 {
         let text = format!("{changed} changed here");
@@ -63,6 +64,17 @@ fn tree(app: &App, state: &StateView, buf: &mut Buffer, area: Rect, query: Optio
         Vec::new()
     };
     let inner = paint::frame(buf, area, look, active, &title, &bottom);
+    if state.tabs.tab != Tab::Files {
+        let width = usize::from(inner.width);
+        let lines = state_tabs::lines(app, &state.tabs, width);
+        let last = lines.len().saturating_sub(usize::from(inner.height));
+        let shown = lines.iter().skip(state.tabs.scroll.min(last));
+        for (y, line) in (inner.y..inner.bottom()).zip(shown) {
+            let place = Rect::new(inner.x, y, inner.width, 1);
+            paint::line(buf, place, line, 0, look.glyphs.ellipsis);
+        }
+        return;
+    }
     let on_screen = || {
         state
             .nodes
@@ -198,6 +210,10 @@ fn file(app: &App, state: &StateView, buf: &mut Buffer, area: Rect, query: Optio
         Some((_, starts)) => {
             let all = text::grouped(starts.len() as u64);
             let mut text = format!("line {} of {all}", state.line + 1);
+            if let Some(mark) = state.mark {
+                let n = mark.abs_diff(state.line) + 1;
+                text.push_str(&format!(" {} {n} selected", look.glyphs.dot));
+            }
             if let Some(status) = why_draw::status(state) {
                 text.push_str(&format!(" {} {status}", look.glyphs.dot));
             }
@@ -226,7 +242,9 @@ fn file(app: &App, state: &StateView, buf: &mut Buffer, area: Rect, query: Optio
         let runs: Vec<(Range<usize>, Syntax)> = light
             .map(|l: &std::sync::Arc<Light>| l.line(at).collect())
             .unwrap_or_default();
-        let selected = active && at == state.line;
+        let mark = state.mark.unwrap_or(state.line);
+        let chosen = mark.min(state.line)..=mark.max(state.line);
+        let selected = active && chosen.contains(&at);
         let mark = if selected { look.glyphs.cursor } else { " " };
         let row = Rect::new(inner.x, inner.y + y, inner.width, 1);
         let cursor = Line::from(Span::styled(mark, theme.style(Token::Focus)));

@@ -10,6 +10,7 @@ use crate::engine::api::{ChangeOp, EntryInfo, LastChange, Row, StepDetail};
 use crate::model::{BlobId, Ordinal, RepoPath, StepId};
 
 use super::app::App;
+use super::state_tabs::Tabs;
 use super::why::{BlameKey, Blamed, Lines, Walk};
 
 /// A line of the tree.
@@ -73,6 +74,10 @@ pub(crate) struct StateView {
     seek: Seek,
     /// The line of the file that the cursor is on.
     pub line: usize,
+    /// The line at which the selection begins.
+    pub mark: Option<usize>,
+    /// What else is known of the state.
+    pub tabs: Tabs,
     /// The line to go to once the file is there.
     want_line: Option<usize>,
     /// When paths changed last, and at which step.
@@ -124,6 +129,8 @@ impl StateView {
             forced: None,
             seek: Seek::Changed,
             line: 0,
+            mark: None,
+            tabs: Tabs::default(),
             want_line: None,
             lasts: HashMap::new(),
             lasts_asked: HashSet::new(),

@@ -1,12 +1,15 @@
 //! After each message: asks for what the screen needs and does not have.
 
+use crate::diff::text::Space;
 use crate::engine::api::{EntryInfo, FileChange, Request};
 
 use super::app::{App, Link, Overlay, View, diff_key};
 use super::code;
+use super::diffing;
 use super::live;
 use super::msg::{Compared, Effect, Slot, Tag};
 use super::raw_view;
+use super::state_tabs;
 use super::why;
 
 /// Sides longer than this are compared and read only when asked for.
@@ -29,8 +32,10 @@ pub(crate) fn sync(app: &mut App, out: &mut Vec<Effect>) {
     live::update::sync(app, out);
     sync_step(app, out);
     sync_view(app, out);
+    state_tabs::sync(app, out);
     why::sync(app, out);
     sync_diffs(app, out);
+    diffing::sync(app, out);
 }
 
 fn sync_step(app: &mut App, out: &mut Vec<Effect>) {
@@ -92,7 +97,7 @@ fn sync_view(app: &mut App, out: &mut Vec<Effect>) {
             }
         }
         Some(View::Diff(diff)) => {
-            if let Some(detail) = &detail {
+            if let Some(detail) = detail.as_ref().filter(|_| diff.pair.is_none()) {
                 diff.take(detail);
             }
         }
@@ -124,6 +129,7 @@ fn sync_view(app: &mut App, out: &mut Vec<Effect>) {
                     state.scroll = 0;
                     state.left = 0;
                     state.line = 0;
+                    state.mark = None;
                 }
                 if path(&state.shown) != path(&entry)
                     || entry.as_ref().is_none_or(|e| e.size > LARGE)
@@ -152,7 +158,7 @@ fn sync_view(app: &mut App, out: &mut Vec<Effect>) {
 
 /// Whether a change's sides are contents to be compared.
 fn comparable(change: &FileChange) -> bool {
-    let (before, after) = diff_key(change);
+    let (before, after, _) = diff_key(change, Space::Show);
     before != after && !code::is_unknown(change)
 }
 
@@ -164,11 +170,12 @@ fn is_large(change: &FileChange) -> bool {
 }
 
 fn sync_diffs(app: &mut App, out: &mut Vec<Effect>) {
-    let mut wanted: Vec<FileChange> = Vec::new();
+    let space = app.space();
+    let mut wanted: Vec<(FileChange, bool)> = Vec::new();
     let mut large = Vec::new();
     let selected = match &app.view {
         Some(View::Diff(diff)) => diff.selected().cloned().map(|c| {
-            let forced = diff.forced.contains(&diff_key(&c));
+            let forced = diff.forced.contains(&diff_key(&c, space));
             (c, forced)
         }),
         _ => None,
@@ -181,13 +188,13 @@ fn sync_diffs(app: &mut App, out: &mut Vec<Effect>) {
         .into_iter()
         .chain(changes.into_iter().map(|c| (c, false)));
     for (change, forced) in all.filter(|(c, _)| comparable(c)) {
-        let key = diff_key(&change);
+        let key = diff_key(&change, space);
         app.shelf.diffs.touch(&key);
         match app.shelf.diffs.peek(&key) {
-            Some(Compared::Large) if forced => wanted.push(change),
+            Some(Compared::Large) if forced => wanted.push((change, true)),
             Some(_) => {}
             None if is_large(&change) && !forced => large.push(key),
-            None => wanted.push(change),
+            None => wanted.push((change, forced)),
         }
     }
     for key in large {
@@ -199,9 +206,10 @@ fn sync_diffs(app: &mut App, out: &mut Vec<Effect>) {
     }
     // The job that is running ends with this: what it has not done is to be asked for again.
     app.shelf.diffs.retain(|c| !matches!(c, Compared::Waiting));
-    for change in &wanted {
-        app.shelf.diffs.put(diff_key(change), Compared::Waiting);
+    for (change, _) in &wanted {
+        let key = diff_key(change, space);
+        app.shelf.diffs.put(key, Compared::Waiting);
     }
     app.shelf.version += 1;
-    out.push(Effect::Compare(wanted));
+    out.push(Effect::Compare(wanted, space));
 }

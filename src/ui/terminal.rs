@@ -1,7 +1,7 @@
 //! The terminal itself: taken over, and given back however the program ends.
 //!
 //! Invariant: after [`Guard`] is dropped, after a panic on the UI's thread, and while the program is suspended, the
-//! terminal is as it was found: cooked, on its first screen, with its cursor and without bracketed paste.
+//! terminal is as it was found: cooked, on its first screen, with its cursor and its mouse, and without bracketed paste.
 
 use std::cell::Cell;
 use std::io::{self, Write};
@@ -50,6 +50,23 @@ pub(crate) fn in_task<T>(work: impl FnOnce() -> T) -> T {
     work()
 }
 
+/// Whether the mouse is ours now: kept while the terminal is lent.
+static MOUSE: AtomicBool = AtomicBool::new(false);
+
+/// Clicks, drags and the wheel, as numbers of any size; not every movement, which would wake us all the time.
+const MOUSE_ON: &[u8] = b"\x1b[?1000h\x1b[?1002h\x1b[?1006h";
+const MOUSE_OFF: &[u8] = b"\x1b[?1006l\x1b[?1002l\x1b[?1000l";
+
+/// Takes the mouse, or gives it back to the terminal.
+fn mouse(on: bool) -> io::Result<()> {
+    if MOUSE.swap(on, Ordering::SeqCst) == on {
+        return Ok(());
+    }
+    let mut out = io::stdout();
+    out.write_all(if on { MOUSE_ON } else { MOUSE_OFF })?;
+    out.flush()
+}
+
 /// Takes the terminal over.
 fn take() -> io::Result<()> {
     TAKEN.store(true, Ordering::SeqCst);
@@ -60,7 +77,12 @@ fn take() -> io::Result<()> {
         EnterAlternateScreen,
         EnableBracketedPaste,
         Hide
-    )
+    )?;
+    if MOUSE.load(Ordering::SeqCst) {
+        io::stdout().write_all(MOUSE_ON)?;
+        io::stdout().flush()?;
+    }
+    Ok(())
 }
 
 /// Gives the terminal back. Does nothing when it is not ours; goes on after an error, since half is better than nothing.
@@ -69,6 +91,7 @@ fn give_back() {
         return;
     }
     let mut out = io::stdout();
+    let _ = out.write_all(MOUSE_OFF);
     let _ = queue!(
         out,
         EndSynchronizedUpdate,
@@ -116,6 +139,7 @@ impl Guard {
 
     /// Draws the state in one go: the terminal shows the old screen or the new one, nothing between.
     pub(crate) fn draw(&mut self, app: &mut App) -> io::Result<()> {
+        mouse(app.feel.mouse.on)?;
         let size = self.terminal.size()?;
         app.size = size;
         screen::arrange(app);

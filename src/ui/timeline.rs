@@ -9,6 +9,7 @@ use crate::engine::api::Row;
 use crate::model::{Status, StepKind};
 
 use super::app::{App, Pane};
+use super::diffing;
 use super::find::Query;
 use super::lanes::Cell;
 use super::paint;
@@ -50,13 +51,17 @@ pub(crate) fn draw(app: &App, buf: &mut Buffer, area: Rect, query: Option<&Query
         .and_then(|at| app.rows.at(at))
         .map(|row| app.lanes.history(row.line, row.ordinal));
     let columns = Columns::new(app, usize::from(inner.width));
+    let range = diffing::range(app);
     for y in 0..inner.height {
         let line = app.top + usize::from(y);
         let Some(row) = app.row_of(line).and_then(|i| app.rows.get(i)) else {
             break;
         };
         let place = Rect::new(inner.x, inner.y + y, inner.width, 1);
-        let selected = app.focus_row().is_some_and(|f| f.step == row.step);
+        let selected = match range {
+            Some((from, to)) => (from..=to).contains(&row.ordinal),
+            None => app.focus_row().is_some_and(|f| f.step == row.step),
+        };
         let behind = history
             .as_ref()
             .is_some_and(|h| app.lanes.left_behind(row, h));
@@ -105,6 +110,9 @@ fn bottom(app: &App) -> Vec<Span<'static>> {
     if app.folds.dead_rows() > 0 && !app.folds.dead {
         let n = text::grouped(app.folds.dead_rows() as u64);
         parts.push(format!("{n} in left branches: zd"));
+    }
+    if let Some((from, to)) = diffing::range(app) {
+        parts.push(format!("{from}-{to} selected"));
     }
     if let Some(search) = &app.search {
         parts.push(format!("/{}", text::one_line(search)));

@@ -6,7 +6,9 @@ use super::live;
 use super::merge_view;
 use super::msg::Effect;
 use super::screen;
+use super::state_tabs::Tab;
 use super::update::{numbered, toast};
+use super::why;
 use super::words;
 
 /// Looks at the step at a place; folds over it open, and what it is filtered out by ends.
@@ -31,8 +33,8 @@ fn moved(at: usize, n: usize, forward: bool, len: usize) -> usize {
 
 /// Lines up or down where the keys go.
 pub(crate) fn scroll(app: &mut App, n: usize, forward: bool) {
-    if let Some(Overlay::Help { scroll }) = &mut app.overlay {
-        *scroll = moved(*scroll, n, forward, 1000);
+    if let Some(Overlay::Help(help)) = &mut app.overlay {
+        help.scrolled(n, forward);
         return;
     }
     match &mut app.overlay {
@@ -66,11 +68,13 @@ pub(crate) fn scroll(app: &mut App, n: usize, forward: bool) {
                 let to = moved(diff.cursor, n, forward, diff.changes.len());
                 diff.select(to);
             } else {
-                diff.scroll = moved(diff.scroll, n, forward, diff.body.len());
+                diff.line = moved(diff.line, n, forward, diff.body.len());
             }
         }
         Some(View::State(state)) => {
-            if state.in_file {
+            if !state.in_file && state.tabs.tab != Tab::Files {
+                state.tabs.scroll = moved(state.tabs.scroll, n, forward, 10_000);
+            } else if state.in_file {
                 state.walk = None;
                 state.line = moved(state.line, n, forward, state.line_count());
             } else {
@@ -145,6 +149,9 @@ pub(crate) fn step(app: &mut App, n: usize, forward: bool, over: bool, out: &mut
     };
     let depth = if over { row.talk.depth } else { u8::MAX };
     if matches!(app.view, Some(View::Diff(_))) {
+        if !over && why::has_file(app) {
+            return why::of_file(app, forward, n, out);
+        }
         let fits = move |r: &Brief| r.changed && r.depth <= depth;
         return next(app, n, forward, "change", fits, out);
     }
@@ -209,8 +216,7 @@ pub(crate) fn to_label(app: &mut App, letter: Option<char>, out: &mut Vec<Effect
 pub(crate) fn hunk(app: &mut App, n: usize, forward: bool) {
     match &mut app.view {
         Some(View::Diff(diff)) => {
-            let stops = diff.hunks.clone();
-            let past = !jump(&mut diff.scroll, &stops, n, forward);
+            let past = !diff.step_hunk(n, forward);
             // Past the last hunk of a file comes the first of the next one.
             let to = if forward {
                 diff.cursor + 1
@@ -282,8 +288,24 @@ fn jump(scroll: &mut usize, stops: &[usize], n: usize, forward: bool) -> bool {
     done
 }
 
-/// Scrolls the timeline so that the focus is in the middle.
+/// Scrolls so that the focus, or the line under the cursor, is in the middle.
 pub(crate) fn centre(app: &mut App) {
+    let page = screen::page_height(app);
+    match &mut app.view {
+        Some(View::Diff(diff)) if !diff.in_files => {
+            diff.scroll = diff.line.saturating_sub(page / 2);
+            return;
+        }
+        Some(View::State(state)) if state.in_file => {
+            state.scroll = state.line.saturating_sub(page / 2);
+            return;
+        }
+        Some(View::State(state)) => {
+            state.top = state.cursor.saturating_sub(page / 2);
+            return;
+        }
+        _ => {}
+    }
     if let Some(index) = app.focus_index() {
         let height = screen::list_height(app);
         app.top = app.line_of(index).saturating_sub(height / 2);

@@ -9,12 +9,16 @@ use crate::model::{OpKind, Ordinal};
 use super::answer;
 use super::app::{App, Link, Overlay, Toast, Tone, View};
 use super::branches;
+use super::diffing;
+use super::errand;
 use super::feel;
 use super::input;
 use super::line;
 use super::live;
 use super::merge_view;
+use super::mouse;
 use super::msg::{Effect, Listed, Msg, RowsPage, Tag, Timer};
+use super::palette;
 use super::play;
 use super::rows::ZERO;
 use super::state_view::Content;
@@ -41,6 +45,7 @@ pub(crate) fn apply(app: &mut App, msg: Msg) -> Vec<Effect> {
     }
     match msg {
         Msg::Key(key) => input::key(app, key, &mut out),
+        Msg::Mouse(event, now) => mouse::event(app, event, now, &mut out),
         Msg::Paste(text) => {
             if !live::update::paste(app, &text, &mut out) {
                 input::paste(app, &text);
@@ -52,6 +57,8 @@ pub(crate) fn apply(app: &mut App, msg: Msg) -> Vec<Effect> {
                 answer::news(app, stamp, news);
             }
         }
+        Msg::Fetched(entry, result) => errand::fetched(app, &entry, result, &mut out),
+        Msg::Errand(result) => errand::over(app, result, &mut out),
         Msg::Edited(about, result) => merge_view::editing::edited(app, about, result, &mut out),
         Msg::Resize(width, height) => {
             app.size = ratatui::layout::Size::new(width, height);
@@ -87,7 +94,10 @@ pub(crate) fn apply(app: &mut App, msg: Msg) -> Vec<Effect> {
             app.shelf.version += 1;
         }
         Msg::Read(blob, result) => {
-            if let Some(View::State(state)) = &mut app.view
+            if let Some(View::Diff(diff)) = &mut app.view {
+                diff.read(blob, result);
+                app.shelf.version += 1;
+            } else if let Some(View::State(state)) = &mut app.view
                 && state.reading == Some(blob)
             {
                 state.reading = None;
@@ -403,10 +413,12 @@ fn answered(app: &mut App, tag: Tag, result: Result<Response, ApiError>, out: &m
         (tag @ (Tag::Branches | Tag::Compared(_) | Tag::Trial(_)), result) => {
             branches::answer(app, tag, result);
         }
+        (Tag::PaletteBranches | Tag::PaletteSessions, result) => palette::answer(app, result),
         (Tag::Merge(tag), result) => merge_view::answers::answer(app, tag, result, out),
         (tag @ (Tag::Lasts(..) | Tag::Blame(_) | Tag::OfFile(..)), result) => {
             why::answer(app, tag, result, out);
         }
+        (Tag::Diffing(about), result) => diffing::answer(app, *about, result, out),
         (tag, result) => world::answer(app, tag, result, out),
     }
 }

@@ -11,7 +11,8 @@ use crate::model::{BlobId, Ordinal, RepoPath, StepKind};
 
 use super::action::Action;
 use super::app::{App, Tone, View};
-use super::diff_view::{BodyRow, DiffView};
+use super::diff_rows::BodyRow;
+use super::diff_view::DiffView;
 use super::msg::{Compared, Effect, Slot, Tag};
 use super::state_view::{Content, StateView};
 use super::text;
@@ -475,22 +476,33 @@ fn remember(app: &mut App, view: Option<View>, focus: Ordinal) {
     app.trail.push(Place { view, focus });
 }
 
-/// The line of the new file at the top of the diff: the first one that was added in the hunk there, or else any.
+/// The line of the new file under the cursor of the diff; where that is on the old side only or on none, the first one that
+/// was added in the hunk there, or else any.
 fn line_of_diff(app: &App, diff: &DiffView) -> Option<(RepoPath, usize)> {
     let change = diff.selected()?;
     let entry = change.after.as_ref().filter(|e| e.kind == "file")?;
     let Some(Compared::Ready(compared)) = app.compared(change) else {
         return Some((entry.path.clone(), 0));
     };
-    let top = diff.body.iter().skip(diff.scroll);
-    let hunk = top
+    let row = diff.body.get(diff.line)?;
+    if let BodyRow::Plain(_, new) = row {
+        return Some((entry.path.clone(), *new));
+    }
+    let number = row.lines(compared).filter_map(|l| l.after).last();
+    if let Some(number) = number {
+        let line = usize::try_from(number).ok()?.saturating_sub(1);
+        return Some((entry.path.clone(), line));
+    }
+    let below = diff.body.iter().skip(diff.line);
+    let hunk = below
         .filter_map(|row| match row {
             BodyRow::Line(hunk, _) | BodyRow::Pair(hunk, ..) | BodyRow::Heading(hunk) => {
                 Some(*hunk)
             }
-            BodyRow::Gap(_) => None,
+            BodyRow::Gap(..) | BodyRow::Plain(..) => None,
         })
-        .next()?;
+        .next()
+        .unwrap_or_else(|| diff.hunk());
     let lines = &compared.hunks.get(hunk)?.lines;
     let added = lines.iter().find(|l| l.side == Side::Added);
     let number = added

@@ -227,6 +227,7 @@ fn of(report: &RollbackReport) -> &'static str {
         Some(OpKind::Label) => "the label",
         Some(OpKind::Undo) => "the undo",
         Some(OpKind::Switch) => "the switch",
+        Some(OpKind::Restore) => "the restoring",
         Some(OpKind::Merge) => "the merge",
         Some(OpKind::OpRestore) => "restoring the state",
         Some(OpKind::OpRevert) => "reverting an operation",

@@ -1,4 +1,4 @@
-//! `at`, `mount` and `umount`.
+//! `at`, `mount`, `umount` and `reads`: the verbs about the file system.
 
 use std::path::PathBuf;
 
@@ -35,4 +35,18 @@ pub struct Umount {
     /// Also when somebody is in it: they keep what they have open
     #[arg(long)]
     pub force: bool,
+}
+
+/// `reads`
+#[derive(Debug, Args)]
+pub struct Reads {
+    /// The number of a tool call's step [default: all that is known]
+    #[arg(value_name = "STEP")]
+    pub step: Option<String>,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+    /// Only the last N
+    #[arg(short = 'n', long = "limit", value_name = "N")]
+    pub limit: Option<usize>,
 }

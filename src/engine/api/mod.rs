@@ -14,6 +14,7 @@ mod merging;
 mod ops;
 mod overlaps;
 mod packed;
+mod reads;
 mod recordings;
 mod restore;
 mod terminal;
@@ -35,7 +36,10 @@ pub use forks::ForkInfo;
 pub use graph::{
     BlameInfo, BlameProblem, GraphAnswer, GraphQuery, LastChange, Origin, TraceInfo, VersionInfo,
 };
-pub use keeping::{FaultInfo, KeepAnswer, KeepQuery, VerifyInfo};
+pub use keeping::{
+    CollectInfo, DuInfo, ExportInfo, FaultInfo, ForgetInfo, KeepAnswer, KeepQuery, StateStored,
+    StoredInfo, VerifyInfo,
+};
 pub use merging::{
     ConflictDetail, ConflictInfo, MergeInfo, MergeReport, OpenConflict, PickOrigin, PieceInfo,
     ProposalRecord, Reason, Resolver, StateMergeInfo, UnfinishedInfo,
@@ -44,6 +48,7 @@ pub use ops::{OpDetail, OpReport, RefMove};
 pub use overlaps::{Meeting, MergeTry};
 pub use packed::{PackedRows, UnpackError, pack, unpack};
 pub(crate) use packed::{kind_code, kind_of, status_code, status_of};
+pub use reads::ReadInfo;
 pub use recordings::{EffectInfo, Imported, RawRecord, RecordingInfo, RecordingSummary};
 pub use restore::{Part, PastLines, RestoreReport};
 pub use terminal::{TerminalAnswer, TerminalInfo, TerminalQuery, TerminalSpot};
@@ -515,6 +520,9 @@ pub enum Request {
         /// the workspace itself when absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         branch: Option<String>,
+        /// In the project's own directory, recorded by watching it: no view, and so no branch.
+        #[serde(default)]
+        watch: bool,
     },
     /// Its first process ended. -> `Done` once the last changes are durable
     End {
@@ -604,6 +612,12 @@ pub enum Request {
     },
     /// Every change of a file that is known, in order. -> `Effects`
     Effects,
+    /// What was opened for reading, oldest first. -> `Reads`
+    Reads {
+        /// Only during this call.
+        #[serde(default)]
+        step: Option<Ordinal>,
+    },
     /// The records of the trace that a step was read from, as they are. -> `Raw`
     Raw {
         /// Which step.
@@ -717,6 +731,8 @@ pub enum Response {
     Imported(Box<Imported>),
     /// See [`Request::Effects`].
     Effects(Vec<EffectInfo>),
+    /// See [`Request::Reads`].
+    Reads(Vec<ReadInfo>),
     /// See [`Request::Raw`].
     Raw(Vec<RawRecord>),
     /// See [`Request::Recordings`].

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Known, base64_bytes};
-use crate::model::{Ordinal, Source, Time, Tokens};
+use crate::model::{Ordinal, Source, Time, Tokens, Writer};
 
 /// What an import brought.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +35,9 @@ pub struct EffectInfo {
     pub before: Known,
     /// The content after.
     pub after: Known,
+    /// The processes that made the commit's changes, as far as the mount saw them.
+    #[serde(default)]
+    pub writers: Vec<Writer>,
 }
 
 /// A record of a trace as it lies in its file.

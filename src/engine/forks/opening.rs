@@ -557,6 +557,7 @@ impl Core {
         }
         fork.beside.hurry();
         lock(&self.forks.open).remove(&fork.branch);
+        self.flush_reads();
         self.timeline.close_space(&fork.branch);
         // It would only confuse.
         let _ = std::fs::remove_dir(&fork.at);

@@ -6,6 +6,7 @@
 
 mod follow;
 mod history;
+mod past;
 mod place;
 mod source;
 mod summary;
@@ -109,6 +110,8 @@ pub struct Recorded {
     since: Time,
     /// Nobody wants to know any more.
     closing: AtomicBool,
+    /// Its states as directories, once somebody asked for them.
+    past: Mutex<Option<past::Seat>>,
     /// What was read of the refs.
     names: NamesKept,
     /// Directories that go with it: that of the store, and before it that of an earlier one which somebody may still read.
@@ -150,6 +153,7 @@ impl Recorded {
             options,
             since: Time::now(),
             closing: AtomicBool::new(false),
+            past: Mutex::default(),
             names: NamesKept::default(),
             scratch: Mutex::new(ready.scratch.into_iter().collect()),
         });
@@ -276,6 +280,12 @@ impl Recorded {
     /// before its reading thread does.
     pub fn leave(&self) {
         self.closing.store(true, Ordering::Relaxed);
+        drop(
+            self.past
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take(),
+        );
         let mut scratch = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
         if scratch.is_empty() {
             return;

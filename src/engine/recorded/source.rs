@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use tokio::sync::{broadcast, mpsc};
 
-use super::super::api::{ApiError, ErrorCode, Notice, Request};
+use super::super::api::{ApiError, ErrorCode, Notice, Request, Response};
 use super::super::source::{Answer, Source};
-use super::Recorded;
+use super::{Recorded, past};
 
 /// A recording as a [`Source`].
 pub struct Opened(pub Arc<Recorded>);
@@ -21,14 +21,19 @@ impl Source for Opened {
     fn ask(&self, request: Request) -> Answer<'_> {
         let recorded = Arc::clone(&self.0);
         Box::pin(async move {
-            tokio::task::spawn_blocking(move || recorded.handle(request))
-                .await
-                .unwrap_or_else(|e| {
-                    Err(ApiError::new(
-                        ErrorCode::Failed,
-                        format!("failed inside: {e}"),
-                    ))
-                })
+            tokio::task::spawn_blocking(move || match request {
+                Request::PastPath { rev } => {
+                    past::path(&recorded, rev.as_deref()).map(Response::Past)
+                }
+                request => recorded.handle(request),
+            })
+            .await
+            .unwrap_or_else(|e| {
+                Err(ApiError::new(
+                    ErrorCode::Failed,
+                    format!("failed inside: {e}"),
+                ))
+            })
         })
     }
 

@@ -13,7 +13,7 @@ use super::super::view::{
     View, WriteAt, Written,
 };
 use super::view::BranchView;
-use crate::model::{RepoPath, Touch};
+use crate::model::{RepoPath, Touch, Writer};
 
 type Res<T> = Result<T, Errno>;
 type Done<T> = Result<T, Fault>;
@@ -42,6 +42,15 @@ impl View for BranchView {
     }
     fn prepare(&self, targets: &[(Target, Touch)]) -> Vec<RepoPath> {
         self.prepare_all(targets)
+    }
+    fn wants_reads(&self) -> bool {
+        self.observer.wants_reads()
+    }
+    fn note_read(&self, ino: u64, who: &Writer) {
+        let path = self.nodes().paths(ino).into_iter().next();
+        if let Some(path) = path {
+            self.observer.opened_for_read(&path, who);
+        }
     }
     fn lookup(&self, parent: u64, name: &[u8]) -> Res<Option<Entry>> {
         self.do_lookup(parent, name)

@@ -52,7 +52,12 @@ contexts! {
     /// The question before an agent is stopped.
     StopDialog "Stop question",
     /// The help.
+    /// The question before parts of a past state are restored.
+    Restore "Restore question",
+    /// The help: what is typed there filters it.
     Help "Help",
+    /// The manual.
+    Manual "Manual",
 }
 
 /// The timeline and the step beside it.
@@ -122,6 +127,7 @@ pub(crate) const LISTS: &[Context] = &[
     Context::Conflicts,
     Context::Help,
     Context::Live,
+    Context::Manual,
 ];
 
 /// What has a help of its own: what lies over a view has not.
@@ -135,6 +141,7 @@ pub(crate) const HELPED: &[Context] = &[
     Context::Merge,
     Context::Help,
     Context::Live,
+    Context::Manual,
 ];
 
 /// What can be scrolled sideways.
@@ -186,6 +193,7 @@ pub(crate) const CLOSED: &[Context] = &[
     Context::Conflicts,
     Context::Help,
     Context::Live,
+    Context::Manual,
 ];
 
 /// Lists that lie over a view, from which something is taken.
@@ -232,3 +240,17 @@ pub(crate) const STOP_DIALOG: &[Context] = &[Context::StopDialog];
 
 /// From where the diff of a step opens.
 pub(crate) const TO_DIFF: &[Context] = &[Context::Timeline, Context::Detail, Context::Live];
+/// The question before parts of a past state are restored.
+pub(crate) const RESTORE: &[Context] = &[Context::Restore];
+
+/// Where what can be selected is a range.
+pub(crate) const RANGES: &[Context] = &[Context::Timeline, Context::Diff, Context::State];
+
+/// What can be compared with something else.
+pub(crate) const COMPARED: &[Context] = &[Context::Timeline, Context::Detail, Context::Diff];
+
+/// What folds.
+pub(crate) const FOLDING: &[Context] = &[Context::Timeline, Context::Detail, Context::Diff];
+
+/// The state browser.
+pub(crate) const STATE: &[Context] = &[Context::State];

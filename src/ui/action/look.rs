@@ -15,14 +15,14 @@ macro_rules! look_actions {
         NextPane "look.next-pane" Look PARTS, ["<tab>"], "next pane", "Give the keys to the next pane.";
         PrevPane "look.prev-pane" Look PARTS, ["<s-tab>"], "previous pane", "Give the keys to the previous pane.";
         SideBySide "look.side-by-side" Look DIFF, ["zs"], "side by side", "Show the diff side by side, or unified again.";
-        Fold "look.fold" Look HOME, ["za"], "fold", "Fold or unfold the subagent that the selected step started or is part of, or else its turn.";
-        FoldAll "look.fold-all" Look HOME, ["zm"], "fold all", "Fold every turn and subagent.";
-        UnfoldAll "look.unfold-all" Look HOME, ["zr"], "unfold all", "Unfold every turn and subagent.";
+        Fold "look.fold" Look FOLDING, ["za"], "fold", "Fold or unfold the subagent that the selected step started or is part of, or else its turn; in the diff, the unchanged lines here.";
+        FoldAll "look.fold-all" Look FOLDING, ["zm"], "fold all", "Fold every turn and subagent; in the diff, all unchanged lines.";
+        UnfoldAll "look.unfold-all" Look FOLDING, ["zr"], "unfold all", "Unfold every turn and subagent; in the diff, all unchanged lines.";
         Thoughts "look.thoughts" Look HOME, ["zt"], "thoughts", "Hide or show the agent's thoughts.";
         Dead "look.dead" Look HOME, ["zd"], "left branches", "Show or hide the branches of the conversation that were left by a rewind or a retry.";
         More "look.more" Look HOME, ["zo"], "more text", "Show more of a long text: the next 64 KiB, or as many times that as the number before the key.";
         Raw "look.raw" Look HOME, ["z!"], "raw record", "Show the raw record: the lines of the trace that the step was read from.";
-        Centre "look.centre" Look HOME, ["zz"], "centre", "Scroll so that the selected step is in the middle.";
+        Centre "look.centre" Look PANES, ["zz"], "centre", "Scroll so that the selected step or line is in the middle.";
         ListOpen "list.open" Look PICKERS, ["<enter>"], "open", "Merge the selected branch, or go to the selected conflict or step.";
     } };
 }

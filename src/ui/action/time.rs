@@ -5,10 +5,10 @@
 
 macro_rules! time_actions {
     ([$($rest:ident)*] $($held:tt)*) => { chain! { [$($rest)*] $($held)*
-        Step "time.step" Time VIEWS, ["s", "."], "step forward", "Go one step forward, into a subagent; in the diff, to the next step that changed files.";
-        Back "time.back" Time VIEWS, ["S", ","], "step back", "Go one step back, into a subagent; in the diff, to the previous step that changed files.";
-        Over "time.over" Time VIEWS, ["o"], "step over", "Go one step forward, past all steps of a subagent.";
-        BackOver "time.back-over" Time VIEWS, ["O"], "step back over", "Go one step back, past all steps of a subagent.";
+        Step "time.step" Time VIEWS, ["s", ".", "<f11>"], "step forward", "Go one step forward, into a subagent; in the diff, to the next step that changed the file.";
+        Back "time.back" Time VIEWS, ["S", ",", "<s-f11>"], "step back", "Go one step back, into a subagent; in the diff, to the previous step that changed the file.";
+        Over "time.over" Time VIEWS, ["o", "<f10>"], "step over", "Go one step forward, past all steps of a subagent.";
+        BackOver "time.back-over" Time VIEWS, ["O", "<s-f10>"], "step back over", "Go one step back, past all steps of a subagent.";
         NextChange "time.next-change" Time VIEWS, ["]c"], "next change", "Go to the next step that changed files.";
         PrevChange "time.prev-change" Time VIEWS, ["[c"], "previous change", "Go to the previous step that changed files.";
         NextError "time.next-error" Time VIEWS, ["]e"], "next error", "Go to the next step that failed.";

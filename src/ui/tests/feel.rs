@@ -57,5 +57,5 @@ async fn a_prefix_waits_as_long_as_was_settled() {
     assert!(stage.app.feel.settings.which_key_delay.is_zero());
     stage.keys("]").await.pause().await;
     let screen = stage.screen();
-    assert!(screen.contains("next change"), "{screen}");
+    assert!(screen.contains("] next"), "{screen}");
 }

@@ -9,6 +9,7 @@
 )]
 
 mod actions;
+mod diffing;
 mod feel;
 mod flows;
 mod fuzz;
@@ -19,6 +20,7 @@ mod merge_assist;
 mod merge_flows;
 mod merge_screens;
 mod merging;
+mod mouse;
 mod play;
 mod recorded;
 mod rows;

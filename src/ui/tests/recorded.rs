@@ -267,7 +267,7 @@ async fn nothing_in_a_recording_changes_the_world() {
             "{keys}"
         );
     }
-    stage.keys("?G").await;
+    stage.keys("?<end>").await;
     // Where the words are wrapped does not matter.
     let help = stage.screen().replace('│', " ");
     let words: Vec<&str> = help.split_whitespace().collect();

@@ -101,7 +101,7 @@ async fn help() {
     assert_screen("help", &after("9G?").await.screen());
     assert_screen("help_diff", &after("9Gd?").await.screen());
     let mut stage = after("9G").await;
-    stage.resize(60, 11).await.keys("?jjj").await;
+    stage.resize(60, 11).await.keys("?<down><down><down>").await;
     assert_screen("help_60x11", &stage.screen());
 }
 
@@ -187,7 +187,7 @@ async fn before_there_is_anything() {
     ))));
     assert_screen("cannot_open", &stage.screen());
     stage.app.size = Size::new(100, 30);
-    stage.keys("jsdr?q").await;
+    stage.keys("jsdr?<esc>").await;
     assert!(!stage.quit);
     stage.keys("q").await;
     assert!(stage.quit);

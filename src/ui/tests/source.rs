@@ -5,12 +5,15 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
 
 use crate::engine::api::{
-    ApiError, BlobPart, ChangeOp, EngineStatus, EntryInfo, ErrorCode, LiveSession, Notice,
-    PackedRows, RawRecord, RecordingInfo, Request, Resolved, Response, RollbackReport, Row, Rows,
-    ScanStatus, pack,
+    ApiError, BlobPart, ChangeOp, Changes, EngineStatus, EntryInfo, ErrorCode, LiveSession, Notice,
+    PackedRows, Part, PastPlace, RawRecord, RecordingInfo, Request, Resolved, Response,
+    RestoreReport, RollbackReport, Row, Rows, ScanStatus, pack,
 };
+use crate::engine::restore_lines::graft;
 use crate::engine::source::{Answer, Source};
-use crate::model::{CommitId, OpId, OpKind, Ordinal, RepoPath, Session, Time, TreeId};
+use crate::model::{
+    BlobId, CommitId, OpId, OpKind, Ordinal, RefTarget, RepoPath, Session, Time, TreeId,
+};
 
 use super::script::{NOON, World, path};
 
@@ -60,8 +63,65 @@ impl World {
         report
     }
 
-    pub(super) fn status(&self) -> EngineStatus {
-        let session = Session {
+    /// A state by any name that a person may type.
+    fn named(&self, rev: &str) -> Result<(Option<CommitId>, Option<Ordinal>), ApiError> {
+        if rev == "@" || rev == "main" {
+            return Ok((self.head, self.workspace));
+        }
+        if let Some(row) = self.rows.iter().find(|r| r.labels.iter().any(|l| l == rev)) {
+            let (commit, at) = self.state(&format!("step:{}", row.ordinal))?;
+            return Ok((commit, Some(at)));
+        }
+        if let Some(commit) = self.commits.keys().find(|c| c.to_hex() == rev) {
+            let row = self.rows.iter().find(|r| r.commit == Some(*commit));
+            return Ok((Some(*commit), row.map(|r| r.ordinal)));
+        }
+        let (commit, at) = self.state(rev)?;
+        Ok((commit, Some(at)))
+    }
+
+    fn restore(
+        &mut self,
+        rev: &str,
+        parts: &[Part],
+        dry_run: bool,
+    ) -> Result<RestoreReport, ApiError> {
+        let (commit, at) = self.named(rev)?;
+        let past = self.tree_of(commit);
+        let mut new = self.tree.clone();
+        for part in parts {
+            let name = part.path().to_string();
+            let then = past.get(&name);
+            match (part, then) {
+                (Part::Whole { .. }, None) => drop(new.remove(&name)),
+                (Part::Lines { lines, .. }, Some(then)) => {
+                    let now = new.get(&name).map(|f| f.content.clone());
+                    let content = graft(&now.unwrap_or_default(), &then.content, lines);
+                    self.blobs.insert(BlobId::of(&content), content.clone());
+                    let file = new.entry(name).or_insert_with(|| then.clone());
+                    file.content = content;
+                }
+                (_, Some(then)) => drop(new.insert(name, then.clone())),
+                (Part::Lines { .. }, None) => {}
+            }
+        }
+        let changes = Self::changes(&self.tree, &new);
+        let past = self.resolved(commit, at);
+        let mut report = self.set(self.head, self.workspace, true);
+        report.dry_run = dry_run;
+        if !dry_run && !changes.is_empty() {
+            self.undo.push((self.workspace, self.head));
+            self.tree = new;
+        }
+        Ok(RestoreReport {
+            past,
+            report,
+            changes,
+        })
+    }
+
+    fn session_info(&self) -> Session {
+        Session {
             id: self.session,
             native: "s1".to_owned(),
             agent: "claude".to_owned(),
@@ -72,7 +132,11 @@ impl World {
             exit_code: None,
             imported: false,
             branch: None,
-        };
+        }
+    }
+
+    pub(super) fn status(&self) -> EngineStatus {
+        let session = self.session_info();
         EngineStatus {
             project: format!("/home/ada/{}", self.name),
             name: self.name.clone(),
@@ -210,6 +274,41 @@ impl World {
                     self.undo.push(before);
                 }
                 Response::Rollback(Box::new(report))
+            }
+            Request::Restore {
+                rev,
+                parts,
+                dry_run,
+                ..
+            } => Response::Restored(Box::new(self.restore(&rev, &parts, dry_run)?)),
+            Request::Diff { a, b, .. } => {
+                let named = |rev: &str| self.named(rev);
+                let (a, b) = (named(&a)?, named(b.as_deref().unwrap_or("@"))?);
+                let changes = Self::changes(&self.tree_of(a.0), &self.tree_of(b.0));
+                Response::Changes(Changes {
+                    a: self.resolved(a.0, a.1),
+                    b: self.resolved(b.0, b.1),
+                    changes,
+                })
+            }
+            Request::Sessions => Response::Sessions(vec![self.session_info()]),
+            Request::PastPath { rev } => {
+                let at = self.state(&rev.unwrap_or_default())?.1;
+                Response::Past(PastPlace {
+                    path: format!("/run/user/1000/backtrail/at/{at}"),
+                    commit: None,
+                })
+            }
+            Request::Refs => {
+                let labels = self.rows.iter().flat_map(|r| {
+                    let step = RefTarget::Step(r.step);
+                    r.labels
+                        .iter()
+                        .map(move |l| (format!("label/{l}"), step.clone()))
+                });
+                let main = self.head.map(RefTarget::Commit);
+                let main = main.map(|head| ("branch/main".to_owned(), head));
+                Response::Refs(labels.chain(main).collect())
             }
             Request::Undo => {
                 let Some((at, head)) = self.undo.pop() else {

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use crate::ui::app::{App, Look};
 use crate::ui::draw::draw;
+use crate::ui::errand::Errand;
 use crate::ui::keys::Key;
 use crate::ui::merge_view::subject::About;
 use crate::ui::msg::{Effect, Msg, Timer};
@@ -39,6 +40,8 @@ pub(super) struct Stage {
     pub redrawn: usize,
     /// Texts that were to be opened in an editor.
     pub edits: Vec<(About, String, Vec<u8>)>,
+    /// What the terminal was to be lent for.
+    pub lent: Vec<Errand>,
     /// Recordings that were asked to be opened.
     pub opened: Vec<String>,
     /// It went back to the list.
@@ -47,10 +50,7 @@ pub(super) struct Stage {
 
 pub(super) fn look() -> Look {
     Look {
-        theme: Theme {
-            depth: Depth::Ansi,
-            backdrop: Backdrop::Unknown,
-        },
+        theme: Theme::new(Depth::Ansi, Backdrop::Unknown),
         glyphs: UNICODE,
         zone: jiff::tz::TimeZone::UTC,
     }
@@ -93,6 +93,7 @@ impl Stage {
             suspended: 0,
             redrawn: 0,
             edits: Vec::new(),
+            lent: Vec::new(),
             opened: Vec::new(),
             back: false,
         }
@@ -111,7 +112,7 @@ impl Stage {
     }
 
     pub(super) fn theme(mut self, depth: Depth, backdrop: Backdrop) -> Self {
-        self.app.look.theme = Theme { depth, backdrop };
+        self.app.look.theme = Theme::new(depth, backdrop);
         self.app.shelf.version += 1;
         self
     }
@@ -130,6 +131,7 @@ impl Stage {
                 Some(Effect::Copy(text)) => self.copied.push(text),
                 Some(Effect::Suspend) => self.suspended += 1,
                 Some(Effect::Redraw) => self.redrawn += 1,
+                Some(Effect::Lend(errand)) => self.lent.push(errand),
                 Some(Effect::Edit(about, name, text)) => self.edits.push((about, name, text)),
                 _ => {}
             }
@@ -332,6 +334,7 @@ pub(super) fn parse(text: &str) -> Vec<Key> {
             ("<home>", KeyCode::Home),
             ("<end>", KeyCode::End),
             ("<bs>", KeyCode::Backspace),
+            ("<f1>", KeyCode::F(1)),
         ];
         if let Some((name, code)) = named.iter().find(|(n, _)| rest.starts_with(n)) {
             out.push(Key::code(*code));

@@ -212,6 +212,9 @@ async fn actions_that_change_the_world_are_marked() {
                 | Action::Confirm
                 | Action::ConfirmFrozen
                 | Action::ForkInstead
+                | Action::Restore
+                | Action::RestoreNow
+                | Action::RestoreFrozen
         );
         assert_eq!(entry.world, changes, "{}", entry.id);
     }
