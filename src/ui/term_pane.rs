@@ -183,10 +183,7 @@ mod tests {
     use crate::ui::theme::Backdrop;
 
     fn theme(depth: Depth) -> Theme {
-        Theme {
-            depth,
-            backdrop: Backdrop::Unknown,
-        }
+        Theme::new(depth, Backdrop::Unknown)
     }
 
     fn drawn(bytes: &str, cols: u16, rows: u16, area: Rect, depth: Depth) -> Buffer {

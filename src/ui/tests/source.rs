@@ -328,7 +328,6 @@ impl World {
                 ));
             }
             Request::Terminal(query) => Response::Terminal(self.terminal.answer(query)?),
-            Request::Sessions => Response::Sessions(Vec::new()),
             Request::Freeze { frozen, session } => {
                 if session.is_none_or(|s| s == self.session) {
                     self.frozen = frozen;
