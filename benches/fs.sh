@@ -4,8 +4,8 @@
 #   cargo build --release && benches/fs.sh [DIR]
 #
 # DIR (a temporary directory by default) should lie on the file system that matters. Each work is done three times in
-# turn, bare and mounted; the medians are compared. Cold figures need root (drop_caches). FILES=2000 makes it shorter;
-# BT names the program; CARGO=1 adds cargo builds, with --offline.
+# turn, bare and mounted; the medians are compared. COLD=1 adds figures with cold caches: needs root, and drops those of the
+# whole machine. FILES=2000 makes it shorter; BT names the program; CARGO=1 adds cargo builds, with --offline.
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 BT=${BT:-$here/target/release/backtrail}
@@ -43,6 +43,8 @@ os.chdir(root)
 times = {}
 
 def drop():
+    if not os.environ.get("COLD"):
+        return False
     os.sync()
     try:
         with open("/proc/sys/vm/drop_caches", "w") as f:

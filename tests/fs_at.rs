@@ -524,3 +524,78 @@ fn an_agent_does_not_see_it() {
     assert!(said.contains("an agent may read"), "{said}");
     assert!(past.join("f").exists() && dir.join("at/@/f").exists());
 }
+
+/// Through fusermount3, with nothing of root's. Where /dev/fuse is root's only, a namespace with an open one is made.
+#[test]
+fn an_ordinary_user_has_it_all() {
+    let have = |program: &str| Command::new(program).arg("--version").output().is_ok();
+    if !rustix::process::geteuid().is_root() || !fuse() {
+        return;
+    }
+    if !["setpriv", "fusermount3", "unshare"]
+        .iter()
+        .all(|p| have(p))
+    {
+        eprintln!("skipped: setpriv, unshare and fusermount3 are needed");
+        return;
+    }
+    let probe = "mount -t tmpfs none /dev && mknod -m 666 /dev/fuse c 10 229 && mknod -m 666 /dev/null c 1 3";
+    let possible = Command::new("unshare")
+        .args(["-m", "sh", "-ec", probe])
+        .status();
+    if !possible.is_ok_and(|s| s.success()) {
+        eprintln!("skipped: a mount namespace with an open /dev/fuse cannot be made");
+        return;
+    }
+    let place = Place::new();
+    let home = place.path("");
+    // The program may lie where that user cannot go.
+    fs::copy(env!("CARGO_BIN_EXE_backtrail"), place.path("bt")).unwrap();
+    for dir in ["here", "home"] {
+        fs::create_dir(place.path(dir)).unwrap();
+    }
+    sh(&home, "chown -R 65534:65534 .");
+    let script = format!(
+        "{probe}; exec setpriv --reuid=65534 --regid=65534 --clear-groups sh -euc \"$SCRIPT\" {}",
+        "2>&1"
+    );
+    let work = r#"
+        export BT=../bt
+        echo one > f; $BT init >/dev/null; echo two > f; $BT checkpoint >/dev/null
+        P=$($BT at @~1)
+        cat $P/f; stat -c '%u %g %a' $P/f
+        if touch $P/new 2>/dev/null; then exit 3; fi
+        $BT mount ../here >/dev/null
+        cat ../here/at/@/f ../here/live/f
+        $BT run -- sh -euc 'cat f'
+        $BT reads | grep -c ' f$'
+        $BT umount ../here >/dev/null
+        ls ../here
+        $BT stop --force
+        until ! test -e $P; do sleep 0.05; done
+    "#;
+    let mut known = place.command::<&str>([]);
+    let mut command = Command::new("unshare");
+    for (name, value) in known.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    known.stdin(Stdio::null());
+    let out = command
+        .args(["-m", "sh", "-euc", &script])
+        .env("SCRIPT", work)
+        .current_dir(&place.project)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&out.stdout).into_owned();
+    assert!(out.status.success(), "{said}");
+    let want = "one\n65534 65534 644\ntwo\ntwo\n";
+    assert!(said.starts_with(want), "{said}");
+    let rest = &said[want.len()..];
+    assert!(
+        rest.contains("two\n") && rest.ends_with("stopped\n"),
+        "{said}"
+    );
+}

@@ -144,6 +144,23 @@ fn a_secret_is_forgotten_everywhere() {
     assert_eq!(place.ok(&["cat", "@:.env"]), "API_KEY=\n");
     let verified = place.ok(&["verify"]);
     assert!(verified.contains("all well, 1 forgotten"), "{verified}");
+    // By its path: the versions before go, what the workspace holds now stays.
+    place.write("note.txt", "the password is 1234567890\n");
+    place.ok(&["checkpoint"]);
+    place.write("note.txt", "no password here\n");
+    place.ok(&["checkpoint"]);
+    let done = place.json(&["forget", "--json", "note.txt"]).remove(0);
+    assert_eq!(done["contents"], 1, "{done}");
+    assert!(
+        done["left"][0]
+            .as_str()
+            .unwrap()
+            .contains("holds now stays"),
+        "{done}"
+    );
+    assert_eq!(place.ok(&["cat", "@:note.txt"]), "no password here\n");
+    let last = refused(&place, &["forget", "note.txt", "--dry-run"]);
+    assert!(last.contains("still has such a content"), "{last}");
 }
 
 #[test]

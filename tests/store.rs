@@ -436,3 +436,37 @@ fn a_reader_that_fails_leaves_nothing_wrong() {
     }
     assert_eq!(store.verify().unwrap().faults, []);
 }
+
+/// Bytes in the packs.
+fn packed(dir: &std::path::Path) -> u64 {
+    let packs = std::fs::read_dir(dir.join("packs")).unwrap();
+    packs.map(|e| e.unwrap().metadata().unwrap().len()).sum()
+}
+
+#[test]
+fn a_large_file_costs_its_change() {
+    let dir = store_common::scratch();
+    let store = Store::open(dir.path()).unwrap();
+    let mut content = vec![0; 48 << 20];
+    blake3::Hasher::new().finalize_xof().fill(&mut content);
+    store.put_blob(&content).unwrap();
+    store.sync().unwrap();
+    let first = packed(dir.path());
+    // A MiB changed in the middle of it.
+    let at = 20 << 20;
+    blake3::Hasher::new()
+        .update(b"other")
+        .finalize_xof()
+        .fill(&mut content[at..at + (1 << 20)]);
+    store.put_blob(&content).unwrap();
+    store.sync().unwrap();
+    let second = packed(dir.path());
+    assert!(second - first < 4 << 20, "{} bytes", second - first);
+    // A line appended, as to a log.
+    content.extend_from_slice(b"one more line\n");
+    let whole = store.put_blob(&content).unwrap();
+    store.sync().unwrap();
+    let third = packed(dir.path());
+    assert!(third - second < 2 << 20, "{} bytes", third - second);
+    assert!(store.blob(whole).unwrap() == content);
+}

@@ -54,7 +54,7 @@ pub struct Cli {
 /// Reading a recording without a project.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Trace {
-    /// Read the recording FILE (- for standard input) instead of a project: for steps, log, show, diff, cat, history,
+    /// Read the recording FILE (- for standard input) instead of a project: for steps, search, log, show, diff, cat, history,
     /// blame, lineage, trace, effects, sessions, status
     #[arg(long, value_name = "FILE", global = true, conflicts_with = "project")]
     pub trace: Option<PathBuf>,
@@ -154,6 +154,8 @@ pub enum Verb {
     Emit(Emit),
     /// Print the timeline: what the agent did, with the commits that came of it
     Steps(Steps),
+    /// Search prompts, thoughts, commands, outputs, paths and changed lines
+    Search(SearchFor),
     /// The operation log: every change to branches, labels or workspace
     Op(Op),
     /// List the commits that nothing follows: the tips of branches, and what was left by rollbacks
@@ -210,6 +212,7 @@ pub enum Verb {
     /// Print the manual page, or write the pages of all commands into a directory
     Man(Man),
     /// Print shell completions
+    #[command(hide = true)]
     Completions {
         /// For which shell.
         shell: clap_complete::Shell,
@@ -397,6 +400,9 @@ pub struct Log {
     /// At most N commits
     #[arg(short = 'n', long = "limit", value_name = "N")]
     pub limit: Option<usize>,
+    /// Only commits of steps that fit QUERY, as in `backtrail search`
+    #[arg(long, value_name = "QUERY", conflicts_with = "graph")]
+    pub filter: Option<String>,
 }
 
 /// `show`
@@ -804,6 +810,24 @@ pub struct Steps {
     /// Only the last N steps
     #[arg(short = 'n', long = "limit", value_name = "N")]
     pub limit: Option<usize>,
+    /// Only steps that fit QUERY, as in `backtrail search`
+    #[arg(long, value_name = "QUERY")]
+    pub filter: Option<String>,
+}
+
+/// `search`
+#[derive(Debug, Args)]
+pub struct SearchFor {
+    /// Words of any text of a step, and terms: kind:bash exit:!0 path:src/** text:~REGEX by:agent step:10..20 is:failed;
+    /// ! before a term turns it round, a,b is one or the other
+    #[arg(value_name = "QUERY", required = true)]
+    pub query: Vec<String>,
+    /// Only the last N hits
+    #[arg(short = 'n', long = "limit", value_name = "N")]
+    pub limit: Option<usize>,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `op`

@@ -1,6 +1,7 @@
 //! What was recorded, as lists: commits, steps, sessions.
 
 use super::args;
+use super::filter;
 use super::graph::{Charset, Graph};
 use super::out::{Out, Tone, count, duration, one_line};
 use super::{Context, Ended, Fail};
@@ -15,13 +16,26 @@ pub async fn log(cx: &Context, args: &args::Log, out: &mut Out) -> Ended {
     let mut graph = args.graph.then(|| Graph::new(Charset::of_locale()));
     let mut before = None;
     let mut left = args.limit.unwrap_or(usize::MAX);
+    if let Some(text) = &args.filter {
+        filter::query(text)?;
+    }
     while left > 0 {
-        let limit = left.min(PAGE);
+        // Of those that are asked for, a filter may leave none.
+        let limit = if args.filter.is_some() {
+            PAGE
+        } else {
+            left.min(PAGE)
+        };
         let commits = match cx.ask(Request::Log { before, limit }).await? {
             Response::Log(commits) => commits,
             other => return Err(Fail::unexpected(&other)),
         };
-        for commit in &commits {
+        let last = commits.last().map(|c| c.seq);
+        let commits = match &args.filter {
+            Some(text) => filter::commits(cx, text, commits).await?,
+            None => commits,
+        };
+        for commit in commits.iter().take(left) {
             if args.json {
                 out.json(commit)?;
             } else if let Some(graph) = &mut graph {
@@ -40,9 +54,9 @@ pub async fn log(cx: &Context, args: &args::Log, out: &mut Out) -> Ended {
             }
         }
         left -= commits.len().min(left);
-        match commits.last() {
+        match last {
             // A page may be shorter than was asked for; only an empty one is the end.
-            Some(last) => before = Some(last.seq),
+            Some(last) => before = Some(last),
             None => break,
         }
         // What is there is shown while the next page is on its way.
@@ -148,7 +162,8 @@ pub async fn steps(cx: &Context, json: bool, limit: Option<usize>, out: &mut Out
     Ok(0)
 }
 
-fn print_row(row: &Row, json: bool, out: &mut Out) -> Result<(), Fail> {
+/// A step as it is listed.
+pub fn print_row(row: &Row, json: bool, out: &mut Out) -> Result<(), Fail> {
     if json {
         return out.json(row);
     }
@@ -308,6 +323,7 @@ mod tests {
             graph: false,
             json: false,
             limit: None,
+            filter: None,
         }
     }
 

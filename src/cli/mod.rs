@@ -18,6 +18,7 @@ mod diff;
 mod emit;
 mod export;
 mod facts;
+mod filter;
 mod fork;
 mod graph;
 mod history;
@@ -245,7 +246,13 @@ async fn answer(
         Verb::Delete(args) => keep::delete(cx, &args, out).await,
         Verb::Exists(args) => keep::exists(cx, &args, out).await,
         Verb::Log(args) => history::log(cx, &args, out).await,
+        Verb::Steps(args::Steps {
+            json,
+            limit,
+            filter: Some(query),
+        }) => filter::steps(cx, &query, json, limit, out).await,
         Verb::Steps(args) => history::steps(cx, args.json, args.limit, out).await,
+        Verb::Search(args) => filter::search(cx, &args, out).await,
         Verb::Sessions(args) => history::sessions(cx, args.json, out).await,
         Verb::Op(args) => ops::op(cx, args.verb, out).await,
         Verb::Leaves(args) => lineage::leaves(cx, &args, out).await,

@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::model::{BlobId, CommitId, FORK, Ordinal, SessionId, Step, StepId};
+use crate::model::{BlobId, CommitId, FORK, Ordinal, Session, SessionId, Step, StepId};
 use crate::store::{self, Store, Tied};
 
 /// Which text of a step.
@@ -26,6 +26,12 @@ pub struct Text {
     pub len: u64,
     /// The first bytes.
     pub bytes: Vec<u8>,
+}
+
+/// Reads the texts of many steps one after the other.
+pub trait Texts {
+    /// A whole text; `None` where the step has none, or one longer than `limit`.
+    fn text(&mut self, step: &Step, which: Which, limit: u64) -> store::Result<Option<Vec<u8>>>;
 }
 
 /// Steps in order, and their texts.
@@ -83,6 +89,17 @@ pub trait History: Send + Sync {
 
     /// Part of a text or of a file's content, with the length of the whole.
     fn part(&self, id: BlobId, offset: u64, len: usize) -> store::Result<(u64, Vec<u8>)>;
+
+    /// All sessions, newest first.
+    fn sessions(&self) -> store::Result<Vec<Session>>;
+
+    /// The directory from which absolute paths of calls are told; `None` where calls name paths of the project.
+    fn directory(&self) -> Option<String> {
+        None
+    }
+
+    /// Lends somebody who reads texts of many steps.
+    fn with_texts(&self, work: &mut dyn FnMut(&mut dyn Texts));
 }
 
 /// Whose states a step has.
@@ -211,5 +228,28 @@ impl History for Store {
 
     fn part(&self, id: BlobId, offset: u64, len: usize) -> store::Result<(u64, Vec<u8>)> {
         Ok((self.blob_len(id)?, self.blob_range(id, offset, len)?))
+    }
+
+    fn sessions(&self) -> store::Result<Vec<Session>> {
+        Self::sessions(self)
+    }
+
+    fn with_texts(&self, work: &mut dyn FnMut(&mut dyn Texts)) {
+        work(&mut OfStore(self));
+    }
+}
+
+struct OfStore<'a>(&'a Store);
+
+impl Texts for OfStore<'_> {
+    fn text(&mut self, step: &Step, which: Which, limit: u64) -> store::Result<Option<Vec<u8>>> {
+        let blob = match which {
+            Which::Body => step.body,
+            Which::Output => step.output,
+        };
+        match blob {
+            Some(blob) if self.0.blob_len(blob)? <= limit => Ok(Some(self.0.blob(blob)?)),
+            _ => Ok(None),
+        }
     }
 }

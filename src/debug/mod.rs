@@ -3,4 +3,5 @@
 pub mod ancestry;
 pub mod blame;
 pub mod history;
+pub mod query;
 pub mod rev;

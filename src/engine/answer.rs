@@ -35,6 +35,36 @@ pub(super) struct Names {
     branch: String,
 }
 
+impl Names {
+    /// Whether anything has a label.
+    pub(super) fn has_labels(&self) -> bool {
+        let mut all = self.of_commit.values().chain(self.of_step.values());
+        all.any(|names| names.iter().any(|n| n.starts_with("label/")))
+    }
+
+    /// The labels of a step or of its commits, sorted.
+    pub(super) fn labels(
+        &self,
+        step: StepId,
+        commits: impl Iterator<Item = CommitId>,
+    ) -> Vec<String> {
+        let mut labels: Vec<String> = commits
+            .filter_map(|c| self.of_commit.get(&c))
+            .chain(self.of_step.get(&step))
+            .flatten()
+            .filter_map(|name| name.strip_prefix("label/"))
+            .map(str::to_owned)
+            .collect();
+        labels.sort();
+        labels
+    }
+
+    /// The branch that the workspace is on.
+    pub(super) fn branch(&self) -> &str {
+        &self.branch
+    }
+}
+
 /// The names that were read last, so that a row does not read all refs.
 #[derive(Default)]
 pub struct NamesKept(Mutex<Option<(u64, Arc<Names>)>>);

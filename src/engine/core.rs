@@ -651,6 +651,7 @@ impl Core {
             Request::BranchPrune { dry_run } => {
                 Response::Branched(Box::new(self.branch_prune(dry_run)?))
             }
+            Request::Search(ask) => Response::Found(Box::new(self.answers().search(&ask)?)),
             Request::Graph(query) => Response::Graph(self.answers().graph(query)?),
             Request::Operations { before, limit } => {
                 Response::Operations(self.answers().operations(before, limit)?)
@@ -696,7 +697,8 @@ impl Core {
             Request::Fork { rev, name } => {
                 Response::Forked(Box::new(self.fork(&rev, name.as_deref())?))
             }
-            Request::Forks => Response::Forks(self.fork_list()?),
+            Request::Forks => Response::Forks(self.fork_list(true)?),
+            Request::ForkPlaces => Response::Forks(self.fork_list(false)?),
             Request::ForkScratch { rev, tree } => self.scratch(rev.as_deref(), tree)?,
             Request::PastPath { rev } => Response::Past(self.past_path(rev.as_deref())?),
             Request::PastMount { dir } => Response::Past(self.past_mount(dir.as_ref())?),
@@ -781,7 +783,9 @@ fn for_agents(request: &Request) -> bool {
             | Request::Branches
             | Request::Compare { .. }
             | Request::Graph(_)
+            | Request::Search(_)
             | Request::Forks
+            | Request::ForkPlaces
             | Request::Operations { .. }
             | Request::OpShow { .. }
             | Request::Sessions

@@ -49,10 +49,27 @@ impl Core {
                 "nothing that is recorded there has a content: backtrail history PATH lists the versions of a file",
             ));
         }
+        // What the workspace has now at these paths stays: it would be recorded again, and is no secret any more if
+        // somebody has taken that out.
         let present = self.present(&found)?;
-        if let Some(path) = present.first()
+        let mut left = Vec::new();
+        for (path, blob) in &present {
+            let own = wish.rev.is_some() || wish.paths.iter().any(|p| path.is_within(p));
+            if wish.force {
+                left.push(format!(
+                    "the workspace still has it: {path} is recorded again when it changes"
+                ));
+            } else if own {
+                found.blobs.remove(blob);
+                left.push(format!(
+                    "what {path} holds now stays: change it first if it is meant as well"
+                ));
+            }
+        }
+        let elsewhere = present.iter().find(|(_, b)| found.blobs.contains(b));
+        let held = elsewhere.or(present.first().filter(|_| found.blobs.is_empty()));
+        if let Some((path, _)) = held
             && !wish.force
-            && !wish.dry_run
         {
             return Err(ApiError::new(
                 ErrorCode::Refused,
@@ -61,11 +78,13 @@ impl Core {
                 ),
             ));
         }
+        self.find_paths(&mut found).map_err(Failure::from)?;
         let mut info = ForgetInfo {
             dry_run: wish.dry_run,
             contents: found.blobs.len() as u64,
             paths: found.paths.iter().map(ToString::to_string).collect(),
             states: found.states,
+            left,
             ..ForgetInfo::default()
         };
         let texts = self.texts(&found).map_err(Failure::from)?;
@@ -86,11 +105,6 @@ impl Core {
         }
         self.elsewhere(&condemned, wish.dry_run, &mut info)
             .map_err(Failure::from)?;
-        for path in present {
-            info.left.push(format!(
-                "the workspace still has it: {path} is recorded again when it changes"
-            ));
-        }
         let time = Time::now();
         let bury = condemned
             .iter()
@@ -138,7 +152,17 @@ impl Core {
                 found.blobs.insert(blob);
             }
         })?;
-        // The same content under other names goes as well.
+        // What went earlier is told of by the history all the same.
+        found
+            .blobs
+            .retain(|blob| self.store.has_blob(*blob).unwrap_or(true));
+        self.find_paths(found)
+    }
+
+    /// The same content under other names goes as well.
+    fn find_paths(&self, found: &mut Found) -> Result<(), store::Error> {
+        found.paths.clear();
+        found.states = 0;
         self.store.each_content(&mut |path, _, _, blob| {
             if found.blobs.contains(&blob) {
                 found.states += 1;
@@ -149,8 +173,8 @@ impl Core {
         })
     }
 
-    /// The paths of the workspace's latest state that hold it.
-    fn present(&self, found: &Found) -> Result<Vec<RepoPath>, ApiError> {
+    /// The paths of the workspace's latest state that hold it, and which.
+    fn present(&self, found: &Found) -> Result<Vec<(RepoPath, BlobId)>, ApiError> {
         let Some(head) = crate::debug::rev::head(&self.store).map_err(Failure::from)? else {
             return Ok(Vec::new());
         };
@@ -161,7 +185,7 @@ impl Core {
             if let Some(Kind::File { blob, .. }) = entry.map(|e| e.kind)
                 && found.blobs.contains(&blob)
             {
-                out.push(path.clone());
+                out.push((path.clone(), blob));
             }
         }
         Ok(out)

@@ -2,6 +2,7 @@
 
 mod answer;
 pub mod api;
+mod arguments;
 pub mod assist;
 mod at;
 mod blame;
@@ -38,6 +39,7 @@ mod replay_tests;
 mod restore;
 pub(crate) mod restore_lines;
 mod retention;
+mod search;
 mod serve;
 mod server;
 mod sessions;

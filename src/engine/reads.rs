@@ -170,6 +170,18 @@ fn within(cgroup: &str, of: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
+/// Whether the process belongs to that session; where sessions have no cgroup of their own, whoever reads while one runs
+/// is taken for it.
+fn belongs(line: &Line, session: &Session, at: Time) -> bool {
+    if session.imported || session.branch != line.branch {
+        return false;
+    }
+    if session.cgroup.is_empty() {
+        return session.start <= at && session.end.is_none_or(|end| at <= end);
+    }
+    within(&line.cgroup, &session.cgroup)
+}
+
 impl Core {
     /// Begins to keep what is noted.
     pub(super) fn keep_reads(self: &Arc<Self>) {
@@ -273,9 +285,7 @@ impl Core {
                 let Ok(line) = serde_json::from_slice::<Line>(&line) else {
                     continue;
                 };
-                let inside = sessions
-                    .values()
-                    .any(|s| !s.cgroup.is_empty() && within(&line.cgroup, &s.cgroup));
+                let inside = |at: Time| sessions.values().any(|s| belongs(&line, s, at));
                 for (at, path) in &line.paths {
                     if only.is_some_and(|(_, begin, end)| at.0 < begin || at.0 > end) {
                         continue;
@@ -291,7 +301,7 @@ impl Core {
                         comm: line.comm.clone(),
                         exe: line.exe.clone(),
                         cgroup: line.cgroup.clone(),
-                        inside: inside || ours,
+                        inside: ours || inside(*at),
                         steps,
                         branch: line.branch.clone(),
                     });
@@ -376,6 +386,40 @@ mod tests {
             cgroup: cgroup.into(),
             branch: None,
         }
+    }
+
+    #[test]
+    fn whose_process_it_is() {
+        let session = |cgroup: &str, end| Session {
+            id: crate::model::SessionId([1; 32]),
+            native: "n".into(),
+            agent: "a".into(),
+            command: String::new(),
+            cgroup: cgroup.into(),
+            start: Time(10),
+            end,
+            exit_code: None,
+            imported: false,
+            branch: None,
+        };
+        let line = |cgroup: &str, branch: Option<&str>| Line {
+            branch: branch.map(str::to_owned),
+            pid: 1,
+            comm: "x".into(),
+            exe: String::new(),
+            cgroup: cgroup.into(),
+            paths: Vec::new(),
+            more: 0,
+        };
+        let known = session("/s/1", None);
+        assert!(belongs(&line("/s/1/deep", None), &known, Time(0)));
+        assert!(!belongs(&line("/s/12", None), &known, Time(50)));
+        assert!(!belongs(&line("/s/1", Some("b")), &known, Time(50)));
+        // Without a group only the time can tell.
+        let loose = session("", Some(Time(20)));
+        assert!(belongs(&line("/any", None), &loose, Time(15)));
+        assert!(!belongs(&line("/any", None), &loose, Time(21)));
+        assert!(!belongs(&line("/any", None), &loose, Time(9)));
     }
 
     #[test]

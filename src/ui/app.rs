@@ -15,12 +15,15 @@ use super::action::{Action, Context};
 use super::answer::Answer;
 use super::branches::Picker;
 use super::cache::Cache;
+use super::desk::{self, Desk};
 use super::detail::DocPane;
 use super::diff_view::DiffView;
 use super::diffing::{self, Diffing};
 use super::feel::Feel;
+use super::filter::{self, Filter};
 use super::folds::Folds;
 use super::help_view::HelpView;
+use super::hits::Hunt;
 use super::keys::Key;
 use super::lanes::Lanes;
 use super::light::Light;
@@ -32,12 +35,14 @@ use super::merge_view::MergeView;
 use super::merge_view::questions::Question;
 use super::msg::{Compared, DiffKey, LightKey};
 use super::palette::Palette;
+use super::places::{self, Places};
 use super::raw_view::RawView;
 use super::restoring::Asked;
 use super::rows::{self, Rows};
+use super::sizes::{self, Sizes};
 use super::state_view::StateView;
 use super::theme::{Glyphs, Theme};
-use super::why::{self, Place};
+use super::why;
 
 /// How a recording says what it is, where an engine says how it captures.
 const RECORDING: &str = "recording";
@@ -93,6 +98,8 @@ pub(crate) enum View {
     Merge(Box<MergeView>),
     /// Events and the agent's terminal.
     Live(Box<LiveView>),
+    /// Operations, branches, sessions or labels.
+    Desk(Box<Desk>),
 }
 
 /// What lies over a view.
@@ -115,6 +122,8 @@ pub(crate) enum Overlay {
     },
     /// The question before a merge is written or given up.
     Merge(Question),
+    /// A question that is answered with yes or not at all.
+    Question(Box<desk::Question>),
     /// The question before parts of a past state are restored.
     Restore(Box<Asked>),
     /// The question before a rollback under a running agent.
@@ -210,6 +219,10 @@ pub(crate) struct App {
     /// The search being typed.
     pub prompt: Option<String>,
     pub search: Option<String>,
+    /// What the search has found, and what was typed before.
+    pub hunt: Hunt,
+    /// Only rows that fit are shown.
+    pub filter: Filter,
     /// Keys of a sequence that is not complete.
     pub pending: Vec<Key>,
     pub count: Option<u64>,
@@ -237,8 +250,10 @@ pub(crate) struct App {
     pub grows: bool,
     /// This was opened from a list, to which the person can go back.
     pub back: bool,
-    /// Places that were left for the reason of a line.
-    pub trail: Vec<Place>,
+    /// Places that were visited.
+    pub places: Places,
+    /// How wide panes were made.
+    pub sizes: Sizes,
     /// The agent at work: its terminal, playback.
     pub live: Live,
     /// What was chosen for differences, selected, and is being restored.
@@ -268,6 +283,8 @@ impl App {
             overlay: None,
             prompt: None,
             search: None,
+            hunt: Hunt::default(),
+            filter: Filter::default(),
             pending: Vec::new(),
             count: None,
             hint: false,
@@ -291,7 +308,8 @@ impl App {
             changes: DocPane::default(),
             grows: false,
             back: false,
-            trail: Vec::new(),
+            places: Places::default(),
+            sizes: Sizes::default(),
             live: Live::default(),
             diffing: Diffing::default(),
             feel: Feel::default(),
@@ -317,6 +335,7 @@ impl App {
             Some(Overlay::Branches(_)) => Context::Branches,
             Some(Overlay::Conflicts { .. }) => Context::Conflicts,
             Some(Overlay::Merge(_)) => Context::MergeDialog,
+            Some(Overlay::Question(_)) => Context::Question,
             Some(Overlay::Palette(_) | Overlay::Line(_)) | None => self.view_context(),
         }
     }
@@ -330,6 +349,7 @@ impl App {
             Some(View::Raw(_)) => Context::Raw,
             Some(View::Merge(_)) => Context::Merge,
             Some(View::Live(_)) => Context::Live,
+            Some(View::Desk(desk)) => desk.context(),
             None if self.pane == Pane::Timeline => Context::Timeline,
             None => Context::Detail,
         }
@@ -412,7 +432,9 @@ impl App {
     pub(crate) fn put_row(&mut self, row: Row) {
         self.lanes.see(&row);
         self.folds.see(&row, self.rows.brief_at(row.ordinal));
-        let hidden = self.folds.hides(&row);
+        self.filter.see(&row);
+        self.hunt.see(&row);
+        let hidden = filter::hides(&self.folds, &self.filter, row.ordinal, &row);
         self.rows.put(row, hidden);
     }
 
@@ -421,7 +443,13 @@ impl App {
         let Some(range) = self.folds.take_changed() else {
             return;
         };
-        self.rows.rehide(&range, self.folds.hider());
+        let (folds, filter) = (&self.folds, &self.filter);
+        if filter.is_on() {
+            self.rows
+                .rehide(&range, |row| filter::hides(folds, filter, row.ordinal, row));
+        } else {
+            self.rows.rehide(&range, folds.hider());
+        }
         if let Some(index) = self.focus_index()
             && self.rows.is_hidden(index)
             && let Some(row) = self
@@ -449,6 +477,7 @@ impl App {
             Some(View::State(state)) => state.selected().map(|n| n.path.to_string()),
             Some(View::List(list)) => list.selected().map(|r| r.path.clone()),
             Some(View::Merge(merge)) => merge_view::draw::path(merge),
+            Some(View::Desk(desk)) => desk.path(),
             Some(View::Raw(_) | View::Live(_)) | None => first(),
         }
     }
@@ -536,18 +565,26 @@ impl App {
             Action::SearchNext | Action::SearchPrev if self.search.is_none() => {
                 no("nothing was searched for: / asks")
             }
+            Action::SearchWord if super::find::word(self).is_none() => {
+                no("there is no word under the cursor")
+            }
+            Action::FilterSteps if self.rows.is_empty() => no("no step is recorded yet"),
+            Action::Fold | Action::FoldAll | Action::UnfoldAll if self.filter.is_on() => {
+                no("a filter shows what fits, folded or not: Esc ends it")
+            }
             Action::Raw if self.focus_row().is_none() => no("no step is recorded yet"),
             Action::More if self.detail.doc.more.is_empty() => no("all of it is shown"),
             Action::Dead if self.folds.dead_rows() == 0 => {
                 no("no branch of the conversation was left")
             }
-            Action::Reason | Action::WalkBack | Action::NextOfFile | Action::PrevOfFile => {
-                why::enabled(self, action)
-            }
+            Action::WalkBack | Action::WalkForward | Action::Again => places::enabled(self, action),
+            Action::Wider | Action::Narrower => sizes::enabled(self),
+            Action::Reason | Action::NextOfFile | Action::PrevOfFile => why::enabled(self, action),
             Action::CopyPath if self.selected_path().is_none() => no("no path is selected"),
             Action::Ask if merge_view::open(self).is_some() => {
                 merge_view::update::enabled(self, action)
             }
+            action if desk::OWN.contains(&action) => desk::enabled(self, action),
             action if merge_view::OWN.contains(&action) => {
                 merge_view::update::enabled(self, action)
             }

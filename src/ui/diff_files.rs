@@ -38,7 +38,7 @@ pub(crate) fn draw(
     let title = vec![Span::styled("Files", theme.style(Token::Title))];
     let mut bottom = Vec::new();
     if !diff.changes.is_empty() {
-        let seen = diff.changes.iter().filter(|c| viewed(app, c)).count();
+        let seen = diff.seen.unwrap_or(0);
         let text = format!(
             "{} of {} viewed",
             text::grouped(seen as u64),
@@ -172,12 +172,7 @@ fn file_line(app: &App, change: &FileChange, width: usize, selected: bool) -> Li
 /// Directories in which nothing changed.
 fn same(app: &App, diff: &DiffView, room: usize) -> Vec<Line<'static>> {
     let dim = app.look.theme.style(Token::Dim);
-    let touched = |dir: &RepoPath| {
-        diff.changes.iter().any(|c| {
-            c.path.is_within(dir) || c.from.as_ref().is_some_and(|from| from.is_within(dir))
-        })
-    };
-    let all: Vec<&RepoPath> = diff.top_dirs.iter().filter(|d| !touched(d)).collect();
+    let all = &diff.same;
     let most = SAME.min(room);
     let mut out: Vec<Line<'static>> = Vec::new();
     for (i, dir) in all.iter().enumerate() {

@@ -90,6 +90,10 @@ pub(crate) struct DiffView {
     /// Directories at the top of the state, and of which state.
     pub top_dirs: Vec<RepoPath>,
     pub top_of: Option<String>,
+    /// Those of them in which nothing changed.
+    pub same: Vec<RepoPath>,
+    /// How many of the changes were on the screen already; `None` when they have to be counted again.
+    pub seen: Option<usize>,
 }
 
 impl DiffView {
@@ -149,6 +153,8 @@ impl DiffView {
         let was = self.selected().cloned();
         self.changes = changes;
         self.changes.sort_by_key(|c| order(&c.path));
+        self.seen = None;
+        self.settle_same();
         let kept = self
             .keep
             .as_ref()
@@ -161,6 +167,18 @@ impl DiffView {
         if !same || self.selected() != was.as_ref() {
             self.reset();
         }
+    }
+
+    /// Finds out in which directories at the top nothing changed: once, since there may be very many changes.
+    pub(crate) fn settle_same(&mut self) {
+        let paths = self
+            .changes
+            .iter()
+            .flat_map(|c| [Some(&c.path), c.from.as_ref()]);
+        let touched: HashSet<&[u8]> = paths.flatten().filter_map(|p| p.parts().next()).collect();
+        let all = self.top_dirs.iter();
+        let same = all.filter(|d| !touched.contains(d.as_bytes()));
+        self.same = same.cloned().collect();
     }
 
     /// Enter in the body: more of what is folded, or what is large.

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use crate::diff::text::Space;
-use crate::engine::api::{ApiError, GraphAnswer, GraphQuery, Request, Response};
+use crate::engine::api::{ApiError, FileChange, GraphAnswer, GraphQuery, Request, Response};
 use crate::model::{Ordinal, RepoPath};
 
 use super::action::Action;
@@ -187,7 +187,22 @@ pub(crate) fn sync(app: &mut App, out: &mut Vec<Effect>) {
             .is_none_or(|c| !matches!(c, super::msg::Compared::Waiting))
     {
         let key = diff_key(change, Space::Show);
-        app.diffing.viewed.insert((change.path.clone(), key));
+        let new = app.diffing.viewed.insert((change.path.clone(), key));
+        if let Some(View::Diff(diff)) = &mut app.view
+            && let Some(seen) = &mut diff.seen
+            && new
+        {
+            *seen += 1;
+        }
+    }
+    if let Some(View::Diff(diff)) = &mut app.view
+        && diff.seen.is_none()
+    {
+        let viewed = &app.diffing.viewed;
+        let is_seen = |c: &&FileChange| {
+            !viewed.is_empty() && viewed.contains(&(c.path.clone(), diff_key(c, Space::Show)))
+        };
+        diff.seen = Some(diff.changes.iter().filter(is_seen).count());
     }
     let focus = app.focus_row().map(|r| r.ordinal);
     let row = app.focus_row().cloned();
@@ -266,6 +281,7 @@ pub(crate) fn answer(
             {
                 let dirs = entries.into_iter().filter(|e| e.kind == "dir");
                 diff.top_dirs = dirs.map(|e| e.path).collect();
+                diff.settle_same();
             }
         }
         About::Look(stamp) => restoring::looked(app, stamp, result, out),

@@ -6,11 +6,12 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use crate::engine::api::MergeTry;
+use crate::engine::api::{MergeTry, Row};
 
 use super::action::{self, Action};
 use super::app::{App, Link, Overlay, Pane, Tone, View};
-use super::find::Query;
+use super::axis::Axis;
+use super::desk;
 use super::keys;
 use super::line;
 use super::live;
@@ -23,7 +24,8 @@ use super::screen::{self, Shape};
 use super::sums::Sum;
 use super::text;
 use super::theme::Token;
-use super::{diff_draw, list_draw, overlay, raw_view, state_draw, timeline, welcome};
+use super::words;
+use super::{diff_draw, hits_draw, list_draw, overlay, raw_view, state_draw, timeline, welcome};
 
 /// Draws everything.
 pub(crate) fn draw(app: &App, frame: &mut Frame<'_>) {
@@ -38,7 +40,7 @@ pub(crate) fn draw(app: &App, frame: &mut Frame<'_>) {
     }
     let parts = screen::regions(app);
     let look = &app.look;
-    let query = app.search.as_deref().map(Query::new);
+    let query = app.hunt.marks.as_ref().map(|(_, query)| query);
     let mut editing = None;
     header(app, buf, parts.header);
     app.feel.hits.put(parts.body, Hit::Pane(Side::Here));
@@ -49,19 +51,20 @@ pub(crate) fn draw(app: &App, frame: &mut Frame<'_>) {
             minimap(app, buf, parts.minimap);
             for (pane, rect) in screen::home(app) {
                 match pane {
-                    Pane::Timeline => timeline::draw(app, buf, rect, query.as_ref()),
+                    Pane::Timeline => timeline::draw(app, buf, rect, query),
                     Pane::Detail | Pane::Changes => {
-                        timeline::draw_doc(app, buf, rect, pane, query.as_ref());
+                        timeline::draw_doc(app, buf, rect, pane, query);
                     }
                 }
             }
         }
         Some(View::List(list)) => list_draw::draw(app, list, buf, parts.body),
-        Some(View::Diff(diff)) => diff_draw::draw(app, diff, buf, query.as_ref()),
-        Some(View::Raw(raw)) => raw_view::draw(app, raw, buf, query.as_ref()),
-        Some(View::State(state)) => state_draw::draw(app, state, buf, query.as_ref()),
-        Some(View::Live(live)) => editing = live::draw::draw(app, live, buf, query.as_ref()),
+        Some(View::Diff(diff)) => diff_draw::draw(app, diff, buf, query),
+        Some(View::Raw(raw)) => raw_view::draw(app, raw, buf, query),
+        Some(View::State(state)) => state_draw::draw(app, state, buf, query),
+        Some(View::Live(live)) => editing = live::draw::draw(app, live, buf, query),
         Some(View::Merge(merge)) => editing = merge_view::draw::draw(app, merge, buf),
+        Some(View::Desk(desk)) => desk::draw(app, desk, buf),
     }
     let over = overlay::draw(app, buf, parts.body);
     let cursor = footer(app, buf, parts.footer).map(|x| (x, parts.footer.y));
@@ -159,6 +162,7 @@ fn header(app: &App, buf: &mut Buffer, area: Rect) {
                 add(rank, spans);
             }
         }
+        Some(View::Desk(desk)) => add(0, desk::title(app, desk)),
         Some(View::Merge(merge)) => {
             for (rank, spans) in merge_view::draw::title(app, merge) {
                 add(rank, spans);
@@ -336,30 +340,67 @@ fn read(app: &App) -> bool {
 /// The whole run in one line: bars of changed lines, failures, labels, and where the focus is.
 fn minimap(app: &App, buf: &mut Buffer, area: Rect) {
     let theme = app.look.theme;
-    let Some((first, last)) = app.rows.ends() else {
+    let (Some(first), Some(last)) = (app.rows.first(), app.rows.last()) else {
         return;
     };
-    let (first, last) = (first.to_string(), last.to_string());
     let narrow = area.width < 80;
+    let clocked = app.sizes.clock && words::told(first.time);
+    let end = |row: &Row| {
+        if clocked {
+            words::clock(&app.look.zone, row.time, false)
+        } else {
+            row.ordinal.to_string()
+        }
+    };
+    let (first, last) = (end(first), end(last));
     let ends = if narrow {
         2
     } else {
         first.len() + last.len() + 4
     };
     let cells = usize::from(area.width).saturating_sub(ends);
-    let parts = cells.min(app.rows.len());
+    let axis = clocked.then(|| Axis::of(&app.rows, cells)).flatten();
+    let parts = match &axis {
+        Some(_) => cells,
+        None => cells.min(app.rows.len()),
+    };
     if parts == 0 {
         return;
     }
-    let sums = app.rows.overview(parts);
+    let sums = match &axis {
+        Some(axis) => axis.sums(&app.rows),
+        None => app.rows.overview(parts),
+    };
+    let cell_of = |i| match &axis {
+        Some(axis) => axis.cell_of(i),
+        None => app.rows.cell_of(i, parts),
+    };
     let most = sums.iter().map(|s| s.lines + s.files).max().unwrap_or(0);
     let few = unremarkable(&sums, app.rows.len());
-    let focus = app.focus_index().map(|i| app.rows.cell_of(i, parts));
+    let focus = app.focus_index().map(cell_of);
     let here = app
         .workspace()
         .and_then(|o| app.rows.position(o).ok())
-        .map(|i| app.rows.cell_of(i, parts));
+        .map(cell_of);
     let dim = theme.style(Token::Dim);
+    let ordinal = |at: usize| app.rows.brief(at).map(|r| r.ordinal);
+    let begin = |part: usize| {
+        // Where the first row of a part is: parts follow each other as rows do.
+        let (mut low, mut high) = (0, app.rows.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if cell_of(middle) < part {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        ordinal(low)
+    };
+    let found = |part: usize| {
+        app.hunt.run.is_some()
+            && begin(part).is_some_and(|from| app.hunt.any_in(from, begin(part + 1)))
+    };
     let mut spans = vec![Span::raw(" ")];
     let begins = 1 + if narrow { 0 } else { first.len() + 1 };
     let place = Rect {
@@ -384,6 +425,12 @@ fn minimap(app: &App, buf: &mut Buffer, area: Rect) {
             Some(("!", theme.style(Token::Bad)))
         } else {
             None
+        };
+        // Where something was found is what is looked for just now.
+        let mark = match mark {
+            Some((glyph, _)) if glyph == app.look.glyphs.focus => mark,
+            _ if begins && found(part) => Some((app.look.glyphs.hit, theme.style(Token::Focus))),
+            _ => mark,
         };
         let (glyph, style) = mark.unwrap_or_else(|| {
             let style = if here == Some(part) {
@@ -449,23 +496,7 @@ fn footer(app: &App, buf: &mut Buffer, area: Rect) -> Option<u16> {
     let theme = look.theme;
     let room = usize::from(area.width).saturating_sub(2);
     if let Some(prompt) = &app.prompt {
-        let shown = text::piece(prompt.as_bytes(), &mut 0);
-        let shown = text::clip_start(&shown, room.saturating_sub(24), look.glyphs.ellipsis);
-        let at = u16::try_from(text::width(&shown)).unwrap_or(0) + 2;
-        let spans = vec![
-            Span::styled(" /", theme.style(Token::Key)),
-            Span::raw(shown.into_owned()),
-            Span::styled(
-                if matches!(app.view, Some(View::List(_))) {
-                    "   Enter keep  Esc cancel"
-                } else {
-                    "   Enter find  Esc cancel"
-                },
-                theme.style(Token::Dim),
-            ),
-        ];
-        paint::line(buf, area, &Line::from(spans), 0, look.glyphs.ellipsis);
-        return Some(area.x + at.min(area.width.saturating_sub(1)));
+        return Some(hits_draw::prompt(app, prompt, buf, area));
     }
     // It says itself what its keys do.
     if matches!(app.overlay, Some(Overlay::Palette(_))) {
@@ -525,6 +556,9 @@ fn footer(app: &App, buf: &mut Buffer, area: Rect) -> Option<u16> {
             app.feel.hits.put(cells_of(area, at, gap.len() + 2), hit);
         }
         paint::line(buf, area, &Line::from(spans), 0, look.glyphs.ellipsis);
+        return None;
+    }
+    if app.pending.is_empty() && app.count.is_none() && hits_draw::strip(app, buf, area) {
         return None;
     }
     let mut spans = vec![Span::raw(" ")];

@@ -86,7 +86,11 @@ fn place(app: &App) -> Option<(String, String)> {
     match &app.view {
         Some(View::Diff(diff)) if diff.pair.is_some() => {
             let pair = diff.pair.as_ref()?;
-            Some((diff.revs.1.clone()?, pair.b.words()))
+            let at = match pair.b.step {
+                Some(step) => format!("step {step}"),
+                None => pair.b.words(),
+            };
+            Some((diff.revs.1.clone()?, at))
         }
         Some(View::State(state)) => Some((state.rev.clone(), format!("step {}", state.ordinal))),
         _ => {

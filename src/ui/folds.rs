@@ -105,6 +105,11 @@ impl Folds {
         self.changed = Some((from.min(range.0), to.max(range.1)));
     }
 
+    /// Rows have to be looked at again.
+    pub(crate) fn look_again(&mut self, from: Ordinal, to: Ordinal) {
+        self.touch((from, to));
+    }
+
     /// The rows that have to be looked at again since this was asked last.
     pub(crate) fn take_changed(&mut self) -> Option<RangeInclusive<Ordinal>> {
         self.settle_now();

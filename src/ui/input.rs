@@ -6,11 +6,15 @@ use super::action::{Action, Context, Meaning};
 use super::against;
 use super::answer;
 use super::app::{App, Overlay, Pane, Tone, View};
+use super::asking::{self, Asking};
 use super::branches;
+use super::desk;
 use super::diff_view::DiffView;
 use super::diffing;
+use super::filter;
 use super::find;
 use super::help_view::HelpView;
+use super::hits;
 use super::keys::Key;
 use super::line;
 use super::live;
@@ -18,8 +22,10 @@ use super::merge_view;
 use super::mouse;
 use super::msg::{Effect, Timer};
 use super::palette;
+use super::places;
 use super::rows;
 use super::screen;
+use super::sizes;
 use super::state_tabs::Tab;
 use super::state_view::StateView;
 use super::travel;
@@ -43,7 +49,7 @@ pub(crate) fn key(app: &mut App, key: Key, out: &mut Vec<Effect>) {
     }
     app.hint = false;
     if app.prompt.is_some() && !interrupt {
-        return prompt_key(app, key, out);
+        return asking::key(app, key, out);
     }
     if matches!(app.overlay, Some(Overlay::Palette(_))) && !interrupt {
         return palette::key(app, key, out);
@@ -123,7 +129,7 @@ pub(crate) fn prefix_timer(app: &mut App, stamp: u64, out: &mut Vec<Effect>) {
 }
 
 /// Text was pasted: it belongs into a text field and nowhere else, or it would be a row of commands.
-pub(crate) fn paste(app: &mut App, text: &str) {
+pub(crate) fn paste(app: &mut App, text: &str, out: &mut Vec<Effect>) {
     if let Some(Overlay::Palette(palette)) = &mut app.overlay {
         let line = text.lines().next().unwrap_or_default();
         palette
@@ -140,68 +146,7 @@ pub(crate) fn paste(app: &mut App, text: &str) {
     if app.overlay.is_none() && merge_view::editing::paste(app, text) {
         return;
     }
-    if let Some(prompt) = &mut app.prompt {
-        let line = text.lines().next().unwrap_or_default();
-        let room = MAX_QUERY.saturating_sub(prompt.chars().count());
-        prompt.extend(line.chars().filter(|c| !c.is_control()).take(room));
-        filter(app, None);
-    }
-}
-
-fn prompt_key(app: &mut App, key: Key, out: &mut Vec<Effect>) {
-    let Some(prompt) = &mut app.prompt else {
-        return;
-    };
-    match key.code {
-        KeyCode::Esc => {
-            app.prompt = None;
-            filter(app, Some(""));
-            return;
-        }
-        KeyCode::Backspace if prompt.is_empty() => app.prompt = None,
-        KeyCode::Backspace => {
-            prompt.pop();
-        }
-        KeyCode::Char('u') if key.ctrl => prompt.clear(),
-        KeyCode::Char('w') if key.ctrl => {
-            let kept = prompt.trim_end().rfind(' ').map_or(0, |at| at + 1);
-            prompt.truncate(kept);
-        }
-        KeyCode::Enter => {
-            let text = std::mem::take(prompt);
-            app.prompt = None;
-            if filter(app, Some(&text)) {
-                return;
-            }
-            if text.is_empty() {
-                app.search = None;
-            } else {
-                app.search = Some(text);
-                find::next(app, true, true, out);
-            }
-        }
-        _ => {
-            if let Some(c) = key.typed()
-                && prompt.chars().count() < MAX_QUERY
-            {
-                prompt.push(c);
-            }
-        }
-    }
-    filter(app, None);
-}
-
-/// In the list of recordings what is typed is a filter, which works with every key. `false` elsewhere.
-fn filter(app: &mut App, text: Option<&str>) -> bool {
-    let Some(View::List(list)) = &mut app.view else {
-        return false;
-    };
-    match (text, &app.prompt) {
-        (Some(text), _) => list.filter(text),
-        (None, Some(text)) => list.filter(text),
-        (None, None) => list.filter(""),
-    }
-    true
+    asking::paste(app, text, out);
 }
 
 /// Does an action, or says why it cannot be done.
@@ -222,7 +167,12 @@ pub(crate) fn act(
     if action != Action::Interrupt {
         app.toast = None;
     }
+    if !matches!(action, Action::SearchNext | Action::SearchPrev) {
+        app.hunt.strip = false;
+        app.hunt.show = None;
+    }
     let n = usize::try_from(count.unwrap_or(1)).unwrap_or(usize::MAX);
+    let place = places::before(app, action);
     match action {
         Action::Down => travel::scroll(app, n, true),
         Action::Up => travel::scroll(app, n, false),
@@ -252,7 +202,18 @@ pub(crate) fn act(
         Action::NextOfFile => why::of_file(app, true, n, out),
         Action::PrevOfFile => why::of_file(app, false, n, out),
         Action::Reason => why::reason(app),
-        Action::WalkBack => why::back(app),
+        Action::WalkBack => places::walk(app, n, false, out),
+        Action::WalkForward => places::walk(app, n, true, out),
+        Action::Finish => travel::finish(app, n, true, out),
+        Action::BackToStart => travel::finish(app, n, false, out),
+        Action::Again => {
+            if let Some((action, count)) = places::again(app, count) {
+                act(app, action, None, count, out);
+            }
+        }
+        Action::Wider => sizes::change(app, n, true),
+        Action::Narrower => sizes::change(app, n, false),
+        Action::ClockAxis => app.sizes.clock = !app.sizes.clock,
         Action::NextFile => travel::file(app, n, true),
         Action::PrevFile => travel::file(app, n, false),
         Action::Open => open(app, out),
@@ -327,14 +288,16 @@ pub(crate) fn act(
         | Action::StopYes => live::update::act(app, action, out),
         Action::Label => world::label(app, letter, out),
         Action::Jump => travel::to_label(app, letter, out),
-        Action::Search => app.prompt = Some(String::new()),
+        Action::Search => asking::begin(app, Asking::Search),
+        Action::FilterSteps => asking::begin(app, Asking::Filter),
+        Action::SearchWord => hits::word(app, out),
         Action::Filter => {
             if let Some(View::List(list)) = &app.view {
                 app.prompt = Some(list.filter.clone());
             }
         }
-        Action::SearchNext => find::next(app, true, false, out),
-        Action::SearchPrev => find::next(app, false, false, out),
+        Action::SearchNext => find::next(app, true, false, n, out),
+        Action::SearchPrev => find::next(app, false, false, n, out),
         Action::CopyStep => {
             if let Some(row) = app.focus_row() {
                 let text = format!("step:{}", row.ordinal);
@@ -372,9 +335,12 @@ pub(crate) fn act(
         Action::Redraw => out.push(Effect::Redraw),
         Action::Suspend => out.push(Effect::Suspend),
         Action::Interrupt => interrupt(app, out),
+        own if desk::OWN.contains(&own) => desk::act(app, own, out),
         own if diffing::OWN.contains(&own) => diffing::act(app, own, out),
         own => merge_view::update::act(app, own, out),
     }
+    places::note(app, action, count);
+    places::after(app, place);
 }
 
 fn open(app: &mut App, out: &mut Vec<Effect>) {
@@ -385,6 +351,7 @@ fn open(app: &mut App, out: &mut Vec<Effect>) {
             }
         }
         Some(View::Raw(_) | View::Merge(_) | View::Live(_)) => {}
+        Some(View::Desk(_)) => desk::enter(app, out),
         Some(View::Diff(diff)) => {
             if diff.in_files {
                 diff.in_files = false;
@@ -445,16 +412,22 @@ fn close(app: &mut App, out: &mut Vec<Effect>) {
     {
         return;
     }
+    if hits::over_steps(app) && hits::stop(app, out) {
+        return;
+    }
     match &mut app.view {
         Some(View::List(list)) => list.filter(""),
         Some(View::State(state)) if state.in_file => {
             state.in_file = false;
             state.walk = None;
         }
+        Some(View::Desk(desk)) if desk.in_preview => desk.in_preview = false,
+        Some(View::Desk(desk)) if !desk.filter.is_empty() => desk.set_filter(""),
         Some(View::Merge(_)) => merge_view::update::leave(app),
         Some(_) => app.view = live::update::behind(app),
         None if app.pane != Pane::Timeline => app.pane = Pane::Timeline,
-        None if app.search.is_some() => app.search = None,
+        None if app.search.is_some() => find::set(app, None),
+        None if app.filter.is_on() => filter::set(app, "", out),
         None if app.back => out.push(Effect::Back),
         None => {}
     }
@@ -482,7 +455,8 @@ fn interrupt(app: &mut App, out: &mut Vec<Effect>) {
     if app.interrupted {
         return out.push(Effect::Quit);
     }
-    app.prompt = None;
+    asking::cancel(app, out);
+    hits::stop(app, out);
     if let Some(overlay) = app.overlay.take() {
         answer::closed(&overlay, out);
     }
@@ -499,6 +473,7 @@ fn pane(app: &mut App, forward: bool) {
     }
     match &mut app.view {
         Some(View::List(_) | View::Raw(_)) => {}
+        Some(View::Desk(desk)) => desk.in_preview = !desk.in_preview,
         Some(View::Live(_)) => live::update::pane(app),
         Some(View::Merge(_)) => merge_view::update::pane(app, forward),
         Some(View::Diff(diff)) => diff.in_files = !diff.in_files,
@@ -557,7 +532,7 @@ fn sideways(app: &mut App, right: bool) {
         };
     };
     match &mut app.view {
-        Some(View::List(_)) => {}
+        Some(View::List(_) | View::Desk(_)) => {}
         Some(View::Live(_)) => live::update::sideways(app, right),
         Some(View::Merge(merge)) => merge_view::update::sideways(merge, right),
         Some(View::Raw(raw)) => shift(&mut raw.left),

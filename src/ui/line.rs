@@ -12,6 +12,7 @@ use super::action::Action;
 use super::against;
 use super::answer;
 use super::app::{App, Overlay, Tone};
+use super::desk::{self, Deed};
 use super::keys::Key;
 use super::merge_view::assist;
 use super::msg::{Effect, Tag};
@@ -33,6 +34,13 @@ pub(crate) enum Purpose {
         /// The step.
         at: Ordinal,
     },
+    /// A branch's new name.
+    Rename {
+        /// The one that it has.
+        from: String,
+    },
+    /// What a list is to be filtered for.
+    DeskFilter,
     /// A question about what is selected.
     Question,
     /// A state with which the one that is looked at is compared.
@@ -101,7 +109,14 @@ pub(crate) fn key(app: &mut App, key: Key, out: &mut Vec<Effect>) {
         line.stem = None;
     }
     match key.code {
-        KeyCode::Esc => return,
+        KeyCode::Esc => {
+            if line.purpose == Purpose::DeskFilter
+                && let Some(desk) = desk::open_mut(app)
+            {
+                desk.set_filter("");
+            }
+            return;
+        }
         KeyCode::Enter => return done(app, line, out),
         KeyCode::Backspace if line.text.is_empty() => return,
         KeyCode::Backspace => {
@@ -124,6 +139,11 @@ pub(crate) fn key(app: &mut App, key: Key, out: &mut Vec<Effect>) {
             }
         }
     }
+    if line.purpose == Purpose::DeskFilter
+        && let Some(desk) = desk::open_mut(app)
+    {
+        desk.set_filter(&line.text);
+    }
     app.overlay = Some(Overlay::Line(line));
 }
 
@@ -138,6 +158,15 @@ fn done(app: &mut App, line: LineInput, out: &mut Vec<Effect>) {
                 Tag::Fork(at),
                 Request::Fork { rev, name },
             ));
+        }
+        Purpose::Rename { from } if !typed.is_empty() && typed != from => {
+            desk::send(app, Deed::Rename(from, typed), out);
+        }
+        Purpose::Rename { .. } => {}
+        Purpose::DeskFilter => {
+            if let Some(desk) = desk::open_mut(app) {
+                desk.set_filter(&typed);
+            }
         }
         Purpose::Question => answer::asked(app, typed, out),
         Purpose::Against { .. } => {
@@ -191,6 +220,11 @@ pub(crate) fn draw(app: &App, input: &LineInput, buf: &mut Buffer, area: Rect) -
     let dim = theme.style(Token::Dim);
     let (label, hint) = match &input.purpose {
         Purpose::Fork { at, .. } => (format!(" fork at {at}, name: "), "Enter make  Esc cancel"),
+        Purpose::Rename { from } => (
+            format!(" new name of {}: ", text::one_line(from)),
+            "Enter rename  Esc cancel",
+        ),
+        Purpose::DeskFilter => (" /".to_owned(), "Enter keep  Esc cancel"),
         Purpose::Question => (" ask: ".to_owned(), "Enter ask  Esc cancel"),
         Purpose::Against { .. } => (
             " diff with: ".to_owned(),

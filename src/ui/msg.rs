@@ -12,6 +12,7 @@ use crate::engine::api::{ApiError, EntryInfo, FileChange, Notice, Request, Respo
 use crate::engine::assist::{self, Ask, Proposal};
 use crate::model::{BlobId, Ordinal, RepoPath, StepId, Time};
 
+use super::desk::DeskTag;
 use super::diffing;
 use super::errand::Errand;
 use super::feel::Loaded;
@@ -118,6 +119,8 @@ pub(crate) enum Tag {
     Compared(String),
     /// What a merge of it would come to.
     Trial(String),
+    /// Something of the lists over the timeline.
+    Desk(DeskTag),
     /// The branches, or the sessions, for the palette.
     PaletteBranches,
     PaletteSessions,
@@ -125,6 +128,10 @@ pub(crate) enum Tag {
     Merge(MergeTag),
     /// When the entries of a directory changed last.
     Lasts(String, RepoPath),
+    /// A slice of a search through the steps.
+    Search(u64),
+    /// A slice of what a filter looks at.
+    Filter(u64),
     /// Where the lines of a file are from.
     Blame(Box<BlameKey>),
     /// The versions of a file, to go so many forward or back.
@@ -224,6 +231,12 @@ pub(crate) enum Slot {
     Why,
     /// The versions of a file.
     OfFile,
+    /// A search through the steps.
+    Search,
+    /// What the filter has to ask.
+    Filter,
+    /// The selected line of a list.
+    Desk,
     /// A rollback's preview, or a restoring's.
     Preview,
     /// The plan that an agent had made.

@@ -11,6 +11,7 @@ use super::action::Action;
 use super::answer;
 use super::app::{App, Overlay};
 use super::branches;
+use super::desk;
 use super::draw::key_of;
 use super::help_view;
 use super::merge_view::questions;
@@ -35,6 +36,7 @@ pub(crate) fn draw(app: &App, buf: &mut Buffer, body: Rect) -> Option<(u16, u16)
         Some(Overlay::Branches(picker)) => branches::draw(app, picker, buf, body),
         Some(Overlay::Conflicts { cursor }) => questions::list(app, *cursor, buf, body),
         Some(Overlay::Merge(question)) => questions::draw(app, *question, buf, body),
+        Some(Overlay::Question(question)) => desk::draw_question(app, question, buf, body),
         None if app.hint => which_key::draw(app, buf, body),
         Some(Overlay::Line(_)) | None => {}
     }

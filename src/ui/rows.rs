@@ -14,7 +14,7 @@ use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
 use crate::engine::api::{Row, pack, unpack};
-use crate::model::{CommitId, Ordinal, Status, StepKind};
+use crate::model::{CommitId, Ordinal, Status, StepKind, Time};
 
 use super::brief::{Brief, Edit, Facts, Slims};
 use super::sums::{Sum, Sums};
@@ -42,6 +42,8 @@ struct Chunk {
     rows: OnceCell<Vec<Row>>,
     /// When one of its rows was asked for last.
     used: Cell<u64>,
+    /// When its first row was.
+    began: Time,
 }
 
 impl Chunk {
@@ -59,6 +61,7 @@ impl Chunk {
             hidden,
             sums: Sums::default(),
             packed,
+            began: rows.first().map_or(Time(0), |r| r.time),
             rows: OnceCell::from(rows),
             used: Cell::default(),
         };
@@ -388,6 +391,9 @@ impl Rows {
             return self.renumber();
         }
         let appended = i == chunk.len();
+        if i == 0 {
+            chunk.began = row.time;
+        }
         let slims = &mut chunk.slims;
         let mut rows = chunk.rows.take().unwrap_or_default();
         slims.insert(i, &row);
@@ -572,18 +578,39 @@ impl Rows {
         (index * cells / self.len).min(cells.saturating_sub(1))
     }
 
-    /// The nearest place after (or before) `index` whose row fits. It looks at whole rows: see [`Rows::nth_fit`].
-    pub(crate) fn find(
-        &self,
-        index: usize,
-        forward: bool,
-        fits: impl Fn(&Row) -> bool,
-    ) -> Option<usize> {
-        self.nth_fit(index, 1, forward, fits)
+    /// What the overview shows of the rows from a place to before another.
+    pub(crate) fn sum(&self, from: usize, to: usize) -> Sum {
+        let mut out = Sum::default();
+        let to = to.min(self.len);
+        let first = self
+            .starts
+            .partition_point(|s| *s <= from)
+            .saturating_sub(1);
+        for (chunk, start) in self.chunks.iter().zip(&self.starts).skip(first) {
+            let end = start + chunk.len();
+            if *start >= to {
+                break;
+            }
+            if from <= *start && end <= to {
+                out.add(chunk.sums.whole());
+                continue;
+            }
+            for at in from.saturating_sub(*start)..to.min(end) - start {
+                out.add(chunk.slims.sum(at));
+            }
+        }
+        out
+    }
+
+    /// Where each chunk begins, and when its first row was.
+    pub(crate) fn times(&self) -> impl Iterator<Item = (usize, Time)> {
+        let times = self.chunks.iter().map(|c| c.began);
+        self.starts.iter().copied().zip(times)
     }
 
     /// The n-th place after (or before) `index` whose row fits, or the last that there is. Rows that are packed are
     /// unpacked for it, and not kept: among very many rows [`Rows::nth_brief`] is quicker.
+    #[cfg(test)]
     pub(crate) fn nth_fit(
         &self,
         index: usize,

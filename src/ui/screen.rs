@@ -3,12 +3,15 @@
 use ratatui::layout::{Rect, Size};
 
 use super::app::{App, Pane, View};
+use super::desk;
 use super::detail::{self, DocKey, DocPane, Parts};
 use super::diff_draw;
 use super::diff_view::SIDE_BY_SIDE;
+use super::hits;
 use super::list_draw;
 use super::live;
 use super::merge_view;
+use super::sizes;
 use super::state_view::StateView;
 
 /// How many panes there is room for.
@@ -86,6 +89,11 @@ pub(crate) fn set_border(app: &mut App, column: u16) {
     let at = u16::try_from((u32::from(column) * 1000).div_ceil(width)).unwrap_or(500);
     if let Some(border) = app.feel.borders.get_mut(of) {
         *border = Some(at);
+        // What keys have added to it is in it now.
+        match of {
+            0 => app.sizes.home = 0,
+            _ => app.sizes.side = 0,
+        }
     }
 }
 
@@ -105,13 +113,17 @@ pub(crate) fn home(app: &App) -> Vec<(Pane, Rect)> {
         }
         Shape::Two => {
             let left = left(app, 0, (w * 56 / 100).clamp(44, 64), w);
+            let left = sizes::width(left, app.sizes.home, w);
             let rects = columns(body, &[left, w - left]);
             vec![(Pane::Timeline, rects[0]), (Pane::Detail, rects[1])]
         }
         Shape::Three => {
             let left = left(app, 0, (w * 2 / 5).clamp(50, 84), w - 40);
+            // The others keep their least widths too.
+            let left = sizes::width(left, app.sizes.home, w - 24);
             let rest = w - left;
-            let middle = (rest * 9 / 20).clamp(30, 72);
+            let middle = (rest * 9 / 20).clamp(24, 72);
+            let middle = sizes::width(middle, app.sizes.middle, rest);
             let rects = columns(body, &[left, middle, rest - middle]);
             vec![
                 (Pane::Timeline, rects[0]),
@@ -133,6 +145,7 @@ pub(crate) fn beside(app: &App, list_has_keys: bool) -> (Option<Rect>, Option<Re
         };
     }
     let left = left(app, 1, (body.width * 26 / 100).clamp(24, 44), body.width);
+    let left = sizes::width(left, app.sizes.side, body.width);
     let rects = columns(body, &[left, body.width - left]);
     (Some(rects[0]), Some(rects[1]))
 }
@@ -170,6 +183,7 @@ pub(crate) fn state(app: &App, state: &StateView) -> StatePanes {
         return StatePanes { tree, file, why };
     }
     let left = left(app, 1, (panes.width * 30 / 100).clamp(26, 50), panes.width);
+    let left = sizes::width(left, app.sizes.side, panes.width);
     let rects = columns(panes, &[left, panes.width - left]);
     StatePanes {
         tree: Some(rects[0]),
@@ -226,7 +240,10 @@ pub(crate) fn arrange(app: &mut App) {
         app.pane = Pane::Detail;
     }
     match app.view {
-        None => arrange_home(app),
+        None => {
+            arrange_home(app);
+            hits::arrange(app);
+        }
         Some(View::List(_)) => {
             let height = list_draw::rows(app);
             if let Some(View::List(list)) = &mut app.view {
@@ -242,6 +259,7 @@ pub(crate) fn arrange(app: &mut App) {
         }
         Some(View::Merge(_)) => merge_view::draw::arrange(app),
         Some(View::Live(_)) => live::draw::arrange(app),
+        Some(View::Desk(_)) => desk::arrange(app),
         Some(View::Diff(_)) => arrange_diff(app),
         Some(View::State(_)) => arrange_state(app),
     }

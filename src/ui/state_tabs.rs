@@ -23,6 +23,8 @@ const BACK: usize = 3_000;
 /// Files that are listed as read, and those of them whose size is asked for.
 const READS: usize = 200;
 const SIZED: usize = 24;
+/// Lines of a fact: a command may be a whole script.
+const FACT_LINES: usize = 4;
 
 /// A tab of the state browser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -327,7 +329,7 @@ fn env(app: &App, tabs: &Tabs, width: usize) -> Vec<Line<'static>> {
     for (name, value) in facts.into_iter().filter(|(_, v)| !v.is_empty()) {
         let value = text::one_line(&value);
         let wrapped = text::wrap(&value, width.saturating_sub(11).max(8));
-        for (i, line) in wrapped.into_iter().enumerate() {
+        for (i, line) in wrapped.into_iter().take(FACT_LINES).enumerate() {
             let name = if i == 0 { name } else { "" };
             out.push(Line::from(vec![
                 Span::styled(format!(" {name:<9}"), dim),

@@ -72,6 +72,11 @@ impl Sums {
         }
     }
 
+    /// Of all rows.
+    pub(crate) fn whole(&self) -> Sum {
+        self.all
+    }
+
     /// Adds each part of the rows, which begin at place `start` of `all`, to its cell.
     pub(crate) fn spread(
         &self,

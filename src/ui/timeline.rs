@@ -11,6 +11,7 @@ use crate::model::{Status, StepKind};
 use super::app::{App, Pane};
 use super::diffing;
 use super::find::Query;
+use super::hits_draw;
 use super::lanes::Cell;
 use super::paint;
 use super::screen;
@@ -44,6 +45,7 @@ pub(crate) fn draw(app: &App, buf: &mut Buffer, area: Rect, query: Option<&Query
         );
         title.push(Span::styled(text, dim));
     }
+    title.extend(hits_draw::filter_title(app));
     let bottom = bottom(app);
     let inner = paint::frame(buf, area, look, active, &title, &bottom);
     let history = app
@@ -51,6 +53,19 @@ pub(crate) fn draw(app: &App, buf: &mut Buffer, area: Rect, query: Option<&Query
         .and_then(|at| app.rows.at(at))
         .map(|row| app.lanes.history(row.line, row.ordinal));
     let columns = Columns::new(app, usize::from(inner.width));
+    if app.visible_len() == 0 && app.filter.is_on() && !app.filter.goes_on() {
+        let words = Line::from(Span::styled(" no step fits; Esc shows all again", dim));
+        paint::line(
+            buf,
+            Rect {
+                height: 1.min(inner.height),
+                ..inner
+            },
+            &words,
+            0,
+            look.glyphs.ellipsis,
+        );
+    }
     let range = diffing::range(app);
     for y in 0..inner.height {
         let line = app.top + usize::from(y);
@@ -69,6 +84,7 @@ pub(crate) fn draw(app: &App, buf: &mut Buffer, area: Rect, query: Option<&Query
             selected,
             quiet: behind || row.talk.dead,
             answer: in_answer(app, row, line),
+            hit: app.hunt.spot(row.ordinal).is_some(),
         };
         let drawn = columns.row(app, row, near);
         paint::line(buf, place, &drawn, 0, look.glyphs.ellipsis);
@@ -115,7 +131,12 @@ fn bottom(app: &App) -> Vec<Span<'static>> {
         parts.push(format!("{from}-{to} selected"));
     }
     if let Some(search) = &app.search {
-        parts.push(format!("/{}", text::one_line(search)));
+        let mut part = format!("/{}", text::one_line(search));
+        if let Some((at, of)) = app.focus.and_then(|f| app.hunt.number(f)) {
+            let (at, of) = (text::grouped(at as u64), text::grouped(of as u64));
+            part.push_str(&format!(" {at} of {of}"));
+        }
+        parts.push(part);
     }
     vec![Span::styled(parts.join(&format!(" {dot} ")), dim)]
 }
@@ -128,6 +149,8 @@ struct Near {
     quiet: bool,
     /// Its place in an answer of several steps: first, middle or last.
     answer: Option<usize>,
+    /// Something was found in it.
+    hit: bool,
 }
 
 /// The place of a row in an answer that has several rows of the list.
@@ -187,10 +210,10 @@ impl Columns {
         let dim = theme.style(Token::Dim);
         let quiet = |style: Style| if behind { dim } else { style };
         let mut spans = Vec::new();
-        let mark = if near.selected {
-            look.glyphs.cursor
-        } else {
-            " "
+        let mark = match (near.selected, near.hit) {
+            (true, _) => look.glyphs.cursor,
+            (false, true) => look.glyphs.hit,
+            (false, false) => " ",
         };
         spans.push(Span::styled(mark, theme.style(Token::Focus)));
         spans.extend(self.graph(app, row, behind));

@@ -2,9 +2,11 @@
 
 use super::app::{App, Overlay, Pane, Tone, View};
 use super::brief::Brief;
+use super::filter;
 use super::live;
 use super::merge_view;
 use super::msg::Effect;
+use super::rows;
 use super::screen;
 use super::state_tabs::Tab;
 use super::update::{numbered, toast};
@@ -16,9 +18,16 @@ pub(crate) fn to_index(app: &mut App, index: usize) {
     let Some(row) = app.rows.brief(index) else {
         return;
     };
-    app.focus = Some(row.ordinal);
+    let ordinal = row.ordinal;
+    app.focus = Some(ordinal);
     app.follow = false;
-    app.folds.reveal(&row);
+    if app.filter.is_on() {
+        if app.filter.welcome(ordinal) {
+            app.folds.look_again(ordinal, ordinal);
+        }
+    } else {
+        app.folds.reveal(&row);
+    }
     app.refold();
 }
 
@@ -59,6 +68,7 @@ pub(crate) fn scroll(app: &mut App, n: usize, forward: bool) {
     match &mut app.view {
         Some(View::Live(_)) => list(app, n, forward),
         Some(View::Merge(_)) => merge_view::update::scroll(app, n, forward),
+        Some(View::Desk(desk)) => desk.scroll(n, forward),
         Some(View::Raw(raw)) => raw.scroll = moved(raw.scroll, n, forward, raw.len()),
         Some(View::List(list)) => {
             list.cursor = moved(list.cursor, n, forward, list.shown.len());
@@ -135,9 +145,18 @@ pub(crate) fn to_number(app: &mut App, number: u64) {
         list.cursor = at.min(list.shown.len()).saturating_sub(1);
         return;
     }
+    if let Some(View::Desk(desk)) = &mut app.view {
+        return desk.select_number(number);
+    }
     let at = match app.rows.position(numbered(number)) {
         Ok(at) => at,
         Err(at) => at.saturating_sub(1),
+    };
+    // Of what is shown, the nearest.
+    let shown = app.rows.is_hidden(at) && app.filter.is_on();
+    let at = match app.row_of(app.line_of(at)).filter(|_| shown) {
+        Some(near) => near,
+        None => at,
     };
     to_index(app, at);
 }
@@ -165,6 +184,53 @@ pub(crate) fn step(app: &mut App, n: usize, forward: bool, over: bool, out: &mut
     }
 }
 
+/// To the end of a turn, or out of a subagent behind its last step; or back to where either began.
+pub(crate) fn finish(app: &mut App, n: usize, forward: bool, out: &mut Vec<Effect>) {
+    for done in 0..n {
+        let Some((at, depth)) = app
+            .focus_index()
+            .and_then(|at| Some((at, app.rows.brief(at)?.depth)))
+        else {
+            return;
+        };
+        let to = if depth > 0 {
+            app.rows.nth_brief(at, 1, forward, |r| r.depth < depth)
+        } else if forward {
+            end_of_turn(app, at)
+        } else {
+            app.rows.nth_brief(at, 1, false, rows::begins_turn)
+        };
+        match to.filter(|to| *to != at) {
+            Some(to) => to_index(app, to),
+            None if done > 0 => return,
+            None => {
+                let text = if forward {
+                    "this is the end of the last turn"
+                } else {
+                    "this is the start of the first turn"
+                };
+                return toast(app, Tone::Note, text.to_owned(), &[], out);
+            }
+        }
+    }
+}
+
+/// The last step of the turn at a place; at its end already, that of the next one.
+fn end_of_turn(app: &App, at: usize) -> Option<usize> {
+    let listed = |i: &usize| app.rows.brief(*i).is_some_and(|r| !app.folds.filtered(&r));
+    let mut from = at;
+    loop {
+        let next = app.rows.nth_brief(from, 1, true, rows::begins_turn);
+        let end = next.unwrap_or(app.rows.len());
+        let last = (at + 1..end).rev().take_while(|i| *i > at).find(listed);
+        match (last, next) {
+            (Some(last), _) => return Some(last),
+            (None, Some(next)) => from = next,
+            (None, None) => return None,
+        }
+    }
+}
+
 /// To the n-th next (or previous) step that fits.
 pub(crate) fn next(
     app: &mut App,
@@ -188,8 +254,15 @@ fn go(app: &mut App, n: usize, forward: bool, fits: impl Fn(&Brief) -> bool) -> 
     let Some(start) = app.focus_index() else {
         return false;
     };
-    let folds = &app.folds;
-    let fits = |row: &Brief| fits(row) && !folds.filtered(row);
+    let (folds, filter) = (&app.folds, &app.filter);
+    let left_out = |row: &Brief| {
+        if filter.is_on() {
+            filter::hides(folds, filter, row.ordinal, row)
+        } else {
+            folds.filtered(row)
+        }
+    };
+    let fits = |row: &Brief| fits(row) && !left_out(row);
     let found = app.rows.nth_brief(start, n, forward, fits);
     if let Some(found) = found {
         to_index(app, found);
@@ -229,7 +302,7 @@ pub(crate) fn hunk(app: &mut App, n: usize, forward: bool) {
             }
         }
         Some(View::Merge(merge)) => merge_view::update::part(merge, n, forward),
-        Some(View::State(_) | View::List(_) | View::Raw(_) | View::Live(_)) => {}
+        Some(View::State(_) | View::List(_) | View::Raw(_) | View::Desk(_) | View::Live(_)) => {}
         None => {
             let pane = if app.pane == Pane::Changes {
                 &mut app.changes
@@ -245,7 +318,7 @@ pub(crate) fn hunk(app: &mut App, n: usize, forward: bool) {
 /// Files up or down.
 pub(crate) fn file(app: &mut App, n: usize, forward: bool) {
     match &mut app.view {
-        Some(View::List(_) | View::Raw(_) | View::Merge(_) | View::Live(_)) => {}
+        Some(View::List(_) | View::Raw(_) | View::Merge(_) | View::Desk(_) | View::Live(_)) => {}
         Some(View::Diff(diff)) => {
             let to = moved(diff.cursor, n, forward, diff.changes.len());
             if to != diff.cursor {

@@ -9,6 +9,8 @@ use crate::model::{OpKind, Ordinal};
 use super::answer;
 use super::app::{App, Link, Overlay, Toast, Tone, View};
 use super::branches;
+use super::brief::Brief;
+use super::desk;
 use super::diffing;
 use super::errand;
 use super::feel;
@@ -27,6 +29,7 @@ use super::text;
 use super::whole;
 use super::why;
 use super::world;
+use super::{filter, hits};
 
 /// Takes a message and what follows from it; says what is to be done.
 #[cfg(test)]
@@ -48,7 +51,7 @@ pub(crate) fn apply(app: &mut App, msg: Msg) -> Vec<Effect> {
         Msg::Mouse(event, now) => mouse::event(app, event, now, &mut out),
         Msg::Paste(text) => {
             if !live::update::paste(app, &text, &mut out) {
-                input::paste(app, &text);
+                input::paste(app, &text, &mut out);
             }
         }
         Msg::Merge(news) => merge_view::answers::news(app, news),
@@ -147,6 +150,8 @@ pub(crate) fn finish(app: &mut App) -> Vec<Effect> {
     let mut out = Vec::new();
     settle(app);
     sync(app, &mut out);
+    hits::sync(app, &mut out);
+    filter::sync(app, &mut out);
     app.rows.trim();
     out
 }
@@ -198,6 +203,8 @@ fn notice_came(app: &mut App, notice: Notice, out: &mut Vec<Effect>) {
             if let Some(row) = app.rows.brief_at(ordinal) {
                 app.folds.forget(&row);
             }
+            app.filter.forget(ordinal);
+            app.hunt.forget(ordinal);
             app.rows.remove(ordinal);
             if app.focus == Some(ordinal) {
                 let (Ok(at) | Err(at)) = app.rows.position(ordinal);
@@ -208,6 +215,7 @@ fn notice_came(app: &mut App, notice: Notice, out: &mut Vec<Effect>) {
         Notice::Status(status) => take_status(app, status, out),
         Notice::Told { at } => app.live.heard = app.live.heard.or(Some(at)),
         Notice::Operation(op) => {
+            desk::operation(app, Some(&op), out);
             // What this client did itself is said by its answer.
             let told = matches!(
                 op.kind,
@@ -230,6 +238,7 @@ fn notice_came(app: &mut App, notice: Notice, out: &mut Vec<Effect>) {
             let focus = app.focus_row().map(|r| r.step);
             app.shelf.details.retain(|d| Some(d.row.step) == focus);
             app.shelf.stale.extend(focus);
+            app.filter.restart(out);
             load(app, out);
         }
     }
@@ -325,11 +334,12 @@ fn page_came(app: &mut App, mut page: RowsPage) {
         }
     }
     app.folds.settle_now();
-    let folds = &app.folds;
+    let (folds, filter) = (&app.folds, &app.filter);
+    let hides = |row: &Brief| filter::hides(folds, filter, row.ordinal, row);
     let keep = &app.loading.noticed;
     let lost = app
         .rows
-        .take_page(page.rows, packed, page.range, keep, |row| folds.hides(row));
+        .take_page(page.rows, packed, page.range, keep, hides);
     for row in lost {
         app.folds.forget(&row);
     }
@@ -413,6 +423,9 @@ fn answered(app: &mut App, tag: Tag, result: Result<Response, ApiError>, out: &m
         (tag @ (Tag::Branches | Tag::Compared(_) | Tag::Trial(_)), result) => {
             branches::answer(app, tag, result);
         }
+        (Tag::Search(stamp), result) => hits::answer(app, stamp, result, out),
+        (Tag::Filter(stamp), result) => filter::answer(app, stamp, result, out),
+        (Tag::Desk(tag), result) => desk::answer(app, tag, result, out),
         (Tag::PaletteBranches | Tag::PaletteSessions, result) => palette::answer(app, result),
         (Tag::Merge(tag), result) => merge_view::answers::answer(app, tag, result, out),
         (tag @ (Tag::Lasts(..) | Tag::Blame(_) | Tag::OfFile(..)), result) => {

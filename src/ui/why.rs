@@ -14,6 +14,7 @@ use super::app::{App, Tone, View};
 use super::diff_rows::BodyRow;
 use super::diff_view::DiffView;
 use super::msg::{Compared, Effect, Slot, Tag};
+use super::places;
 use super::state_view::{Content, StateView};
 use super::text;
 use super::travel;
@@ -21,8 +22,6 @@ use super::update::{failed, toast};
 
 /// Versions of a file among which the next and the previous one are looked for.
 const VERSIONS: usize = 2_000;
-/// Places that `H` finds back to.
-const TRAIL: usize = 50;
 
 /// What was asked: a file of a state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,15 +103,6 @@ pub(crate) struct Walk {
     pub chain: Vec<Link>,
     /// Where on it.
     pub at: usize,
-    /// Where it began.
-    from: Ordinal,
-}
-
-/// A place that can be gone back to.
-#[derive(Debug)]
-pub(crate) struct Place {
-    view: Option<View>,
-    focus: Ordinal,
 }
 
 /// The shown file, if its lines can be asked about.
@@ -289,7 +279,10 @@ fn to_change(
         .and_then(|at| steps.get(at))
         .and_then(|step| app.rows.position(*step).ok());
     match found {
-        Some(index) => travel::to_index(app, index),
+        Some(index) => {
+            places::leave(app);
+            travel::to_index(app, index);
+        }
         None => {
             let which = if forward { "later" } else { "earlier" };
             let text = format!("no {which} change of {}", text::path(path));
@@ -365,8 +358,6 @@ pub(crate) fn enabled(app: &App, action: Action) -> Result<(), String> {
             0 => no("no line is here whose writer is known"),
             _ => Ok(()),
         },
-        (Action::WalkBack, Some(View::State(state))) if state.walk.is_some() => Ok(()),
-        (Action::WalkBack, _) if app.trail.is_empty() => no("nothing was gone along yet"),
         (Action::NextOfFile | Action::PrevOfFile, _) if !has_file(app) => no("no file is selected"),
         _ => Ok(()),
     }
@@ -374,47 +365,16 @@ pub(crate) fn enabled(app: &App, action: Action) -> Result<(), String> {
 
 /// Enter on a line: one link further. `false` when there is nothing to be walked along.
 pub(crate) fn forward(app: &mut App) -> bool {
-    let Some(focus) = app.focus else { return false };
     let Some(View::State(state)) = &app.view else {
         return false;
     };
     let chain = chain(app, state);
-    let (at, from) = state
-        .walk
-        .as_ref()
-        .map_or((0, focus), |walk| (walk.at, walk.from));
+    let at = state.walk.as_ref().map_or(0, |walk| walk.at);
     // What has no step, the state at the start, cannot be gone to.
     let next = (at + 1..chain.len()).find(|i| chain[*i].step.is_some());
     let Some(next) = next else { return at > 0 };
-    go(
-        app,
-        Walk {
-            chain,
-            at: next,
-            from,
-        },
-    );
+    go(app, Walk { chain, at: next });
     true
-}
-
-/// `H`: one link back, or to the place that was left for a reason.
-pub(crate) fn back(app: &mut App) {
-    if let Some(View::State(state)) = &mut app.view
-        && let Some(walk) = state.walk.take()
-    {
-        let before = (0..walk.at)
-            .rev()
-            .find(|i| *i == 0 || walk.chain[*i].step.is_some());
-        let at = before.unwrap_or(0);
-        if at == 0 {
-            return to_ordinal(app, walk.from);
-        }
-        return go(app, Walk { at, ..walk });
-    }
-    if let Some(place) = app.trail.pop() {
-        app.view = place.view;
-        to_ordinal(app, place.focus);
-    }
 }
 
 fn go(app: &mut App, walk: Walk) {
@@ -434,7 +394,6 @@ fn to_ordinal(app: &mut App, step: Ordinal) {
 
 /// `B`: from the diff to the line in its file; from a line to the thought behind it, or else to the prompt, or the step.
 pub(crate) fn reason(app: &mut App) {
-    let Some(focus) = app.focus else { return };
     if let Some(View::Diff(diff)) = &app.view {
         let Some((path, line)) = line_of_diff(app, diff) else {
             return;
@@ -442,14 +401,13 @@ pub(crate) fn reason(app: &mut App) {
         let Some(row) = app.focus_row() else { return };
         let mut state = StateView::new(row);
         state.seek_to(path, line);
-        let view = app.view.replace(View::State(Box::new(state)));
-        return remember(app, view, focus);
+        app.view = Some(View::State(Box::new(state)));
+        return;
     }
     let Some(View::State(state)) = &app.view else {
         return;
     };
     let chain = chain(app, state);
-    let from = state.walk.as_ref().map_or(focus, |w| w.from);
     let by_kind = |kind| {
         chain
             .iter()
@@ -461,19 +419,8 @@ pub(crate) fn reason(app: &mut App) {
     let Some(step) = found.and_then(|l| l.step) else {
         return;
     };
-    let mut view = app.view.take();
-    if let Some(View::State(state)) = &mut view {
-        state.walk = None;
-    }
-    remember(app, view, from);
+    app.view = None;
     to_ordinal(app, step);
-}
-
-fn remember(app: &mut App, view: Option<View>, focus: Ordinal) {
-    if app.trail.len() >= TRAIL {
-        app.trail.remove(0);
-    }
-    app.trail.push(Place { view, focus });
 }
 
 /// The line of the new file under the cursor of the diff; where that is on the old side only or on none, the first one that

@@ -3,71 +3,19 @@
 use std::time::Duration;
 
 use crate::engine::api::Row;
-use crate::model::{CallKind, StepKind, Time, Tokens};
+use crate::model::{StepKind, Time, Tokens, kind_word, marker_word};
 
 use super::text;
 use super::theme::Token;
 
 /// The kind of a step, in at most seven characters, so that it can be read down a column and searched for.
 pub(crate) fn kind(row: &Row) -> String {
-    let word = match row.kind {
-        StepKind::Prompt if row.talk.thread > 0 => "asked",
-        StepKind::Prompt => "turn",
-        StepKind::Thought => "think",
-        StepKind::Message => "say",
-        StepKind::Fs => "fs",
-        StepKind::Outside => "outside",
-        StepKind::Marker => {
-            return marker(&row.title)
-                .map_or("note", |(word, _)| word)
-                .to_owned();
-        }
-        StepKind::Call => return call(row),
-        StepKind::Unknown => "?",
-    };
-    word.to_owned()
+    kind_word(row.kind, row.call, &row.tool, &row.title, row.talk.thread).into_owned()
 }
 
 /// The word that a marker's line begins with, and the rest of it.
 pub(crate) fn marker(title: &str) -> Option<(&str, &str)> {
-    const WORDS: [&str; 11] = [
-        "compaction",
-        "rewind",
-        "fork",
-        "interrupt",
-        "api-error",
-        "model",
-        "mode",
-        "outside-edit",
-        "session",
-        "context",
-        "note",
-    ];
-    let (word, rest) = title.split_once(':').unwrap_or((title, ""));
-    let word = WORDS.iter().find(|w| **w == word)?;
-    Some((word, rest.trim_start()))
-}
-
-fn call(row: &Row) -> String {
-    let simple = !row.tool.is_empty()
-        && row.tool.len() <= 7
-        && row.tool.bytes().all(|b| b.is_ascii_alphabetic());
-    if simple {
-        return row.tool.to_ascii_lowercase();
-    }
-    match row.call {
-        CallKind::Read => "read",
-        CallKind::Edit => "edit",
-        CallKind::Delete => "delete",
-        CallKind::Move => "move",
-        CallKind::Search => "search",
-        CallKind::Execute => "run",
-        CallKind::Fetch => "fetch",
-        CallKind::Think => "think",
-        CallKind::Agent => "task",
-        CallKind::Other => "call",
-    }
-    .to_owned()
+    marker_word(title)
 }
 
 /// The colour of a kind.
@@ -89,7 +37,7 @@ pub(crate) fn what(row: &Row) -> String {
         StepKind::Prompt => format!("prompt of turn {}", row.turn),
         StepKind::Thought => "thought".to_owned(),
         StepKind::Message => "message".to_owned(),
-        StepKind::Call if row.tool.is_empty() => call(row),
+        StepKind::Call if row.tool.is_empty() => kind(row),
         StepKind::Call => text::one_line(&row.tool),
         StepKind::Fs => "change that no call claims".to_owned(),
         StepKind::Outside => "change made outside".to_owned(),

@@ -236,7 +236,7 @@ fn of(report: &RollbackReport) -> &'static str {
 }
 
 /// What a rollback did, in numbers.
-fn told(report: &RollbackReport) -> String {
+pub(crate) fn told(report: &RollbackReport) -> String {
     let mut parts = Vec::new();
     if !report.restored.is_empty() {
         parts.push(format!(

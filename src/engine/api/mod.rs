@@ -17,6 +17,7 @@ mod packed;
 mod reads;
 mod recordings;
 mod restore;
+pub mod search;
 mod terminal;
 
 use std::collections::BTreeMap;
@@ -51,6 +52,7 @@ pub(crate) use packed::{kind_code, kind_of, status_code, status_of};
 pub use reads::ReadInfo;
 pub use recordings::{EffectInfo, Imported, RawRecord, RecordingInfo, RecordingSummary};
 pub use restore::{Part, PastLines, RestoreReport};
+pub use search::{Found, Hit, Search};
 pub use terminal::{TerminalAnswer, TerminalInfo, TerminalQuery, TerminalSpot};
 
 /// Number of the protocol's meaning. Both sides must have the same.
@@ -556,6 +558,8 @@ pub enum Request {
     },
     /// The branches that have a view of their own, by name. -> `Forks`
     Forks,
+    /// The same without what they take up on disk, which costs a look at every file of them. -> `Forks`
+    ForkPlaces,
     /// Mounts a view that is no branch: nothing in it is kept, left-out directories show the project's own,
     /// copy-on-write. -> `Scratch`
     ForkScratch {
@@ -623,6 +627,8 @@ pub enum Request {
         /// Which step.
         id: StepId,
     },
+    /// Steps that fit a query, a slice of the work at a time. -> `Found`
+    Search(Search),
     /// The recordings that agents keep on this machine, newest first. -> `Recordings`
     Recordings {
         /// Without so many of the newest.
@@ -735,6 +741,8 @@ pub enum Response {
     Reads(Vec<ReadInfo>),
     /// See [`Request::Raw`].
     Raw(Vec<RawRecord>),
+    /// See [`Request::Search`].
+    Found(Box<Found>),
     /// See [`Request::Recordings`].
     Recordings {
         /// How many there are in all.

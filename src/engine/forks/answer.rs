@@ -114,15 +114,16 @@ impl Core {
         })
     }
 
-    /// The branches that have a view of their own.
-    pub(in crate::engine) fn fork_list(&self) -> Result<Vec<ForkInfo>, Failure> {
+    /// The branches that have a view of their own; `sized`: with what they take up on disk.
+    pub(in crate::engine) fn fork_list(&self, sized: bool) -> Result<Vec<ForkInfo>, Failure> {
         let tips = self.answers().tips()?;
         let mut out = Vec::new();
         for (dir, note) in place::all(&self.project) {
             let there = tips.contains_key(&note.branch);
             if there && dir == self.project.fork_dir(&note.branch) {
+                let disk = if sized { place::disk(&dir) } else { 0 };
                 out.push(ForkInfo {
-                    disk: place::disk(&dir),
+                    disk,
                     ..self.fork_info(&note.branch, &note)?
                 });
             }

@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use crate::debug::history::{History, Text, Which};
-use crate::model::{BlobId, CommitId, Ordinal, SessionId, Step, StepId};
+use crate::debug::history::{History, Text, Texts, Which};
+use crate::model::{BlobId, CommitId, Ordinal, Session, SessionId, Step, StepId};
 use crate::store::{self, Store};
 use crate::trace::index::Index;
-use crate::trace::recording;
+use crate::trace::recording::{self, Recording, Records};
 
 use super::Recorded;
 
@@ -87,10 +87,7 @@ impl History for Recorded {
         let Some(at) = recording.find(step.id) else {
             return Ok(None);
         };
-        let which = match which {
-            Which::Body => recording::Which::Body,
-            Which::Output => recording::Which::Output,
-        };
+        let which = place_of(which);
         let Some(text) = recording.text(at, which).map_err(as_store)? else {
             return Ok(None);
         };
@@ -112,6 +109,53 @@ impl History for Recorded {
             return Ok((bytes.len() as u64, bytes[from..to].to_vec()));
         }
         History::part(&*self.store(), id, offset, len)
+    }
+
+    fn sessions(&self) -> store::Result<Vec<Session>> {
+        Ok(Self::sessions(self))
+    }
+
+    fn directory(&self) -> Option<String> {
+        self.recording().with(|index| {
+            let dirs = index.sessions.iter().map(|s| &s.cwd);
+            dirs.filter(|d| d.starts_with('/'))
+                .min_by_key(|d| d.len())
+                .cloned()
+        })
+    }
+
+    fn with_texts(&self, work: &mut dyn FnMut(&mut dyn Texts)) {
+        let recording = self.recording();
+        work(&mut OfRecords {
+            recording: &recording,
+            records: recording.records(),
+        });
+    }
+}
+
+/// Keeps the files open between one step and the next.
+struct OfRecords<'a> {
+    recording: &'a Recording,
+    records: Records<'a>,
+}
+
+impl Texts for OfRecords<'_> {
+    fn text(&mut self, step: &Step, which: Which, limit: u64) -> store::Result<Option<Vec<u8>>> {
+        let Some(at) = self.recording.find(step.id) else {
+            return Ok(None);
+        };
+        let which = place_of(which);
+        let text = self.records.text(at, which).map_err(as_store)?;
+        Ok(text
+            .map(String::into_bytes)
+            .filter(|t| t.len() as u64 <= limit))
+    }
+}
+
+fn place_of(which: Which) -> recording::Which {
+    match which {
+        Which::Body => recording::Which::Body,
+        Which::Output => recording::Which::Output,
     }
 }
 

@@ -30,11 +30,12 @@ use crate::trace::recording::{self, Recording};
 
 use super::answer::{Answers, NamesKept};
 use super::api::{
-    ApiError, EffectInfo, EngineStatus, ErrorCode, Notice, RawRecord, RecordingSummary, Request,
-    Response, ScanStatus,
+    ApiError, EffectInfo, EngineStatus, ErrorCode, Found, Notice, RawRecord, RecordingSummary,
+    Request, Response, ScanStatus, Search,
 };
 use super::core::Failure;
 use super::replay::{self, Replay};
+use super::search::query;
 use super::stats;
 pub(super) use place::place_of;
 pub use source::Opened;
@@ -542,6 +543,29 @@ impl Recorded {
             .collect()
     }
 
+    /// A slice of a search. While what it asks about is still being read, nothing is found yet: nobody waits for long.
+    fn search(&self, ask: &Search) -> Result<Found, ApiError> {
+        let states = query(&ask.query)?.needs_states();
+        let until = Instant::now() + Duration::from_millis(ask.budget_ms);
+        let mut stage = self.stage();
+        while !(stage.rebuilt || (stage.indexed && !states)) {
+            if Instant::now() >= until {
+                return Ok(Found {
+                    next: ask.after,
+                    waiting: true,
+                    ..Found::default()
+                });
+            }
+            stage = self
+                .news
+                .wait_timeout(stage, Duration::from_millis(5))
+                .map_or_else(|e| e.into_inner().0, |(stage, _)| stage);
+        }
+        drop(stage);
+        let store = self.store();
+        Ok(self.answers(&store).search(ask)?)
+    }
+
     fn handle(&self, request: Request) -> Result<Response, ApiError> {
         let states = !matches!(
             request,
@@ -555,6 +579,7 @@ impl Recorded {
                 | Request::Sessions
                 | Request::Refs
                 | Request::Operations { .. }
+                | Request::Search(_)
                 | Request::Terminal(_)
         );
         if states {
@@ -587,6 +612,7 @@ impl Recorded {
             Request::Refs => Response::Refs(store.refs().map_err(Failure::from)?),
             Request::Branches => Response::Branches(answers.branches()?),
             Request::Compare { a, b } => Response::Comparison(Box::new(answers.compare(&a, &b)?)),
+            Request::Search(ask) => Response::Found(Box::new(self.search(&ask)?)),
             Request::Graph(query) => Response::Graph(answers.graph(query)?),
             Request::Operations { before, limit } => {
                 Response::Operations(answers.operations(before, limit)?)

@@ -49,9 +49,18 @@ contexts! {
     MergeDialog "Merge question",
     /// The question before a rollback under a running agent.
     Dialog "Question",
+    /// The operation log.
+    Operations "Operations",
+    /// The branches.
+    BranchList "Branches",
+    /// The sessions.
+    Sessions "Sessions",
+    /// The labels.
+    Labels "Labels",
+    /// A question that is answered with yes or not at all.
+    Question "Question",
     /// The question before an agent is stopped.
     StopDialog "Stop question",
-    /// The help.
     /// The question before parts of a past state are restored.
     Restore "Restore question",
     /// The help: what is typed there filters it.
@@ -74,8 +83,16 @@ pub(crate) const VIEWS: &[Context] = &[
 ];
 
 /// Views that lie over the timeline.
-pub(crate) const OVER_HOME: &[Context] =
-    &[Context::Diff, Context::State, Context::Raw, Context::Live];
+pub(crate) const OVER_HOME: &[Context] = &[
+    Context::Diff,
+    Context::State,
+    Context::Raw,
+    Context::Operations,
+    Context::BranchList,
+    Context::Sessions,
+    Context::Labels,
+    Context::Live,
+];
 
 /// Views in which something is selected that can be opened.
 pub(crate) const OPENING: &[Context] = &[
@@ -84,6 +101,10 @@ pub(crate) const OPENING: &[Context] = &[
     Context::Diff,
     Context::State,
     Context::List,
+    Context::Operations,
+    Context::BranchList,
+    Context::Sessions,
+    Context::Labels,
 ];
 
 /// Views from which the state browser opens.
@@ -110,6 +131,10 @@ pub(crate) const PARTS: &[Context] = &[
     Context::State,
     Context::Merge,
     Context::Answer,
+    Context::Operations,
+    Context::BranchList,
+    Context::Sessions,
+    Context::Labels,
     Context::Live,
 ];
 
@@ -126,8 +151,12 @@ pub(crate) const LISTS: &[Context] = &[
     Context::Branches,
     Context::Conflicts,
     Context::Help,
-    Context::Live,
+    Context::Operations,
+    Context::BranchList,
+    Context::Sessions,
+    Context::Labels,
     Context::Manual,
+    Context::Live,
 ];
 
 /// What has a help of its own: what lies over a view has not.
@@ -140,8 +169,12 @@ pub(crate) const HELPED: &[Context] = &[
     Context::List,
     Context::Merge,
     Context::Help,
-    Context::Live,
+    Context::Operations,
+    Context::BranchList,
+    Context::Sessions,
+    Context::Labels,
     Context::Manual,
+    Context::Live,
 ];
 
 /// What can be scrolled sideways.
@@ -176,6 +209,10 @@ pub(crate) const RUNS: &[Context] = &[
     Context::Raw,
     Context::List,
     Context::Merge,
+    Context::Operations,
+    Context::BranchList,
+    Context::Sessions,
+    Context::Labels,
     Context::Live,
 ];
 
@@ -191,9 +228,12 @@ pub(crate) const CLOSED: &[Context] = &[
     Context::Answer,
     Context::Branches,
     Context::Conflicts,
-    Context::Help,
-    Context::Live,
+    Context::Operations,
+    Context::BranchList,
+    Context::Sessions,
+    Context::Labels,
     Context::Manual,
+    Context::Live,
 ];
 
 /// Lists that lie over a view, from which something is taken.
@@ -223,23 +263,63 @@ pub(crate) const MERGE_DIALOG: &[Context] = &[Context::MergeDialog];
 /// The question before a rollback.
 pub(crate) const DIALOG: &[Context] = &[Context::Dialog];
 
-/// The live view alone.
-pub(crate) const LIVE: &[Context] = &[Context::Live];
+/// Lists of a run that lie over the timeline.
+pub(crate) const DESK: &[Context] = &[
+    Context::Operations,
+    Context::BranchList,
+    Context::Sessions,
+    Context::Labels,
+];
 
-/// Views from which the live view opens.
-pub(crate) const BEFORE_LIVE: &[Context] = &[
+/// The views of a run, and the lists that lie over them.
+pub(crate) const RUN: &[Context] = &[
     Context::Timeline,
     Context::Detail,
     Context::Diff,
     Context::State,
     Context::Raw,
+    Context::Operations,
+    Context::BranchList,
+    Context::Sessions,
+    Context::Labels,
+    Context::Live,
 ];
 
-/// The question before an agent is stopped.
-pub(crate) const STOP_DIALOG: &[Context] = &[Context::StopDialog];
+/// What can have a path selected.
+pub(crate) const PATHS: &[Context] = &[
+    Context::Timeline,
+    Context::Detail,
+    Context::Diff,
+    Context::State,
+    Context::Raw,
+    Context::List,
+    Context::Merge,
+    Context::BranchList,
+];
 
-/// From where the diff of a step opens.
-pub(crate) const TO_DIFF: &[Context] = &[Context::Timeline, Context::Detail, Context::Live];
+/// Views of panes whose widths can be chosen.
+pub(crate) const SIZED: &[Context] = &[
+    Context::Timeline,
+    Context::Detail,
+    Context::Diff,
+    Context::State,
+    Context::Operations,
+    Context::BranchList,
+    Context::Sessions,
+    Context::Labels,
+];
+
+/// The operation log alone.
+pub(crate) const OPERATIONS: &[Context] = &[Context::Operations];
+
+/// The branches alone.
+pub(crate) const BRANCHES: &[Context] = &[Context::BranchList];
+
+/// The labels alone.
+pub(crate) const LABELS: &[Context] = &[Context::Labels];
+
+/// A question.
+pub(crate) const QUESTION: &[Context] = &[Context::Question];
 /// The question before parts of a past state are restored.
 pub(crate) const RESTORE: &[Context] = &[Context::Restore];
 
@@ -254,3 +334,25 @@ pub(crate) const FOLDING: &[Context] = &[Context::Timeline, Context::Detail, Con
 
 /// The state browser.
 pub(crate) const STATE: &[Context] = &[Context::State];
+
+/// The live view alone.
+pub(crate) const LIVE: &[Context] = &[Context::Live];
+
+/// Views from which the live view opens.
+pub(crate) const BEFORE_LIVE: &[Context] = &[
+    Context::Timeline,
+    Context::Detail,
+    Context::Diff,
+    Context::State,
+    Context::Raw,
+    Context::Operations,
+    Context::BranchList,
+    Context::Sessions,
+    Context::Labels,
+];
+
+/// The question before an agent is stopped.
+pub(crate) const STOP_DIALOG: &[Context] = &[Context::StopDialog];
+
+/// From where the diff of a step opens.
+pub(crate) const TO_DIFF: &[Context] = &[Context::Timeline, Context::Detail, Context::Live];

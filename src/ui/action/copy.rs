@@ -10,6 +10,6 @@ macro_rules! copy_actions {
         CopyDiff "more.copy-diff" More COMPARED, ["yd"], "copy diff", "Copy the difference, in the diff that of the selected file, through the terminal.";
         CopyCommand "more.copy-command" More VIEWS, ["yc"], "copy command", "Copy the command that the step ran through the terminal.";
         CopyReason "more.copy-reason" More VIEWS, ["yr"], "copy reasoning", "Copy the thought that led to the step through the terminal.";
-        CopyPath "more.copy-path" More RUNS, ["yp"], "copy path", "Copy the selected path through the terminal.";
+        CopyPath "more.copy-path" More PATHS, ["yp"], "copy path", "Copy the selected path through the terminal.";
     } };
 }

@@ -11,7 +11,11 @@ macro_rules! look_actions {
         Open "look.open" Look OPENING, ["<enter>"], "open", "Go into what is selected.";
         Close "look.close" Look EVERYWHERE, ["<esc>"], "back", "Close what is open, or cancel; a recording, back to the list that it was opened from. Never quits.";
         Reason "look.reason" Look LINES, ["B"], "who wrote this", "In the diff, show the line in its file, with the step that each line is from; on a line of a file, go to the thought behind it.";
-        WalkBack "look.walk-back" Look PANES, ["H"], "walk back", "Go back along the way from a line to its reasons.";
+        WalkBack "look.walk-back" Look RUN, ["H", "<c-o>"], "place before", "Go back to the place that was looked at before: step, view, file and line.";
+        WalkForward "look.walk-forward" Look RUN, ["L"], "place after", "Go forward again to the place that was gone back from.";
+        Wider "look.wider" Look SIZED, ["+"], "wider", "Make the pane with the keys wider.";
+        Narrower "look.narrower" Look SIZED, ["_"], "narrower", "Make the pane with the keys narrower.";
+        ClockAxis "look.clock-axis" Look HOME, ["zT"], "by the clock", "Lay the overview out by the clock, or by steps again.";
         NextPane "look.next-pane" Look PARTS, ["<tab>"], "next pane", "Give the keys to the next pane.";
         PrevPane "look.prev-pane" Look PARTS, ["<s-tab>"], "previous pane", "Give the keys to the previous pane.";
         SideBySide "look.side-by-side" Look DIFF, ["zs"], "side by side", "Show the diff side by side, or unified again.";

@@ -9,6 +9,9 @@ macro_rules! time_actions {
         Back "time.back" Time VIEWS, ["S", ",", "<s-f11>"], "step back", "Go one step back, into a subagent; in the diff, to the previous step that changed the file.";
         Over "time.over" Time VIEWS, ["o", "<f10>"], "step over", "Go one step forward, past all steps of a subagent.";
         BackOver "time.back-over" Time VIEWS, ["O", "<s-f10>"], "step back over", "Go one step back, past all steps of a subagent.";
+        Finish "time.finish" Time VIEWS, ["f", "}"], "finish turn", "Go to the end of the turn; within a subagent, to where it came back.";
+        BackToStart "time.back-to-start" Time VIEWS, ["F", "{"], "back to start", "Go back to the start of the turn; within a subagent, to the step that started it.";
+        Again "time.again" Time VIEWS, [";"], "again", "Go the last way through time again.";
         NextChange "time.next-change" Time VIEWS, ["]c"], "next change", "Go to the next step that changed files.";
         PrevChange "time.prev-change" Time VIEWS, ["[c"], "previous change", "Go to the previous step that changed files.";
         NextError "time.next-error" Time VIEWS, ["]e"], "next error", "Go to the next step that failed.";

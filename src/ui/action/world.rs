@@ -7,8 +7,8 @@ macro_rules! world_actions {
     ([$($rest:ident)*] $($held:tt)*) => { chain! { [$($rest)*] $($held)*
         Rollback "world.rollback" World VIEWS, ["r"], "roll back", "Set the workspace back to this step; what is there is saved first.", world;
         Restore "world.restore" World PANES, ["R"], "restore", "Bring only what is selected back into the workspace: the files of a step, a file, a hunk or lines.", world;
-        Undo "world.undo" World VIEWS, ["u"], "undo", "Reverse the last rollback, restoring or label.", world;
-        Redo "world.redo" World VIEWS, ["U", "<c-r>"], "redo", "Do again what was undone.", world;
+        Undo "world.undo" World RUN, ["u"], "undo", "Reverse the last rollback, restoring or label.", world;
+        Redo "world.redo" World RUN, ["U", "<c-r>"], "redo", "Do again what was undone.", world;
         Freeze "world.freeze" World VIEWS, ["<space>"], "freeze, play", "Freeze the running agent, or let it go on; where none runs, play what was recorded, or pause.", world;
         Label "world.label" World VIEWS, ["m{a}"], "label", "Give the step a label of one letter.", world;
         Fork "world.fork" World VIEWS, ["t"], "fork", "Make a branch with a view of its own, beginning at this step.", world;

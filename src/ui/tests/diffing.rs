@@ -454,7 +454,7 @@ async fn the_state_tells_plan_and_reads() {
         0.1,
     );
     w.read("src/clock.rs");
-    w.read("src/auth.rs");
+    w.read("README.md");
     w.read("src/clock.rs");
     assert!(w.rows.len() > before);
     let mut stage = Stage::open(w, 100, 30).await;

@@ -56,7 +56,7 @@ async fn travelling() {
         ("ggG", 32),
         ("gg<pgdn>", 25),
         ("gg/refused<enter>", 1),
-        ("gg/readme<enter>", 17),
+        ("gg/rotating tokens<enter>", 17),
         ("gg/cargo test<enter>n", 10),
         ("gg/cargo test<enter>N", 30),
     ] {
@@ -168,6 +168,20 @@ async fn every_binding_does_something() {
         (Context::MergeDialog, "MW"),
         (Context::Answer, "awhy<enter>"),
         (Context::Answer, "awhy<enter><wait>jj"),
+        (Context::Timeline, "9Gs14GH"),
+        (Context::Detail, "9G<enter>s14GH"),
+        (Context::Diff, "9Gds]eH"),
+        (Context::State, "14G3<pause>s]eH"),
+        (Context::Raw, "9Gz!s]eH"),
+        (Context::Operations, "go"),
+        (Context::Operations, "gogsHjj"),
+        (Context::BranchList, "4<pause>"),
+        (Context::BranchList, "4<pause>goHj"),
+        (Context::Sessions, "gs"),
+        (Context::Sessions, "gsgmHj"),
+        (Context::Labels, "9Gma14Gmbgm"),
+        (Context::Labels, "9Gma14GmbgmgoHj"),
+        (Context::Question, "gor"),
     ];
     let mut alive: HashSet<(Context, &str)> = HashSet::new();
     for (context, place) in places {
@@ -185,6 +199,14 @@ async fn every_binding_does_something() {
                 if context == Context::Live {
                     world.terminal = host.terminals();
                 }
+                world.desk = super::desk::told_of(matches!(
+                    context,
+                    Context::Operations
+                        | Context::BranchList
+                        | Context::Sessions
+                        | Context::Labels
+                        | Context::Question
+                ));
                 let mut stage = if context == Context::List {
                     Stage::list(machine(), 100, 20).await
                 } else {

@@ -9,11 +9,13 @@
 )]
 
 mod actions;
+mod desk;
 mod diffing;
 mod feel;
 mod flows;
 mod fuzz;
 mod graph;
+mod hunting;
 mod live;
 mod machine;
 mod merge_assist;
@@ -21,11 +23,13 @@ mod merge_flows;
 mod merge_screens;
 mod merging;
 mod mouse;
+mod places;
 mod play;
 mod recorded;
 mod rows;
 mod screens;
 mod script;
+mod search;
 mod source;
 mod stage;
 mod story;

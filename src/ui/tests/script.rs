@@ -67,6 +67,9 @@ pub(super) struct World {
     pub merge: super::merging::Merge,
     /// The terminals of its agents.
     pub terminal: super::live::Terminals,
+    /// Steps that one answer to a search is about.
+    pub slice: usize,
+    pub desk: super::desk::Fake,
 }
 
 /// Files by name.
@@ -116,6 +119,8 @@ impl World {
             recordings: Vec::new(),
             merge: super::merging::Merge::default(),
             terminal: super::live::Terminals::default(),
+            slice: usize::MAX,
+            desk: super::desk::Fake::default(),
         }
     }
 

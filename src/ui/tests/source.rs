@@ -27,7 +27,12 @@ impl World {
         }
     }
 
-    fn set(&mut self, to: Option<CommitId>, at: Option<Ordinal>, dry_run: bool) -> RollbackReport {
+    pub(super) fn set(
+        &mut self,
+        to: Option<CommitId>,
+        at: Option<Ordinal>,
+        dry_run: bool,
+    ) -> RollbackReport {
         let target = self.tree_of(to);
         let changes = Self::changes(&self.tree, &target);
         let of = |gone: bool| {
@@ -219,6 +224,9 @@ impl World {
         if let Some(error) = &self.fail {
             return Err(error.clone());
         }
+        if let Some(answer) = self.desk_answer(&request) {
+            return answer;
+        }
         let none = |what: &str| ApiError::new(ErrorCode::NotFound, format!("no {what}"));
         Ok(match request {
             Request::Status => Response::Status(Box::new(self.status())),
@@ -256,6 +264,7 @@ impl World {
                 Response::Step(Box::new(detail))
             }
             Request::Graph(query) => Response::Graph(self.graph(query)?),
+            Request::Search(ask) => Response::Found(Box::new(self.search(&ask)?)),
             Request::List { rev, path } => Response::Listing(self.listing(&rev, &path)?),
             Request::Blob { id, offset, len } => {
                 let bytes = self.blobs.get(&id).ok_or_else(|| none("such content"))?;

@@ -100,8 +100,14 @@ async fn the_reason_is_one_key_away_and_so_is_the_way_back() {
     stage.keys("H").await;
     assert!(matches!(stage.app.view, Some(View::Diff(_))));
     assert_eq!(stage.focus(), 9);
+    // The same keys find the places before, and back to here.
     stage.keys("H").await;
-    assert!(stage.screen().contains("nothing was gone along yet"));
+    assert_eq!((stage.focus(), stage.app.view.is_none()), (9, true));
+    stage.keys("2L").await;
+    assert_eq!(stage.focus(), 9);
+    assert_eq!(state(&stage).line, 28);
+    let screen = stage.keys("9H").await.keys("H").await.screen();
+    assert!(screen.contains("no place was left before"), "{screen}");
 }
 
 #[tokio::test]

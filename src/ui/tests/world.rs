@@ -212,6 +212,15 @@ async fn actions_that_change_the_world_are_marked() {
                 | Action::Confirm
                 | Action::ConfirmFrozen
                 | Action::ForkInstead
+                | Action::OpRestore
+                | Action::OpRevert
+                | Action::BranchSwitch
+                | Action::BranchFork
+                | Action::BranchRename
+                | Action::BranchDelete
+                | Action::BranchPrune
+                | Action::LabelDelete
+                | Action::Yes
                 | Action::Restore
                 | Action::RestoreNow
                 | Action::RestoreFrozen
