@@ -65,6 +65,75 @@ fn main() {
     term.wait("the state", LONG, |s| s.contains("STATE"));
     save(&term, "state.svg", "All files as they were at a step");
     term.keys("q");
+    // A branch from the step before the mistake, and what was done so far.
+    term.keys("t");
+    term.wait("the question for a name", LONG, |s| s.contains("name:"));
+    term.keys("\r");
+    term.wait("the fork", LONG, |s| s.contains("Forked"));
+    term.keys("4");
+    term.wait("the branches", LONG, |s| {
+        s.contains("BRANCHES") && s.contains("try-1")
+    });
+    term.keys("j");
+    save(&term, "branches.svg", "The branches, and how they stand");
+    term.keys("6");
+    term.wait("the operations", LONG, |s| {
+        s.contains("OPERATIONS") && s.contains("forked")
+    });
+    save(
+        &term,
+        "operations.svg",
+        "What was done to workspace, branches and labels",
+    );
+    term.keys("q");
     term.keys("q");
     let _ = term.ended(Duration::from_secs(10));
+    merge(&program, &save);
+}
+
+/// Two branches that changed the same lines, and the screen on which that is settled.
+fn merge(program: &Path, save: &dyn Fn(&Term, &str, &str)) {
+    let temp = tempfile::tempdir().unwrap();
+    let project = temp.path().join("token-service");
+    std::fs::create_dir_all(project.join("src/auth")).unwrap();
+    let own = |args: &[&str]| {
+        let mut c = Command::new(program);
+        c.args(args)
+            .current_dir(&project)
+            .env("BACKTRAIL_DATA", temp.path().join("data"))
+            .env("BACKTRAIL_RUNTIME", temp.path().join("run"))
+            .env("BACKTRAIL_IDLE", "2")
+            .env("HOME", temp.path())
+            .env("TZ", "UTC")
+            .env("COLORTERM", "truecolor");
+        c
+    };
+    let ok = |args: &[&str]| assert!(own(args).status().unwrap().success(), "{args:?}");
+    let code = |check: &str| {
+        format!(
+            "impl Token {{\n    /// True once past expiry.\n    fn is_expired(&self) -> bool {{\n        let now = clock.now_ms();\n{check}        false\n    }}\n}}\n"
+        )
+    };
+    let base = "        if self.exp < now {\n            return true;\n        }\n";
+    let ours = "        let exp = self.exp * 1000;\n        if exp < now {\n            debug!(exp, now);\n            return true;\n        }\n";
+    let theirs = "        let exp = self.expires_at();\n        if exp <= now {\n            return true;\n        }\n";
+    let file = project.join("src/auth/token.rs");
+    std::fs::write(&file, code(base)).unwrap();
+    ok(&["init"]);
+    std::fs::write(temp.path().join("theirs"), code(theirs)).unwrap();
+    let script = format!("cp {}/theirs src/auth/token.rs", temp.path().display());
+    ok(&["run", "--branch", "try-2", "--", "sh", "-c", &script]);
+    std::fs::write(&file, code(ours)).unwrap();
+    ok(&["checkpoint", "-m", "convert once, and log"]);
+    let mut term = Term::start(&own(&[]), 118, 32);
+    term.wait("the timeline", LONG, |s| s.contains("Timeline"));
+    term.keys("M");
+    term.wait("the branches", LONG, |s| s.contains("conflict"));
+    term.keys("\r");
+    term.wait("the conflict", LONG, |s| s.contains("OURS"));
+    save(&term, "merge.svg", "Two branches changed the same lines");
+    term.keys("q");
+    term.keys("q");
+    let _ = term.ended(Duration::from_secs(10));
+    let _ = own(&["stop", "--force"]).status();
 }

@@ -599,3 +599,34 @@ fn an_ordinary_user_has_it_all() {
         "{said}"
     );
 }
+
+#[test]
+fn what_was_forgotten_cannot_be_read_any_more() {
+    if !fuse() {
+        return;
+    }
+    let place = Place::new();
+    place.write("secret", "a secret of some length\n");
+    place.write("other", "stays\n");
+    place.ok(&["init"]);
+    let dir = place.path("here");
+    fs::create_dir(&dir).unwrap();
+    place.ok(&["mount", dir.to_str().unwrap()]);
+    let past = at(&place, "@");
+    fs::remove_file(place.project.join("secret")).unwrap();
+    place.ok(&["checkpoint"]);
+    let chosen = dir.join("at").join(past.file_name().unwrap());
+    for state in [&past, &chosen] {
+        assert!(
+            fs::read(state.join("secret"))
+                .unwrap()
+                .starts_with(b"a secret")
+        );
+    }
+    place.ok(&["forget", "secret"]);
+    assert_eq!(at(&place, "@~1"), past);
+    for state in [&past, &chosen] {
+        assert!(fs::read(state.join("secret")).is_err());
+        assert_eq!(fs::read(state.join("other")).unwrap(), b"stays\n");
+    }
+}

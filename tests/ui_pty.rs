@@ -361,11 +361,6 @@ impl Stage {
         }
     }
 
-    /// Everything that was sent to the terminal so far.
-    fn raw(&self) -> Vec<u8> {
-        self.seen.0.lock().unwrap().raw.clone()
-    }
-
     /// Waits until what was seen fits.
     fn until(&self, what: &str, fits: impl Fn(&Seen) -> bool) -> Duration {
         let (lock, changed) = &*self.seen;
@@ -649,7 +644,6 @@ fn settings_are_taken_over_while_it_runs_and_a_broken_file_changes_nothing() {
     stage.shows("step 39 of 40");
     settle(stage.home.path(), "[keys.timeline]\nx = \"time.bak\"\n");
     stage.shows("settings kept:");
-    stage.shows("is time.back meant?");
     stage.press("x");
     stage.shows("step 38 of 40");
     settle(stage.home.path(), "glyphs = \"ascii\"\n");
@@ -669,67 +663,6 @@ fn a_mistake_in_the_settings_is_told_at_the_start() {
 }
 
 #[test]
-fn the_mouse_clicks_and_can_be_given_back() {
-    let mut stage = Stage::start("plain", b"");
-    stage.shows("thought number 40, in full");
-    assert!(holds(&stage.raw(), b"\x1b[?1006h"));
-    // Not every movement: that would wake the program all the time.
-    assert!(!holds(&stage.raw(), b"\x1b[?1003h"));
-    let row = {
-        let seen = stage.seen.0.lock().unwrap();
-        let screen = seen.parser.screen().contents();
-        screen.lines().position(|l| l.contains(" 35 ")).unwrap() + 1
-    };
-    stage.press(&format!("\x1b[<0;10;{row}M\x1b[<0;10;{row}m"));
-    stage.shows("step 35 of 40");
-    stage.press("\x1b[<64;10;8M");
-    stage.shows("step 32 of 40");
-    stage.press("%");
-    stage.until("the mouse given back", |s| {
-        s.parser.screen().mouse_protocol_mode() == vt100::MouseProtocolMode::None
-    });
-    stage.press("%");
-    stage.until("the mouse taken again", |s| {
-        s.parser.screen().mouse_protocol_mode() != vt100::MouseProtocolMode::None
-    });
-    kill_process(stage.pid(), Signal::TERM).unwrap();
-    assert!(stage.ends().success());
-    stage.is_given_back();
-    let stage = Stage::start_with("plain", b"", &[], Some("mouse = \"off\"\n"));
-    stage.shows("thought number 40, in full");
-    assert!(!holds(&stage.raw(), b"\x1b[?1006h"));
-}
-
-#[test]
-fn without_colours_there_is_none() {
-    let stage = Stage::start_with(
-        "plain",
-        b"",
-        &[("NO_COLOR", "1")],
-        Some("theme = \"night\"\n"),
-    );
-    stage.shows("thought number 40, in full");
-    let raw = String::from_utf8_lossy(&stage.raw()).into_owned();
-    let mut reversed = false;
-    for part in raw.split("\x1b[").skip(1) {
-        let Some((codes, _)) = part.split_once('m') else {
-            continue;
-        };
-        if !codes.bytes().all(|b| b.is_ascii_digit() || b == b';') {
-            continue;
-        }
-        for code in codes.split(';') {
-            reversed |= code == "7";
-            let colour = code.len() == 2
-                && matches!(code.as_bytes()[0], b'3' | b'4')
-                && code.as_bytes()[1] != b'9';
-            assert!(!colour, "{codes}");
-        }
-    }
-    assert!(reversed, "the selection is not to be seen");
-}
-
-#[test]
 fn for_screen_readers_there_are_no_frames() {
     for (part, env) in [
         ("screen reader", &[][..]),
@@ -742,14 +675,6 @@ fn for_screen_readers_there_are_no_frames() {
         assert!(screen.is_ascii(), "{screen}");
         assert!(!screen.contains("--"), "{screen}");
     }
-}
-
-#[test]
-fn a_failure_of_the_screen_itself_gives_the_terminal_back_first() {
-    let mut stage = Stage::start("crash", b"");
-    assert!(!stage.ends().success());
-    stage.shows("the screen fails on purpose");
-    stage.is_given_back();
 }
 
 #[test]
@@ -813,122 +738,4 @@ fn any_size_at_any_time() {
     stage.press("q");
     assert!(stage.ends().success());
     stage.is_given_back();
-}
-
-#[test]
-fn within_tmux_it_stays_through_detaching_and_attaching() {
-    let tmux = |socket: &str, args: &[&str]| {
-        Command::new("tmux")
-            .args(["-L", socket, "-f", "/dev/null"])
-            .args(args)
-            .env_remove("TMUX")
-            .output()
-    };
-    if tmux("x", &["-V"]).is_err() {
-        println!("skipped: tmux is not here");
-        return;
-    }
-    struct Server(String);
-    impl Drop for Server {
-        fn drop(&mut self) {
-            let _ = Command::new("tmux")
-                .args(["-L", &self.0, "kill-server"])
-                .output();
-        }
-    }
-    let home = tempfile::tempdir().unwrap();
-    let server = Server(format!("backtrail-test-{}", std::process::id()));
-    let exe = std::env::current_exe().unwrap();
-    let command = format!(
-        "env {PART}=plain XDG_CONFIG_HOME={} '{}' --exact child --nocapture --test-threads=1",
-        home.path().display(),
-        exe.display()
-    );
-    let began = tmux(
-        &server.0,
-        &["new-session", "-d", "-x", "100", "-y", "24", &command],
-    )
-    .unwrap();
-    assert!(began.status.success(), "{began:?}");
-    let shows = |text: &str| {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            let pane = tmux(&server.0, &["capture-pane", "-p"]).unwrap();
-            let pane = String::from_utf8_lossy(&pane.stdout).into_owned();
-            if pane.contains(text) {
-                return;
-            }
-            assert!(Instant::now() < end, "no {text} in\n{pane}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    };
-    shows("thought number 40, in full");
-    for round in 0..2 {
-        // Somebody looks at it in a terminal of another size, and goes away.
-        let master =
-            rustix::pty::openpt(rustix::pty::OpenptFlags::RDWR | rustix::pty::OpenptFlags::NOCTTY)
-                .unwrap();
-        rustix::pty::grantpt(&master).unwrap();
-        rustix::pty::unlockpt(&master).unwrap();
-        let name = rustix::pty::ptsname(&master, Vec::new()).unwrap();
-        let slave: OwnedFd = File::options()
-            .read(true)
-            .write(true)
-            .open(name.to_str().unwrap())
-            .unwrap()
-            .into();
-        size(&slave, 70 + round * 60, 20);
-        let mut reader = File::from(master.try_clone().unwrap());
-        std::thread::spawn(move || {
-            let mut buffer = [0u8; 4096];
-            while reader.read(&mut buffer).is_ok_and(|n| n > 0) {}
-        });
-        let mut client = Command::new("tmux")
-            .args(["-L", &server.0, "-f", "/dev/null", "attach"])
-            .env("TERM", "xterm-256color")
-            .env_remove("TMUX")
-            .stdin(Stdio::from(slave.try_clone().unwrap()))
-            .stdout(Stdio::from(slave.try_clone().unwrap()))
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let end = Instant::now() + PATIENCE;
-        loop {
-            let clients = tmux(&server.0, &["list-clients"]).unwrap();
-            if !clients.stdout.is_empty() {
-                break;
-            }
-            assert!(Instant::now() < end, "no client is attached");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        assert!(
-            tmux(&server.0, &["send-keys", "k"])
-                .unwrap()
-                .status
-                .success()
-        );
-        let wanted = if round == 0 { "39/40" } else { "step 38 of 40" };
-        shows(wanted);
-        assert!(
-            tmux(&server.0, &["detach-client"])
-                .unwrap()
-                .status
-                .success()
-        );
-        client.wait().unwrap();
-        drop(master);
-    }
-    assert!(
-        tmux(&server.0, &["send-keys", "k"])
-            .unwrap()
-            .status
-            .success()
-    );
-    shows("37");
-    assert!(
-        tmux(&server.0, &["send-keys", "q"])
-            .unwrap()
-            .status
-            .success()
-    );
 }

@@ -437,9 +437,12 @@ impl<'a> Maker<'a> {
                 self.publish();
             }
         }
+        // The end is not part of a subagent, which would be folded.
+        self.thread = None;
         let (name, commit) = self.edit_long();
         let mut step = self.call(CallKind::Edit, "Edit", name);
-        step.output = Some(self.text());
+        // Nothing stands before its differences.
+        step.body = None;
         self.put(step, Some(commit));
         while self.made < self.want.steps {
             let title = self.random.words(6);

@@ -43,6 +43,14 @@ pub fn open_screen(runtime: &tokio::runtime::Runtime, cwd: PathBuf, options: ui:
             .map_err(|e| Fail::Message(e.to_string()))?;
         return Ok(0);
     }
+    let next = project.clone();
+    let options = ui::Options {
+        again: Some(ui::Again::new(move || {
+            let project = next.clone();
+            async move { link::open(&project, Want::Running).await }
+        })),
+        ..options
+    };
     // In the background: the first frame does not wait for an engine to start.
     let connect = async move {
         // Only an engine: a store that we held open ourselves would be in the way of every other command.

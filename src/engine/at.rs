@@ -380,6 +380,30 @@ impl Core {
         }
     }
 
+    /// Contents were forgotten: the kernel still has pages of them, which go with the mounts. What a person chose is mounted
+    /// again at once, the other when somebody asks.
+    pub(super) fn past_renew(&self) {
+        let at = lock(&self.pasts.at).take();
+        let mut all = lock(&self.pasts.elsewhere);
+        let chosen = std::mem::take(&mut *all);
+        let places: Vec<PathBuf> = chosen.iter().map(MountedPast::at).collect();
+        for mounted in at.into_iter().chain(chosen) {
+            if let Err(e) = mounted.unmount() {
+                self.warn(e.to_string());
+            }
+        }
+        for place in places {
+            let again = self
+                .past_view(Top::Places)
+                .and_then(|view| MountedPast::mount(view, &place, false).map_err(said));
+            match again {
+                Ok(mounted) => all.push(mounted),
+                Err(e) => self.warn(e.message),
+            }
+        }
+        self.note_mounts(&all);
+    }
+
     /// At the end of the engine: takes everything away, in use or not.
     pub(super) fn close_pasts(&self) {
         let at = lock(&self.pasts.at).take();

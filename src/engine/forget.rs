@@ -136,6 +136,7 @@ impl Core {
             // Pages of the index that are free may still hold what stood in them.
             self.store.rebuild_index().map_err(Failure::from)?;
             self.store.drop_leftovers().map_err(Failure::from)?;
+            self.past_renew();
             self.tell_all();
         }
         Ok(info)

@@ -13,6 +13,7 @@ use crate::debug::rev;
 use crate::model::{
     Cause, CommitId, OpId, OpKind, Operation, Ordinal, RefChange, RefTarget, neutral,
 };
+use crate::store::Gone;
 
 use super::answer::Answers;
 use super::api::{ApiError, Changes, ErrorCode, OpDetail, OpInfo, OpReport, RefMove, Response};
@@ -387,6 +388,17 @@ impl Core {
     fn end_of(&self, wanted: &Wanted) -> Result<(String, CommitId), Failure> {
         let mut refs = self.store.refs()?;
         for (name, target) in wanted {
+            // What was collected since cannot be pointed at again.
+            if let Some(RefTarget::Commit(id)) = target
+                && (self.store.tomb(Gone::Commit(*id))?.is_some()
+                    || self.store.commit(*id).is_err())
+            {
+                return Err(refused(format!(
+                    "the state of {} then ({}) is not kept any more",
+                    neutral(name.replacen('/', " ", 1).as_bytes()),
+                    id.short()
+                )));
+            }
             match target {
                 Some(target) => _ = refs.insert(name.clone(), target.clone()),
                 None => _ = refs.remove(name),

@@ -144,6 +144,9 @@ impl Inner {
             Request::Subscribe => Response::Done(String::new()),
             Request::Log { before, limit } => Response::Log(answers.log(before, limit)?),
             Request::Rows { after, limit } => Response::Rows(answers.rows(after, limit)?),
+            Request::PackedRows { before, limit } => {
+                Response::PackedRows(answers.packed_rows(before, limit)?)
+            }
             Request::Step { id } => Response::Step(Box::new(answers.step_detail(id)?)),
             Request::Resolve { rev } => Response::Resolved(answers.resolve(&rev)?),
             Request::Show { rev } => Response::Commit(Box::new(answers.show(&rev)?)),
@@ -157,6 +160,7 @@ impl Inner {
             Request::Refs => Response::Refs(self.store.refs().map_err(Failure::from)?),
             Request::Branches => Response::Branches(answers.branches()?),
             Request::Compare { a, b } => Response::Comparison(Box::new(answers.compare(&a, &b)?)),
+            Request::Search(ask) => Response::Found(Box::new(answers.search(&ask)?)),
             Request::Graph(query) => Response::Graph(answers.graph(query)?),
             Request::Operations { before, limit } => {
                 Response::Operations(answers.operations(before, limit)?)

@@ -166,6 +166,8 @@ pub(crate) enum Tone {
 pub(crate) struct Loading {
     /// Something is still to come.
     pub busy: bool,
+    /// It was stopped, or failed, before all was there.
+    pub partial: bool,
     /// Which loading it is: pages of an earlier one are of no use any more.
     pub stamp: u64,
     /// The newest rows are there (so the list can be shown).

@@ -18,7 +18,8 @@ use crate::engine::api::{ApiError, ErrorCode};
 use crate::engine::source::Source;
 use crate::model::Time;
 
-use super::app::{App, Look};
+use super::again::Again;
+use super::app::{App, Link, Look};
 use super::errand::Errand;
 use super::feel::{self, Loaded, Watch};
 use super::keys::Key;
@@ -118,6 +119,8 @@ struct Screen {
     runner: Runner,
     messages: UnboundedReceiver<Msg>,
     connecting: Option<Connecting>,
+    /// How to go on after the engine has ended.
+    again: Option<Again>,
 }
 
 impl Screen {
@@ -131,6 +134,7 @@ impl Screen {
             runner: Runner::new(send),
             messages,
             connecting: Some(tokio::spawn(shielded(connect))),
+            again: None,
         }
     }
 }
@@ -195,6 +199,7 @@ impl Desk {
             runner,
             messages,
             connecting,
+            again,
         } = screen;
         let guard = &mut self.guard;
         let mut edit: ToEdit = None;
@@ -269,6 +274,12 @@ impl Desk {
             if let Some(end) = carry_out(finish(app), runner, guard, &mut edit)? {
                 return Ok(end);
             }
+            if app.link == Link::Gone
+                && connecting.is_none()
+                && let Some(again) = again
+            {
+                *connecting = Some(tokio::spawn(shielded(again.clone().connected())));
+            }
             if let Some(lend) = edit.take() {
                 // Whoever reads the terminal now takes keys away from the editor; and a new stream waits for the old one to
                 // let go of it, which without this would be at the next key.
@@ -338,6 +349,7 @@ pub(crate) async fn run(
     options: Options,
 ) -> Result<(), Error> {
     let (mut desk, mut screen) = Desk::open(&options, App::new(look()), connect)?;
+    screen.again = options.again.clone();
     desk.show(&mut screen).await?;
     drop(desk);
     farewell(&screen.app);

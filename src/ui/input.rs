@@ -3,9 +3,10 @@
 use ratatui::crossterm::event::KeyCode;
 
 use super::action::{Action, Context, Meaning};
+use super::again;
 use super::against;
 use super::answer;
-use super::app::{App, Overlay, Pane, Tone, View};
+use super::app::{App, Link, Overlay, Pane, Tone, View};
 use super::asking::{self, Asking};
 use super::branches;
 use super::desk;
@@ -29,7 +30,7 @@ use super::sizes;
 use super::state_tabs::Tab;
 use super::state_view::StateView;
 use super::travel;
-use super::update::toast;
+use super::update::{load, toast};
 use super::whole;
 use super::why;
 use super::world;
@@ -332,7 +333,12 @@ pub(crate) fn act(
         Action::Merge => branches::open(app, out),
         Action::ListOpen => list_open(app, out),
         Action::Quit => quit(app, out),
-        Action::Redraw => out.push(Effect::Redraw),
+        Action::Redraw => {
+            out.push(Effect::Redraw);
+            if app.loading.partial && matches!(app.link, Link::Open { .. }) {
+                load(app, out);
+            }
+        }
         Action::Suspend => out.push(Effect::Suspend),
         Action::Interrupt => interrupt(app, out),
         own if desk::OWN.contains(&own) => desk::act(app, own, out),
@@ -428,6 +434,7 @@ fn close(app: &mut App, out: &mut Vec<Effect>) {
         None if app.pane != Pane::Timeline => app.pane = Pane::Timeline,
         None if app.search.is_some() => find::set(app, None),
         None if app.filter.is_on() => filter::set(app, "", out),
+        None if app.loading.busy => again::stop_loading(app, out),
         None if app.back => out.push(Effect::Back),
         None => {}
     }

@@ -9,6 +9,7 @@
 //! * [`theme`] is the only place that knows colours.
 
 mod action;
+mod again;
 mod against;
 mod answer;
 mod app;
@@ -100,6 +101,7 @@ use std::sync::Arc;
 use crate::engine::api::ApiError;
 use crate::engine::source::Source;
 
+pub use again::Again;
 pub use keys_text::{keys_grouped, keys_json, keys_markdown, keys_settings, keys_text};
 
 /// How the UI is to behave.
@@ -113,6 +115,8 @@ pub struct Options {
     pub ascii: bool,
     /// The theme, instead of the one in the settings.
     pub theme: Option<String>,
+    /// How to go on after the engine has ended.
+    pub again: Option<Again>,
 }
 
 /// What ends the UI other than the person.

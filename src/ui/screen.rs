@@ -170,7 +170,7 @@ pub(crate) fn state(app: &App, state: &StateView) -> StatePanes {
         _ => 0,
     };
     let panes = Rect {
-        height: body.height - bar,
+        height: body.height.saturating_sub(bar),
         ..body
     };
     let why = (bar > 0).then(|| Rect::new(body.x, panes.bottom(), body.width, bar));
@@ -184,7 +184,7 @@ pub(crate) fn state(app: &App, state: &StateView) -> StatePanes {
     }
     let left = left(app, 1, (panes.width * 30 / 100).clamp(26, 50), panes.width);
     let left = sizes::width(left, app.sizes.side, panes.width);
-    let rects = columns(panes, &[left, panes.width - left]);
+    let rects = columns(panes, &[left, panes.width.saturating_sub(left)]);
     StatePanes {
         tree: Some(rects[0]),
         file: Some(rects[1]),

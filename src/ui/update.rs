@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::engine::api::{ApiError, EngineStatus, ErrorCode, Notice, Request, Response};
+use crate::engine::api::{ApiError, EngineStatus, ErrorCode, Notice, Response};
 use crate::model::{OpKind, Ordinal};
 
+use super::again;
 use super::answer;
 use super::app::{App, Link, Overlay, Toast, Tone, View};
 use super::branches;
@@ -67,12 +68,7 @@ pub(crate) fn apply(app: &mut App, msg: Msg) -> Vec<Effect> {
             app.size = ratatui::layout::Size::new(width, height);
             live::update::resized(app, &mut out);
         }
-        Msg::Connected(Ok(live)) => {
-            app.link = Link::Open { live };
-            if !matches!(app.view, Some(View::List(_))) {
-                out.push(Effect::Ask(None, Tag::Status, Request::Status));
-            }
-        }
+        Msg::Connected(Ok(live)) => again::connected(app, live, &mut out),
         Msg::Connected(Err(error)) => app.link = Link::Failed(error),
         Msg::Notice(notice) => notice_came(app, notice, &mut out),
         Msg::Gone => {
@@ -81,9 +77,7 @@ pub(crate) fn apply(app: &mut App, msg: Msg) -> Vec<Effect> {
                 app.link = Link::Open { live: false };
                 app.grows = false;
             } else if app.live() && !matches!(app.view, Some(View::List(_))) {
-                app.link = Link::Gone;
-                let text = "the engine has ended: what is here can still be read".to_owned();
-                toast(app, Tone::Bad, text, &[], &mut out);
+                again::gone(app, &mut out);
             }
         }
         Msg::Rows(stamp, loaded) => rows_came(app, stamp, loaded, &mut out),
@@ -261,7 +255,7 @@ fn take_status(app: &mut App, status: Box<EngineStatus>, out: &mut Vec<Effect>) 
 }
 
 /// Asks for all rows, the newest first.
-fn load(app: &mut App, out: &mut Vec<Effect>) {
+pub(crate) fn load(app: &mut App, out: &mut Vec<Effect>) {
     let last = app.status.as_ref().and_then(|s| s.last);
     if app.recording() && app.rows.ends().map(|(_, end)| end) > last {
         // Its file was replaced by a shorter one: what is here is of the old one.
@@ -270,6 +264,7 @@ fn load(app: &mut App, out: &mut Vec<Effect>) {
         app.folds.restart();
     }
     app.loading.busy = true;
+    app.loading.partial = false;
     app.loading.noticed.clear();
     app.loading.gone.clear();
     app.loading.stamp += 1;
@@ -304,6 +299,7 @@ fn rows_came(app: &mut App, stamp: u64, loaded: Listed, out: &mut Vec<Effect>) {
         Listed::Page(page) => page_came(app, *page),
         Listed::End(result) => {
             app.loading.busy = false;
+            app.loading.partial = result.is_err();
             app.loading.tail |= result.is_ok();
             app.loading.noticed = HashSet::new();
             app.loading.gone = HashSet::new();
@@ -352,6 +348,8 @@ fn answered(app: &mut App, tag: Tag, result: Result<Response, ApiError>, out: &m
             take_status(app, status, out);
             load(app, out);
         }
+        // It ended again at once: the news of that is on its way.
+        (Tag::Status, Err(e)) if e.code == ErrorCode::Gone && !app.rows.is_empty() => {}
         (Tag::Status, Err(error)) => app.link = Link::Failed(error),
         (Tag::Step(id), Ok(Response::Step(detail))) => {
             app.asked = app.asked.filter(|a| *a != id);
@@ -445,6 +443,10 @@ fn other_answer() -> ApiError {
 
 /// Says what failed.
 pub(crate) fn failed(app: &mut App, what: &str, error: &ApiError, out: &mut Vec<Effect>) {
+    // That nobody answers any more is said once.
+    if app.link == Link::Gone && error.code == ErrorCode::Gone {
+        return;
+    }
     let text = format!("{what}: {}", text::one_line(&error.message));
     toast(app, Tone::Bad, text, &[], out);
 }

@@ -37,6 +37,7 @@ impl Screen {
             plain: self.plain,
             ascii: self.ascii,
             theme: self.theme.clone(),
+            again: None,
         }
     }
 

@@ -63,6 +63,10 @@ pub struct PastView {
 }
 
 fn failed(e: &store::Error) -> Errno {
+    // Somebody wanted it forgotten: it is not damaged, it is not there.
+    if matches!(e, store::Error::Gone { .. }) {
+        return Errno::NODATA;
+    }
     tracing::error!("a past state cannot be read: {e}");
     Errno::IO
 }

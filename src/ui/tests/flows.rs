@@ -350,7 +350,7 @@ async fn pasted_text_is_no_command() {
 }
 
 /// A long recording.
-fn long(steps: usize) -> World {
+pub(super) fn long(steps: usize) -> World {
     let mut w = World::new("long");
     for i in 0..steps {
         w.step(

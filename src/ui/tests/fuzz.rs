@@ -14,7 +14,7 @@ use super::stage::Stage;
 use super::story::live;
 
 /// Texts that would break a terminal or a layout.
-const HOSTILE: [&str; 12] = [
+pub(super) const HOSTILE: [&str; 12] = [
     "\x1b[2J\x1b[H\x1b]0;owned\x07",
     "\x1b]52;c;ZXZpbA==\x07",
     "tab\there\r\nand\u{85}there",
@@ -64,7 +64,7 @@ fn hostile() -> World {
 }
 
 /// Whether a cell holds nothing but what is drawn.
-fn check(stage: &mut Stage, what: &str) {
+pub(super) fn check(stage: &mut Stage, what: &str) {
     let buffer = stage.buffer();
     let area = *buffer.area();
     for y in area.top()..area.bottom() {

@@ -9,12 +9,14 @@
 )]
 
 mod actions;
+mod again;
 mod desk;
 mod diffing;
 mod feel;
 mod flows;
 mod fuzz;
 mod graph;
+mod hostile;
 mod hunting;
 mod live;
 mod machine;
