@@ -5,7 +5,7 @@
 pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Whoever writes a novel as a key meant none of them.
     let word: String = word.to_lowercase().chars().take(64).collect();
-    let limit = ((word.chars().count() + 2) / 3).clamp(1, 4);
+    let limit = word.chars().count().div_ceil(3).clamp(1, 4);
     names
         .into_iter()
         .map(|name| (distance(&word, &name.to_lowercase()), name))

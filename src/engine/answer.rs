@@ -628,7 +628,12 @@ fn lines(
         Some(blob) => content(blob),
         None => Ok(Vec::new()),
     };
-    Ok(text::count(&whole(&change.before)?, &whole(&change.after)?))
+    match (whole(&change.before), whole(&change.after)) {
+        (Ok(before), Ok(after)) => Ok(text::count(&before, &after)),
+        // That it changed is known still, if not by how much.
+        (Err(store::Error::Gone { .. }), _) | (_, Err(store::Error::Gone { .. })) => Ok(None),
+        (Err(e), _) | (_, Err(e)) => Err(e.into()),
+    }
 }
 
 pub(super) type Reason = (Ordinal, String);

@@ -408,8 +408,13 @@ fn act(store: &Store, model: &mut Model, act: &Act) {
             let Some(commit) = model.at(*commit) else {
                 return;
             };
+            let id = StepId::of(SessionId::of("s"), &step.to_string());
+            // A link to what was never stored is a fault, as `verify` would say.
+            if !model.steps.contains_key(&id) {
+                return;
+            }
             let link = Link {
-                step: StepId::of(SessionId::of("s"), &step.to_string()),
+                step: id,
                 commit,
                 rule: LinkRule::Time,
                 confidence: *step,

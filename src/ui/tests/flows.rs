@@ -154,6 +154,9 @@ async fn every_binding_does_something() {
         (Context::List, "jj/a<enter>"),
         (Context::Live, "9Gma14G/fn<enter>10G5<pause>"),
         (Context::Live, "9Gma14G/fn<enter>41G5<pause>"),
+        (Context::Live, "9Gs14GH5<pause>"),
+        (Context::Live, "9G5<pause>"),
+        (Context::Live, "9G5<pause>s]eH"),
         (Context::Live, "5<pause><tab>"),
         (Context::Live, "5<pause><tab>ll"),
         (Context::Live, "5<pause><enter>"),
@@ -195,7 +198,7 @@ async fn every_binding_does_something() {
                     context,
                     Context::Merge | Context::Conflicts | Context::MergeDialog
                 );
-                let host = Host::start("", (300, 60));
+                let host = Host::start(&"0123456789".repeat(1_000), (300, 60));
                 if context == Context::Live {
                     world.terminal = host.terminals();
                 }
@@ -216,7 +219,12 @@ async fn every_binding_does_something() {
                     stage.keys(part).await.pause().await;
                     answered(&mut stage);
                     if matches!(stage.app.view, Some(View::Live(_))) {
-                        stage.until(|s| s.contains("cols ")).await;
+                        stage
+                            .until(|s| {
+                                s.contains("cols ")
+                                    && (s.contains("as of") || s.contains("0123456789"))
+                            })
+                            .await;
                     }
                 }
                 assert_eq!(stage.app.context(), context, "after {place}");

@@ -164,11 +164,11 @@ async fn the_agent_at_work() {
     for (width, height, name) in [(100, 30, ""), (200, 50, "_200x50")] {
         let (mut stage, _host) = watched(width, height).await;
         stage.until(|s| s.contains("test http::timeout")).await;
-        assert_screen(&format!("live{name}"), &stage.screen());
+        assert_screen(&format!("live_view{name}"), &stage.screen());
     }
     let (mut stage, _host) = watched(60, 11).await;
     stage.until(|s| s.contains("Events")).await;
-    assert_screen("live_60x11", &stage.screen());
+    assert_screen("live_view_60x11", &stage.screen());
     stage.keys("<tab>").await;
     stage.until(|s| s.contains("Thinking")).await;
     assert_screen("live_terminal_60x11", &stage.screen());
@@ -439,7 +439,7 @@ async fn an_agent_is_stopped_after_a_question_only() {
     stage.pause().await;
     asked(&stage);
     stage.keys("X").await;
-    assert_screen("live_stop", &stage.screen());
+    assert_screen("live_stop_question", &stage.screen());
     // Neither the key that asked nor Enter means yes, and Esc means no.
     for no in ["X", "<enter>", " ", "<esc>"] {
         stage.keys(no).await;
@@ -482,7 +482,7 @@ async fn the_question_before_a_rollback_and_what_is_said_afterwards() {
     let mut stage = Stage::open(world, 100, 30).await;
     let saved = stage.script.with(|w| w.rows.last().unwrap().ordinal.major);
     stage.keys("9Gr").await;
-    assert_screen("rollback_question", &stage.screen());
+    assert_screen("rollback_asked", &stage.screen());
     let screen = stage.screen();
     assert!(screen.contains("Your own edits since 9 ("), "{screen}");
     assert!(screen.contains(&saved.to_string()), "{screen}");
@@ -510,5 +510,5 @@ async fn the_question_before_a_rollback_and_what_is_said_afterwards() {
         screen.contains("u undo") && screen.contains("d show diff"),
         "{screen}"
     );
-    assert_screen("rollback_toast", &stage.screen());
+    assert_screen("rollback_said", &stage.screen());
 }
