@@ -139,7 +139,12 @@ fn an_agent_in_the_background_has_the_size_of_who_sits_down() {
     let said = String::from_utf8_lossy(&out.stderr).into_owned();
     assert!(out.status.success(), "{said}");
     assert!(said.contains("backtrail attach"), "{said}");
-    wait("its socket", || sockets(&place).len() == 1);
+    let screen = || {
+        let out = place.bt(&["attach", "--print"]);
+        String::from_utf8_lossy(&out.stdout).into_owned()
+    };
+    // A new size that comes before the agent listens for one is not said by it.
+    wait("the agent", || screen().contains("ready 24 80"));
     let mut term = Term::start(&attach(&place), 90, 20);
     term.wait("the size of this one", PATIENCE, |s| {
         s.contains("size 20 90")
@@ -149,10 +154,6 @@ fn an_agent_in_the_background_has_the_size_of_who_sits_down() {
     // Killed, not detached: the agent goes on.
     term.child.kill().unwrap();
     let _ = term.child.wait();
-    let screen = || {
-        let out = place.bt(&["attach", "--print"]);
-        String::from_utf8_lossy(&out.stdout).into_owned()
-    };
     wait("the screen as text", || screen().contains("size 11 60"));
     // By name, and not by another.
     let out = place.bt(&["attach", "--print", "nobody"]);

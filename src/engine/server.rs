@@ -18,6 +18,9 @@ use super::api::{
 use super::core::Core;
 use super::wire::{self, WireError};
 
+/// How often a client is told when a row was told, to say how far behind it is.
+const TOLD: std::time::Duration = std::time::Duration::from_millis(250);
+
 /// When a new session should have joined its cgroup.
 const JOIN: std::time::Duration = std::time::Duration::from_secs(1);
 
@@ -347,12 +350,24 @@ async fn stop(core: &Arc<Core>, door: &Arc<Door>, force: bool) -> Result<Respons
 }
 
 async fn forward(mut notices: broadcast::Receiver<Notice>, out: mpsc::Sender<Message>) {
+    let mut told: Option<std::time::Instant> = None;
     loop {
         let notice = match notices.recv().await {
             Ok(notice) => notice,
             Err(broadcast::error::RecvError::Lagged(missed)) => Notice::Lagged { missed },
             Err(broadcast::error::RecvError::Closed) => return,
         };
+        if matches!(notice, Notice::Row(_)) && told.is_none_or(|t| t.elapsed() >= TOLD) {
+            told = Some(std::time::Instant::now());
+            let at = crate::model::Time::now();
+            if out
+                .send(Message::Notice(Notice::Told { at }))
+                .await
+                .is_err()
+            {
+                return;
+            }
+        }
         if out.send(Message::Notice(notice)).await.is_err() {
             return;
         }

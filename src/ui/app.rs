@@ -9,7 +9,7 @@ use ratatui::layout::Size;
 
 use crate::diff::text::Space;
 use crate::engine::api::{ApiError, EngineStatus, FileChange, Row, StepDetail};
-use crate::model::{BlobId, CommitId, Ordinal, StepId, Time};
+use crate::model::{BlobId, CommitId, Ordinal, SessionId, StepId, Time};
 
 use super::action::{Action, Context};
 use super::answer::Answer;
@@ -29,6 +29,7 @@ use super::lanes::Lanes;
 use super::light::Light;
 use super::line::LineInput;
 use super::list::ListView;
+use super::live::{self, Live, LiveView};
 use super::merge_view;
 use super::merge_view::MergeView;
 use super::merge_view::questions::Question;
@@ -95,6 +96,8 @@ pub(crate) enum View {
     Raw(Box<RawView>),
     /// The conflict screen.
     Merge(Box<MergeView>),
+    /// Events and the agent's terminal.
+    Live(Box<LiveView>),
     /// Operations, branches, sessions or labels.
     Desk(Box<Desk>),
 }
@@ -129,6 +132,13 @@ pub(crate) enum Overlay {
         to: Ordinal,
         /// Files that come back or change, and files that go, once known.
         preview: Option<Result<(usize, usize), String>>,
+    },
+    /// The question before an agent is stopped.
+    Stop {
+        /// Its session.
+        session: SessionId,
+        /// Its name.
+        name: String,
     },
 }
 
@@ -246,6 +256,8 @@ pub(crate) struct App {
     pub places: Places,
     /// How wide panes were made.
     pub sizes: Sizes,
+    /// The agent at work: its terminal, playback.
+    pub live: Live,
     /// What was chosen for differences, selected, and is being restored.
     pub diffing: Diffing,
     /// The person's settings, and what follows from them.
@@ -300,6 +312,7 @@ impl App {
             back: false,
             places: Places::default(),
             sizes: Sizes::default(),
+            live: Live::default(),
             diffing: Diffing::default(),
             feel: Feel::default(),
         }
@@ -318,6 +331,7 @@ impl App {
             Some(Overlay::Help(help)) if help.manual => Context::Manual,
             Some(Overlay::Help(_)) => Context::Help,
             Some(Overlay::Rollback { .. }) => Context::Dialog,
+            Some(Overlay::Stop { .. }) => Context::StopDialog,
             Some(Overlay::Restore(_)) => Context::Restore,
             Some(Overlay::Answer(_)) => Context::Answer,
             Some(Overlay::Branches(_)) => Context::Branches,
@@ -336,6 +350,7 @@ impl App {
             Some(View::State(_)) => Context::State,
             Some(View::Raw(_)) => Context::Raw,
             Some(View::Merge(_)) => Context::Merge,
+            Some(View::Live(_)) => Context::Live,
             Some(View::Desk(desk)) => desk.context(),
             None if self.pane == Pane::Timeline => Context::Timeline,
             None => Context::Detail,
@@ -465,7 +480,7 @@ impl App {
             Some(View::List(list)) => list.selected().map(|r| r.path.clone()),
             Some(View::Merge(merge)) => merge_view::draw::path(merge),
             Some(View::Desk(desk)) => desk.path(),
-            Some(View::Raw(_)) | None => first(),
+            Some(View::Raw(_) | View::Live(_)) | None => first(),
         }
     }
 
@@ -494,7 +509,6 @@ impl App {
                 | Action::Undo
                 | Action::Redo
                 | Action::Label
-                | Action::Freeze
                 | Action::Fork
                 | Action::Merge
                 | Action::Restore
@@ -524,7 +538,15 @@ impl App {
                     self.busy.unwrap_or("something else")
                 ))
             }
-            Action::Freeze if !self.agent_runs() => no("no agent is running"),
+            Action::Freeze
+            | Action::Slower
+            | Action::Faster
+            | Action::StopAgent
+            | Action::NextSession
+            | Action::PrevSession
+            | Action::Attach
+            | Action::Detach
+            | Action::Zoom => live::update::enabled(self, action),
             Action::Rollback
             | Action::Label
             | Action::ViewState

@@ -14,10 +14,12 @@ use super::axis::Axis;
 use super::desk;
 use super::keys;
 use super::line;
+use super::live;
 use super::merge_view;
 use super::mouse::{self, Hit, Side};
 use super::offers::offers;
 use super::paint;
+use super::play;
 use super::screen::{self, Shape};
 use super::sums::Sum;
 use super::text;
@@ -60,6 +62,7 @@ pub(crate) fn draw(app: &App, frame: &mut Frame<'_>) {
         Some(View::Diff(diff)) => diff_draw::draw(app, diff, buf, query),
         Some(View::Raw(raw)) => raw_view::draw(app, raw, buf, query),
         Some(View::State(state)) => state_draw::draw(app, state, buf, query),
+        Some(View::Live(live)) => editing = live::draw::draw(app, live, buf, query),
         Some(View::Merge(merge)) => editing = merge_view::draw::draw(app, merge, buf),
         Some(View::Desk(desk)) => desk::draw(app, desk, buf),
     }
@@ -154,6 +157,11 @@ fn header(app: &App, buf: &mut Buffer, area: Rect) {
         }
         Some(View::State(state)) => add(0, state_draw::title(app, state)),
         Some(View::Raw(_)) => add(0, raw_view::title(app)),
+        Some(View::Live(_)) => {
+            for (rank, spans) in live::draw::title(app) {
+                add(rank, spans);
+            }
+        }
         Some(View::Desk(desk)) => add(0, desk::title(app, desk)),
         Some(View::Merge(merge)) => {
             for (rank, spans) in merge_view::draw::title(app, merge) {
@@ -181,12 +189,14 @@ fn header(app: &App, buf: &mut Buffer, area: Rect) {
         }
     }
     let listed = matches!(app.view, Some(View::List(_)));
-    if !listed || !matches!(app.link, Link::Open { .. }) {
+    let in_live = live::open(app).is_some();
+    if (!listed && !in_live) || (listed && !matches!(app.link, Link::Open { .. })) {
         add(if merging { 9 } else { 1 }, mode(app));
     }
     if let Some(at) = app.workspace() {
+        let rank = if merging { 10 } else { 3 };
         add(
-            if merging { 10 } else { 3 },
+            if in_live { 11 } else { rank },
             vec![
                 span("workspace = ".to_owned(), Token::Dim),
                 span(at.to_string(), Token::Workspace),
@@ -270,10 +280,14 @@ fn meeting(app: &App) -> Option<(String, Token)> {
 }
 
 /// Live, with how far behind the focus is, or a recording.
-fn mode(app: &App) -> Vec<Span<'static>> {
+pub(crate) fn mode(app: &App) -> Vec<Span<'static>> {
     let theme = app.look.theme;
     let span = |text: String, token| Span::styled(text, theme.style(token));
     let dot = app.look.glyphs.live;
+    if app.live.play.is_some() {
+        let words = format!("PLAYING {}", play::speed(app));
+        return vec![span(words, Token::Replay)];
+    }
     match &app.link {
         Link::Connecting => vec![span("connecting".to_owned(), Token::Dim)],
         Link::Failed(_) => vec![span("not connected".to_owned(), Token::Bad)],
@@ -505,7 +519,13 @@ fn footer(app: &App, buf: &mut Buffer, area: Rect) -> Option<u16> {
             .collect();
         let offers: Vec<(String, String)> = able
             .iter()
-            .filter_map(|a| Some((key_of(app, *a), action::entry(*a)?.title.to_owned())))
+            .filter_map(|a| {
+                let title = match a {
+                    Action::ViewDiff => "show diff",
+                    a => action::entry(*a)?.title,
+                };
+                Some((key_of(app, *a), title.to_owned()))
+            })
             .collect();
         let (hints, places) = paint::placed(look, &offers, room / 2);
         let taken: usize = hints.iter().map(Span::width).sum::<usize>() + 9;
@@ -561,22 +581,29 @@ fn footer(app: &App, buf: &mut Buffer, area: Rect) -> Option<u16> {
     let editing = app.overlay.is_none() && merge_view::edits(app);
     let offered: Vec<_> = offers(app.context())
         .iter()
-        .filter(|(actions, _)| {
+        .filter(|(actions, word)| {
             let shown = actions.iter().all(|a| app.enabled(*a).is_ok());
             let follows = actions.contains(&Action::Last) && (app.follow || !app.live());
+            let plays = *word == "play" || actions.contains(&Action::Slower);
+            let other = actions.contains(&Action::Freeze) || actions.contains(&Action::Slower);
+            let other = other && plays == app.agent_runs();
+            let attached = live::attached(app) && !actions.contains(&Action::Detach);
             let idle = empty && !matches!(actions[0], Action::Help | Action::Quit);
             // While a part is edited, its pane says what keys do.
-            shown && !follows && !idle && !editing
+            shown && !follows && !idle && !editing && !other && !attached
         })
         .collect();
     let hints: Vec<(String, String)> = offered
         .iter()
         .map(|(actions, word)| {
             let keys: Vec<String> = actions.iter().map(|a| key_of(app, *a)).collect();
-            let word = if actions.contains(&Action::Freeze) && app.frozen() {
-                "go on"
-            } else {
-                word
+            let asks = app.agent_runs();
+            let word = match actions.contains(&Action::Freeze) {
+                false if actions.contains(&Action::Rollback) && !asks => "roll back",
+                false => word,
+                true if app.live.play.is_some() => "pause",
+                true if app.frozen() => "go on",
+                true => word,
             };
             (keys.join("/"), word.to_owned())
         })

@@ -211,6 +211,8 @@ impl Desk {
         guard.draw(app)?;
         let mut last_frame = Instant::now();
         let mut dirty = false;
+        // When the next frame should be there.
+        let mut due = last_frame;
         loop {
             let msg = tokio::select! {
                 biased;
@@ -249,11 +251,16 @@ impl Desk {
                 () = tokio::time::sleep_until(last_frame + FRAME), if dirty => {
                     guard.draw(app)?;
                     last_frame = Instant::now();
-                    dirty = false;
+                    dirty = app.live.drawn(Time::now(), missed(due, last_frame));
+                    due = last_frame + FRAME;
                     continue;
                 },
             };
+            if !dirty {
+                due = Instant::now().max(last_frame + FRAME);
+            }
             dirty = true;
+            app.live.now = Time::now();
             let least = if matches!(msg, Msg::Key(_) | Msg::Mouse(..)) {
                 KEY_FRAME
             } else {
@@ -294,10 +301,17 @@ impl Desk {
             if last_frame.elapsed() >= least {
                 guard.draw(app)?;
                 last_frame = Instant::now();
-                dirty = false;
+                dirty = app.live.drawn(Time::now(), missed(due, last_frame));
+                due = last_frame + FRAME;
             }
         }
     }
+}
+
+/// How many frames could have been drawn between the time for one and its end.
+fn missed(due: Instant, drawn: Instant) -> u64 {
+    let late = drawn.saturating_duration_since(due).as_millis();
+    u64::try_from(late / FRAME.as_millis()).unwrap_or(0)
 }
 
 /// Takes settings over into a screen.

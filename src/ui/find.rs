@@ -236,6 +236,7 @@ fn in_state(app: &mut App, query: &Query, forward: bool, here: bool) -> bool {
 /// of steps, in the title.
 pub(crate) fn word(app: &App) -> Option<String> {
     match &app.view {
+        Some(View::Live(_)) => word_of_title(&app.focus_row()?.title),
         None if app.pane == Pane::Timeline => word_of_title(&app.focus_row()?.title),
         None => {
             let pane = if app.pane == Pane::Changes {

@@ -8,7 +8,7 @@ use crate::engine::api::search::{Place, Query};
 use crate::engine::api::{ApiError, Hit, Request, Response, Row};
 use crate::model::Ordinal;
 
-use super::app::{App, Pane, Tone};
+use super::app::{App, Pane, Tone, View};
 use super::asking::{self, Asking, Typed};
 use super::msg::{Effect, Slot, Tag};
 use super::sweep::Sweep;
@@ -97,7 +97,11 @@ impl Hunt {
 
 /// Whether keys that search go to the steps, not to a text.
 pub(crate) fn over_steps(app: &App) -> bool {
-    app.view.is_none() && app.pane == Pane::Timeline
+    match &app.view {
+        None => app.pane == Pane::Timeline,
+        Some(View::Live(_)) => true,
+        Some(_) => false,
+    }
 }
 
 /// The number before all that a step could have behind it.

@@ -18,6 +18,7 @@ use super::help_view::HelpView;
 use super::hits;
 use super::keys::Key;
 use super::line;
+use super::live;
 use super::merge_view;
 use super::mouse;
 use super::msg::{Effect, Timer};
@@ -60,6 +61,9 @@ pub(crate) fn key(app: &mut App, key: Key, out: &mut Vec<Effect>) {
     if app.overlay.is_none() && merge_view::edits(app) {
         return merge_view::editing::edit_key(app, key, out);
     }
+    if live::attached(app) {
+        return live::update::attached_key(app, key, out);
+    }
     if let Some(Overlay::Help(help)) = &mut app.overlay
         && app.pending.is_empty()
         && help.key(key)
@@ -69,7 +73,12 @@ pub(crate) fn key(app: &mut App, key: Key, out: &mut Vec<Effect>) {
     let context = app.context();
     let counts = !matches!(
         context,
-        Context::Dialog | Context::Help | Context::Manual | Context::Merge | Context::MergeDialog
+        Context::Dialog
+            | Context::StopDialog
+            | Context::Help
+            | Context::Manual
+            | Context::Merge
+            | Context::MergeDialog
     );
     if app.pending.is_empty()
         && counts
@@ -210,14 +219,19 @@ pub(crate) fn act(
         Action::PrevFile => travel::file(app, n, false),
         Action::Open => open(app, out),
         Action::Close => close(app, out),
-        Action::ViewTimeline => app.view = None,
+        Action::ViewTimeline => {
+            app.live.behind = false;
+            app.view = None;
+        }
         Action::ViewDiff if against::of_range(app, out) => {}
         Action::ViewDiff => {
+            app.live.behind = live::open(app).is_some();
             app.view = Some(View::Diff(Box::new(DiffView::new())));
         }
         Action::ViewState => {
-            if let Some(row) = app.focus_row() {
-                app.view = Some(View::State(Box::new(StateView::new(row))));
+            if let Some(state) = app.focus_row().map(StateView::new) {
+                app.live.behind = live::open(app).is_some();
+                app.view = Some(View::State(Box::new(state)));
             }
         }
         Action::NextPane => pane(app, true),
@@ -259,9 +273,20 @@ pub(crate) fn act(
         Action::Rollback => world::rollback(app, out),
         Action::Confirm => world::confirm(app, false, out),
         Action::ConfirmFrozen => world::confirm(app, true, out),
+        Action::ForkInstead => world::fork_instead(app, out),
         Action::Undo => world::undo(app, out),
         Action::Redo => world::redo(app, out),
-        Action::Freeze => world::freeze(app, out),
+        Action::Freeze => live::update::freeze(app, out),
+        Action::ViewLive
+        | Action::Attach
+        | Action::Detach
+        | Action::Zoom
+        | Action::NextSession
+        | Action::PrevSession
+        | Action::Slower
+        | Action::Faster
+        | Action::StopAgent
+        | Action::StopYes => live::update::act(app, action, out),
         Action::Label => world::label(app, letter, out),
         Action::Jump => travel::to_label(app, letter, out),
         Action::Search => asking::begin(app, Asking::Search),
@@ -331,7 +356,7 @@ fn open(app: &mut App, out: &mut Vec<Effect>) {
                 out.push(Effect::Open(item.path.clone()));
             }
         }
-        Some(View::Raw(_) | View::Merge(_)) => {}
+        Some(View::Raw(_) | View::Merge(_) | View::Live(_)) => {}
         Some(View::Desk(_)) => desk::enter(app, out),
         Some(View::Diff(diff)) => {
             if diff.in_files {
@@ -387,7 +412,10 @@ fn close(app: &mut App, out: &mut Vec<Effect>) {
     if let Some(overlay) = app.overlay.take() {
         return answer::closed(&overlay, out);
     }
-    if merge_view::update::cancel(app, out) || diffing::unselect(app) {
+    if merge_view::update::cancel(app, out)
+        || live::update::close(app, out)
+        || diffing::unselect(app)
+    {
         return;
     }
     if hits::over_steps(app) && hits::stop(app, out) {
@@ -402,7 +430,7 @@ fn close(app: &mut App, out: &mut Vec<Effect>) {
         Some(View::Desk(desk)) if desk.in_preview => desk.in_preview = false,
         Some(View::Desk(desk)) if !desk.filter.is_empty() => desk.set_filter(""),
         Some(View::Merge(_)) => merge_view::update::leave(app),
-        Some(_) => app.view = None,
+        Some(_) => app.view = live::update::behind(app),
         None if app.pane != Pane::Timeline => app.pane = Pane::Timeline,
         None if app.search.is_some() => find::set(app, None),
         None if app.filter.is_on() => filter::set(app, "", out),
@@ -420,6 +448,7 @@ fn quit(app: &mut App, out: &mut Vec<Effect>) {
         return merge_view::update::leave(app);
     }
     if !matches!(app.view, Some(View::List(_))) && app.view.take().is_some() {
+        app.view = live::update::behind(app);
         return;
     }
     if app.pane != Pane::Timeline && screen::shape(app.size) == screen::Shape::One {
@@ -452,6 +481,7 @@ fn pane(app: &mut App, forward: bool) {
     match &mut app.view {
         Some(View::List(_) | View::Raw(_)) => {}
         Some(View::Desk(desk)) => desk.in_preview = !desk.in_preview,
+        Some(View::Live(_)) => live::update::pane(app),
         Some(View::Merge(_)) => merge_view::update::pane(app, forward),
         Some(View::Diff(diff)) => diff.in_files = !diff.in_files,
         Some(View::State(state)) => state.in_file = !state.in_file && state.shown.is_some(),
@@ -510,6 +540,7 @@ fn sideways(app: &mut App, right: bool) {
     };
     match &mut app.view {
         Some(View::List(_) | View::Desk(_)) => {}
+        Some(View::Live(_)) => live::update::sideways(app, right),
         Some(View::Merge(merge)) => merge_view::update::sideways(merge, right),
         Some(View::Raw(raw)) => shift(&mut raw.left),
         Some(View::Diff(diff)) => {

@@ -18,6 +18,7 @@ use super::errand::Errand;
 use super::feel::Loaded;
 use super::keys::Key;
 use super::light::Light;
+use super::live::jobs::{News as LiveNews, Work};
 use super::merge_view::MergeTag;
 use super::merge_view::jobs::{Job, News};
 use super::merge_view::subject::About;
@@ -63,6 +64,8 @@ pub(crate) enum Msg {
     Errand(Result<(), String>),
     /// A model that was asked has said something.
     Assist(u64, assist::News),
+    /// A terminal has news.
+    Live(LiveNews),
     /// A background task failed: a mistake of this program.
     Broken,
     /// A recording was left for the list that it was opened from; the time it is now.
@@ -92,6 +95,10 @@ pub(crate) enum Tag {
     Redo,
     /// A freeze (or thaw).
     Freeze(bool),
+    /// The agent of that name was stopped.
+    StopAgent(String),
+    /// All sessions, to tell those of one run.
+    LiveSessions,
     /// A label that was set on a step.
     Label(char, Ordinal),
     /// More of a text, from this byte on.
@@ -197,6 +204,10 @@ pub(crate) enum Timer {
     Prefix(u64),
     /// A toast has been there long enough.
     Toast(u64),
+    /// A second has passed for the live view's clock.
+    Second(u64),
+    /// What plays goes on.
+    Play(u64),
 }
 
 /// A purpose of which only the newest request counts.
@@ -279,6 +290,8 @@ pub(crate) enum Effect {
     Assist(u64, Ask, Option<PathBuf>),
     /// Pick a model's proposal that a person has accepted, and note it in the record.
     Accept(MergeTag, Box<(RepoPath, usize, Proposal)>),
+    /// Have something done for the live view.
+    Live(Work),
     /// End what is under way in a slot.
     Cancel(Slot),
     /// Say so after a while.

@@ -19,6 +19,7 @@ pub(crate) fn offers(context: Context) -> &'static [(&'static [Action], &'static
             (&[A::Last], "follow"),
             (&[A::Help], "help"),
             (&[A::Palette], "palette"),
+            (&[A::Freeze], "play"),
             (&[A::Quit], "quit"),
         ],
         Context::Detail => &[
@@ -63,6 +64,23 @@ pub(crate) fn offers(context: Context) -> &'static [(&'static [Action], &'static
             (&[A::CopyPath], "copy path"),
             (&[A::Rollback], "roll back"),
         ],
+        Context::Live => &[
+            (&[A::Detach], "detach"),
+            (&[A::Freeze], "freeze agent"),
+            (&[A::Freeze], "play"),
+            (&[A::Slower, A::Faster], "speed"),
+            (&[A::Rollback], "roll back (asks)"),
+            (&[A::Fork], "fork"),
+            (&[A::StopAgent], "stop agent"),
+            (&[A::Last], "follow"),
+            (&[A::Down, A::Up], "inspect"),
+            (&[A::NextSession], "next agent"),
+            (&[A::Label], "label"),
+            (&[A::ViewDiff], "diff"),
+            (&[A::Close], "back"),
+            (&[A::Help], "help"),
+        ],
+        Context::StopDialog => &[(&[A::StopYes], "stop it"), (&[A::Close], "do nothing")],
         Context::Raw => &[
             (&[A::Down, A::Up], "scroll"),
             (&[A::Step, A::Back], "step"),
@@ -114,6 +132,7 @@ pub(crate) fn offers(context: Context) -> &'static [(&'static [Action], &'static
         Context::Dialog => &[
             (&[A::Confirm], "roll back"),
             (&[A::ConfirmFrozen], "and keep frozen"),
+            (&[A::ForkInstead], "fork instead"),
             (&[A::Close], "do nothing"),
         ],
         Context::Operations => &[

@@ -5,6 +5,8 @@ use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 
+use crate::model::Ordinal;
+
 use super::action::Action;
 use super::answer;
 use super::app::{App, Overlay};
@@ -20,36 +22,15 @@ use super::restoring;
 use super::text;
 use super::theme::Token;
 use super::which_key;
+use super::world;
 
 /// Draws what lies over the view. Returns where the text cursor is, if it is there.
 pub(crate) fn draw(app: &App, buf: &mut Buffer, body: Rect) -> Option<(u16, u16)> {
     match &app.overlay {
         Some(Overlay::Palette(palette)) => return Some(palette::draw(app, palette, buf, body)),
         Some(Overlay::Help(view)) => help_view::draw(app, view, buf, body),
-        Some(Overlay::Rollback { to, preview }) => {
-            let question = match preview {
-                Some(Ok((0, 0))) => {
-                    format!("No file differs from step {to}. Roll back all the same?")
-                }
-                Some(Ok((set, 0))) => {
-                    format!(
-                        "Set {} back to step {to}?",
-                        text::plural(*set as u64, "file")
-                    )
-                }
-                Some(Ok((set, gone))) => format!(
-                    "Set {} back to step {to}, and remove {} that came later?",
-                    text::plural(*set as u64, "file"),
-                    text::grouped(*gone as u64)
-                ),
-                None | Some(Err(_)) => format!("Set the files back to step {to}?"),
-            };
-            let problem = match preview {
-                Some(Err(why)) => Some(why.as_str()),
-                _ => None,
-            };
-            dialog(app, buf, body, &question, problem);
-        }
+        Some(Overlay::Rollback { to, preview }) => rollback(app, buf, body, *to, preview.as_ref()),
+        Some(Overlay::Stop { name, .. }) => stop(app, buf, body, name),
         Some(Overlay::Restore(asked)) => restoring::draw(app, asked, buf, body),
         Some(Overlay::Answer(found)) => answer::draw(app, found, buf, body),
         Some(Overlay::Branches(picker)) => branches::draw(app, picker, buf, body),
@@ -96,33 +77,118 @@ pub(crate) fn centred(body: Rect, width: u16, height: u16) -> Rect {
     )
 }
 
-fn dialog(app: &App, buf: &mut Buffer, body: Rect, question: &str, problem: Option<&str>) {
+/// A key with what it does.
+fn choice(app: &App, action: Action, words: &str) -> Line<'static> {
+    Line::from(vec![
+        Span::styled(
+            format!("  {:<4}", key_of(app, action)),
+            app.look.theme.style(Token::Key),
+        ),
+        Span::raw(words.to_owned()),
+    ])
+}
+
+/// The question before a rollback under a running agent.
+fn rollback(
+    app: &App,
+    buf: &mut Buffer,
+    body: Rect,
+    to: Ordinal,
+    preview: Option<&Result<(usize, usize), String>>,
+) {
     let dim = app.look.theme.style(Token::Dim);
-    let key = |action: Action, words: &str| {
-        Line::from(vec![
-            Span::styled(
-                format!("  {:<4}", key_of(app, action)),
-                app.look.theme.style(Token::Key),
-            ),
-            Span::raw(words.to_owned()),
-        ])
+    let (question, more) = match preview {
+        Some(Ok((0, 0))) => {
+            let words = format!("No file differs from step {to}. Roll back all the same?");
+            (words, None)
+        }
+        Some(Ok((set, gone))) => {
+            let files = text::plural((set + gone) as u64, "file");
+            let more = match (set, gone) {
+                (_, 0) => None,
+                (0, 2..) => Some("They came later and are removed.".to_owned()),
+                (_, 1) => Some("1 of them came later and is removed.".to_owned()),
+                (_, gone) => {
+                    let gone = text::grouped(*gone as u64);
+                    Some(format!("{gone} of them came later and are removed."))
+                }
+            };
+            (format!("Roll back {files} to step {to}?"), more)
+        }
+        None | Some(Err(_)) => (format!("Roll the files back to step {to}?"), None),
     };
-    let mut lines = vec![
-        Line::from(question.to_owned()),
+    let saved = match world::own_edits(app, to) {
+        Some((steps, last, files)) => {
+            let files = text::plural(files, "file");
+            let steps = match steps {
+                1 => format!("step {last}"),
+                n => format!("{n} steps, the last {last}"),
+            };
+            format!("Your own edits since {to} ({files}) are saved as {steps}.")
+        }
+        None => "What is there now is saved first; u brings it back.".to_owned(),
+    };
+    let mut lines = vec![Line::from(question)];
+    if let Some(more) = more {
+        lines.push(Line::from(Span::styled(more, dim)));
+    }
+    if let Some(Err(why)) = preview {
+        let bad = app.look.theme.style(Token::Bad);
+        lines.push(Line::from(Span::styled(why.clone(), bad)));
+    }
+    let fork = format!("fork instead: new worktree at {to}, agent keeps running");
+    lines.extend([
         Line::default(),
-        key(Action::Confirm, "freeze the agent, roll back, let it go on"),
-        key(Action::ConfirmFrozen, "the same, and keep it frozen"),
-        key(Action::Close, "do nothing"),
+        choice(
+            app,
+            Action::Confirm,
+            "freeze the agent, roll back, let it go on",
+        ),
+        choice(app, Action::ConfirmFrozen, "the same, and keep it frozen"),
+        choice(app, Action::ForkInstead, &fork),
+        choice(
+            app,
+            Action::Close,
+            "do nothing                    (default)",
+        ),
+        Line::default(),
+        Line::from(Span::styled(saved, dim)),
+    ]);
+    let several = app.status.as_ref().map_or(0, |s| s.sessions.len()) > 1;
+    let title = if several {
+        "Agents are running"
+    } else {
+        "Agent is running"
+    };
+    dialog(app, buf, body, title, &lines);
+}
+
+/// The question before an agent is stopped.
+fn stop(app: &App, buf: &mut Buffer, body: Rect, name: &str) {
+    let dim = app.look.theme.style(Token::Dim);
+    let lines = [
+        Line::from(format!("Stop {name}?")),
+        Line::default(),
+        choice(
+            app,
+            Action::StopYes,
+            "ask it to end, and kill after 5 s what is left",
+        ),
+        choice(
+            app,
+            Action::Close,
+            "do nothing                    (default)",
+        ),
         Line::default(),
         Line::from(Span::styled(
-            "What is there now is saved first; u brings it back.",
+            "Its files and its recording stay. This cannot be undone.",
             dim,
         )),
     ];
-    if let Some(problem) = problem {
-        let bad = app.look.theme.style(Token::Bad);
-        lines.insert(1, Line::from(Span::styled(problem.to_owned(), bad)));
-    }
+    dialog(app, buf, body, "Stop the agent", &lines);
+}
+
+fn dialog(app: &App, buf: &mut Buffer, body: Rect, title: &str, lines: &[Line<'static>]) {
     let height = u16::try_from(lines.len()).unwrap_or(8) + 2;
     let width = lines
         .iter()
@@ -131,8 +197,8 @@ fn dialog(app: &App, buf: &mut Buffer, body: Rect, question: &str, problem: Opti
         .and_then(|w| u16::try_from(w).ok())
         .unwrap_or(60);
     let area = centred(body, (width + 6).max(58), height);
-    let inner = popup(app, buf, area, "An agent is running", &[]);
-    for (y, line) in (inner.y..inner.bottom()).zip(&lines) {
+    let inner = popup(app, buf, area, title, &[]);
+    for (y, line) in (inner.y..inner.bottom()).zip(lines) {
         let place = Rect::new(inner.x + 2, y, inner.width.saturating_sub(3), 1);
         paint::line(buf, place, line, 0, app.look.glyphs.ellipsis);
     }

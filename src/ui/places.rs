@@ -11,6 +11,7 @@ use super::action::{self, Action, Context, Group};
 use super::app::{App, View};
 use super::desk;
 use super::diff_view::DiffView;
+use super::live;
 use super::msg::Effect;
 use super::raw_view::RawView;
 use super::state_view::StateView;
@@ -32,6 +33,8 @@ enum Spot {
         walk: Option<Walk>,
     },
     Raw,
+    /// The live view.
+    Live,
     List(Context),
 }
 
@@ -63,6 +66,7 @@ fn here(app: &App) -> Option<Place> {
             walk: state.walk.clone(),
         },
         Some(View::Raw(_)) => Spot::Raw,
+        Some(View::Live(_)) => Spot::Live,
         Some(View::Desk(desk)) => Spot::List(desk.context()),
         Some(_) => return None,
     };
@@ -186,6 +190,11 @@ fn go(app: &mut App, place: Place, out: &mut Vec<Effect>) {
         Spot::Raw => {
             if !matches!(app.view, Some(View::Raw(_))) {
                 app.view = Some(View::Raw(Box::<RawView>::default()));
+            }
+        }
+        Spot::Live => {
+            if !matches!(app.view, Some(View::Live(_))) {
+                live::update::enter(app);
             }
         }
         Spot::Diff(path) => {

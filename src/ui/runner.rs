@@ -50,6 +50,8 @@ pub(crate) struct Runner {
     notices: Option<AbortHandle>,
     /// Who asks models: one for all questions, since it keeps the budget.
     assistant: Option<Assistant>,
+    /// The agent's terminal: watched for as long as it is shown, so it does not count as something that will end.
+    terminal: super::live::jobs::Desk,
     /// Tasks that have not ended, timers aside: zero means that nothing will change by itself.
     open: Arc<AtomicUsize>,
 }
@@ -94,6 +96,7 @@ impl Runner {
             slots: HashMap::new(),
             notices: None,
             assistant: None,
+            terminal: super::live::jobs::Desk::default(),
             open: Arc::new(AtomicUsize::new(0)),
         }
     }
@@ -244,6 +247,10 @@ impl Runner {
                         .map_err(|e| ApiError::new(ErrorCode::Refused, e.to_string()));
                     let _ = send.send(Msg::Answer(Tag::Merge(tag), result));
                 });
+            }
+            Effect::Live(work) => {
+                let source = self.source.clone()?;
+                self.terminal.run(work, &source, &send);
             }
             Effect::Cancel(slot) => {
                 if let Some(task) = self.slots.remove(&slot) {

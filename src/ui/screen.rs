@@ -9,6 +9,7 @@ use super::diff_draw;
 use super::diff_view::SIDE_BY_SIDE;
 use super::hits;
 use super::list_draw;
+use super::live;
 use super::merge_view;
 use super::sizes;
 use super::state_view::StateView;
@@ -214,6 +215,7 @@ pub(crate) fn page_height(app: &App) -> usize {
             let pane = if of.in_file { panes.file } else { panes.tree };
             pane.map_or(0, |p| usize::from(inner(p).height))
         }
+        Some(View::Live(_)) => live::draw::page_height(app),
         _ => list_height(app),
     }
 }
@@ -256,6 +258,7 @@ pub(crate) fn arrange(app: &mut App) {
             }
         }
         Some(View::Merge(_)) => merge_view::draw::arrange(app),
+        Some(View::Live(_)) => live::draw::arrange(app),
         Some(View::Desk(_)) => desk::arrange(app),
         Some(View::Diff(_)) => arrange_diff(app),
         Some(View::State(_)) => arrange_state(app),

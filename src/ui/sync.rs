@@ -7,6 +7,7 @@ use super::app::{App, Link, Overlay, View, diff_key};
 use super::code;
 use super::desk;
 use super::diffing;
+use super::live;
 use super::msg::{Compared, Effect, Slot, Tag};
 use super::raw_view;
 use super::state_tabs;
@@ -29,6 +30,7 @@ pub(crate) fn sync(app: &mut App, out: &mut Vec<Effect>) {
     if let Some(View::Merge(merge)) = &mut app.view {
         merge.wanted(out);
     }
+    live::update::sync(app, out);
     desk::sync(app, out);
     sync_step(app, out);
     sync_view(app, out);
@@ -82,7 +84,7 @@ fn sync_view(app: &mut App, out: &mut Vec<Effect>) {
     let row = app.focus_row().cloned();
     let raw_width = raw_view::width(app);
     match &mut app.view {
-        Some(View::Merge(_) | View::Desk(_)) => {}
+        Some(View::Merge(_) | View::Desk(_) | View::Live(_)) => {}
         Some(View::List(list)) => list.sync(out),
         Some(View::Raw(raw)) => {
             let wanted = row.map(|r| (r.step, raw_width));

@@ -379,7 +379,7 @@ impl Columns {
 }
 
 /// What a step led to: lines, a failure, ok.
-fn effect(app: &App, row: &Row, behind: bool) -> Vec<Span<'static>> {
+pub(crate) fn effect(app: &App, row: &Row, behind: bool) -> Vec<Span<'static>> {
     let look = &app.look;
     let theme = look.theme;
     let style = |token| theme.style(if behind { Token::Dim } else { token });

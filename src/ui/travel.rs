@@ -3,6 +3,7 @@
 use super::app::{App, Overlay, Pane, Tone, View};
 use super::brief::Brief;
 use super::filter;
+use super::live;
 use super::merge_view;
 use super::msg::Effect;
 use super::rows;
@@ -61,7 +62,11 @@ pub(crate) fn scroll(app: &mut App, n: usize, forward: bool) {
         }
         _ => {}
     }
+    if live::update::scroll(app, n, forward) {
+        return;
+    }
     match &mut app.view {
+        Some(View::Live(_)) => list(app, n, forward),
         Some(View::Merge(_)) => merge_view::update::scroll(app, n, forward),
         Some(View::Desk(desk)) => desk.scroll(n, forward),
         Some(View::Raw(raw)) => raw.scroll = moved(raw.scroll, n, forward, raw.len()),
@@ -88,17 +93,7 @@ pub(crate) fn scroll(app: &mut App, n: usize, forward: bool) {
             }
         }
         None => match app.pane {
-            Pane::Timeline => {
-                let Some(index) = app.focus_index() else {
-                    return;
-                };
-                let line = moved(app.line_of(index), n, forward, app.visible_len());
-                if let Some(to) = app.row_of(line)
-                    && to != index
-                {
-                    to_index(app, to);
-                }
-            }
+            Pane::Timeline => list(app, n, forward),
             Pane::Detail => {
                 let len = app.detail.doc.lines.len();
                 app.detail.scroll = moved(app.detail.scroll, n, forward, len);
@@ -111,6 +106,19 @@ pub(crate) fn scroll(app: &mut App, n: usize, forward: bool) {
     }
 }
 
+/// Rows of the list of steps up or down.
+fn list(app: &mut App, n: usize, forward: bool) {
+    let Some(index) = app.focus_index() else {
+        return;
+    };
+    let line = moved(app.line_of(index), n, forward, app.visible_len());
+    if let Some(to) = app.row_of(line)
+        && to != index
+    {
+        to_index(app, to);
+    }
+}
+
 /// Screens up or down.
 pub(crate) fn page(app: &mut App, n: usize, forward: bool) {
     let height = screen::page_height(app).saturating_sub(1).max(1);
@@ -120,7 +128,12 @@ pub(crate) fn page(app: &mut App, n: usize, forward: bool) {
 /// To the beginning or the end of what has the keys. At the end of the timeline, what comes is followed.
 pub(crate) fn end(app: &mut App, last: bool) {
     scroll(app, usize::MAX / 2, last);
-    if last && app.view.is_none() && app.overlay.is_none() && app.pane == Pane::Timeline {
+    let listed = match &app.view {
+        None => app.pane == Pane::Timeline,
+        Some(View::Live(view)) => !view.in_terminal && !view.zoom,
+        Some(_) => false,
+    };
+    if last && listed && app.overlay.is_none() {
         app.follow = true;
     }
 }
@@ -289,7 +302,7 @@ pub(crate) fn hunk(app: &mut App, n: usize, forward: bool) {
             }
         }
         Some(View::Merge(merge)) => merge_view::update::part(merge, n, forward),
-        Some(View::State(_) | View::List(_) | View::Raw(_) | View::Desk(_)) => {}
+        Some(View::State(_) | View::List(_) | View::Raw(_) | View::Desk(_) | View::Live(_)) => {}
         None => {
             let pane = if app.pane == Pane::Changes {
                 &mut app.changes
@@ -305,7 +318,7 @@ pub(crate) fn hunk(app: &mut App, n: usize, forward: bool) {
 /// Files up or down.
 pub(crate) fn file(app: &mut App, n: usize, forward: bool) {
     match &mut app.view {
-        Some(View::List(_) | View::Raw(_) | View::Merge(_) | View::Desk(_)) => {}
+        Some(View::List(_) | View::Raw(_) | View::Merge(_) | View::Desk(_) | View::Live(_)) => {}
         Some(View::Diff(diff)) => {
             let to = moved(diff.cursor, n, forward, diff.changes.len());
             if to != diff.cursor {

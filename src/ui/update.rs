@@ -17,10 +17,12 @@ use super::errand;
 use super::feel;
 use super::input;
 use super::line;
+use super::live;
 use super::merge_view;
 use super::mouse;
 use super::msg::{Effect, Listed, Msg, RowsPage, Tag, Timer};
 use super::palette;
+use super::play;
 use super::rows::ZERO;
 use super::state_view::Content;
 use super::sync::sync;
@@ -48,7 +50,11 @@ pub(crate) fn apply(app: &mut App, msg: Msg) -> Vec<Effect> {
     match msg {
         Msg::Key(key) => input::key(app, key, &mut out),
         Msg::Mouse(event, now) => mouse::event(app, event, now, &mut out),
-        Msg::Paste(text) => input::paste(app, &text, &mut out),
+        Msg::Paste(text) => {
+            if !live::update::paste(app, &text, &mut out) {
+                input::paste(app, &text, &mut out);
+            }
+        }
         Msg::Merge(news) => merge_view::answers::news(app, news),
         Msg::Assist(stamp, news) => {
             if !merge_view::assist::news(app, stamp, news.clone(), &mut out) {
@@ -58,7 +64,10 @@ pub(crate) fn apply(app: &mut App, msg: Msg) -> Vec<Effect> {
         Msg::Fetched(entry, result) => errand::fetched(app, &entry, result, &mut out),
         Msg::Errand(result) => errand::over(app, result, &mut out),
         Msg::Edited(about, result) => merge_view::editing::edited(app, about, result, &mut out),
-        Msg::Resize(width, height) => app.size = ratatui::layout::Size::new(width, height),
+        Msg::Resize(width, height) => {
+            app.size = ratatui::layout::Size::new(width, height);
+            live::update::resized(app, &mut out);
+        }
         Msg::Connected(Ok(live)) => again::connected(app, live, &mut out),
         Msg::Connected(Err(error)) => app.link = Link::Failed(error),
         Msg::Notice(notice) => notice_came(app, notice, &mut out),
@@ -112,6 +121,7 @@ pub(crate) fn apply(app: &mut App, msg: Msg) -> Vec<Effect> {
                 list.refresh(now, &mut out);
             }
         }
+        Msg::Live(news) => live::update::news(app, news, &mut out),
         Msg::Broken => {
             app.busy = None;
             app.asked = None;
@@ -120,6 +130,8 @@ pub(crate) fn apply(app: &mut App, msg: Msg) -> Vec<Effect> {
         }
         Msg::Settings(loaded) => feel::take(app, loaded, &mut out),
         Msg::Timer(Timer::Prefix(stamp)) => input::prefix_timer(app, stamp, &mut out),
+        Msg::Timer(Timer::Second(stamp)) => live::update::second(app, stamp),
+        Msg::Timer(Timer::Play(stamp)) => play::timer(app, stamp, &mut out),
         Msg::Timer(Timer::Toast(stamp)) => {
             app.toast.take_if(|t| t.stamp == stamp);
         }
@@ -195,6 +207,7 @@ fn notice_came(app: &mut App, notice: Notice, out: &mut Vec<Effect>) {
             app.loading.unsettled = true;
         }
         Notice::Status(status) => take_status(app, status, out),
+        Notice::Told { at } => app.live.heard = app.live.heard.or(Some(at)),
         Notice::Operation(op) => {
             desk::operation(app, Some(&op), out);
             // What this client did itself is said by its answer.
@@ -401,6 +414,8 @@ fn answered(app: &mut App, tag: Tag, result: Result<Response, ApiError>, out: &m
                 list.looked_into(&path, info);
             }
         }
+        (Tag::StopAgent(name), result) => live::update::stopped(app, &name, result, out),
+        (Tag::LiveSessions, result) => live::update::told_sessions(app, result),
         (Tag::ForkNames, result) => line::names(app, result),
         (Tag::Fork(at), result) => line::forked(app, at, result, out),
         (tag @ (Tag::Branches | Tag::Compared(_) | Tag::Trial(_)), result) => {

@@ -1,14 +1,17 @@
-//! What changes the world: rollback, undo, redo, labels, freezing. Each is asked of the engine and reported in a toast
+//! What changes the world: rollback, undo, redo, labels. Each is asked of the engine and reported in a toast
 //! that says how to take it back.
 
 use crate::engine::api::{ApiError, Request, Response, RollbackReport};
-use crate::model::OpKind;
+use crate::model::{OpKind, Ordinal, StepKind};
 
 use super::action::Action;
 use super::app::{App, Overlay, Tone};
 use super::msg::{Effect, Slot, Tag};
 use super::text;
 use super::update::{failed, toast};
+
+/// Steps that are looked through for the person's own edits.
+const MOST_COUNTED: usize = 20_000;
 
 /// Rolls back to the focus: at once, or after a question when an agent is running.
 pub(crate) fn rollback(app: &mut App, out: &mut Vec<Effect>) {
@@ -39,9 +42,44 @@ pub(crate) fn confirm(app: &mut App, keep_frozen: bool, out: &mut Vec<Effect>) {
     send_rollback(app, keep_frozen, out);
 }
 
+/// The person wants a fork at that step instead; the agent keeps running where it is.
+pub(crate) fn fork_instead(app: &mut App, out: &mut Vec<Effect>) {
+    let Some(Overlay::Rollback { to, .. }) = app.overlay.take() else {
+        return;
+    };
+    let Some(rev) = app.rows.at(to).map(App::revision) else {
+        return;
+    };
+    app.busy = Some("a fork");
+    let request = Request::Fork { rev, name: None };
+    out.push(Effect::Ask(None, Tag::Fork(to), request));
+}
+
+/// Steps after `to` that are the person's own edits: how many, the last, and how many files they changed. A rollback there
+/// takes them away, and they are saved before.
+pub(crate) fn own_edits(app: &App, to: Ordinal) -> Option<(usize, Ordinal, u64)> {
+    let from = match app.rows.position(to) {
+        Ok(at) => at + 1,
+        Err(at) => at,
+    };
+    // A dialog is no place to count for long; what is further back than this was saved long ago.
+    let from = from.max(app.rows.len().saturating_sub(MOST_COUNTED));
+    let mut found: Option<(usize, Ordinal, u64)> = None;
+    let own = app.rows.from(from).filter(|r| r.kind == StepKind::Outside);
+    for row in own {
+        let files = row.effect.map_or(1, |e| u64::from(e.files.max(1)));
+        found = match found {
+            Some((steps, _, sum)) => Some((steps + 1, row.ordinal, sum + files)),
+            None => Some((1, row.ordinal, files)),
+        };
+    }
+    found
+}
+
 fn send_rollback(app: &mut App, keep_frozen: bool, out: &mut Vec<Effect>) {
     let Some(row) = app.focus_row() else { return };
     let (to, rev) = (row.ordinal, App::revision(row));
+    app.live.was = app.workspace();
     app.busy = Some("a rollback");
     let request = Request::Rollback {
         rev,
@@ -62,16 +100,6 @@ pub(crate) fn undo(app: &mut App, out: &mut Vec<Effect>) {
 pub(crate) fn redo(app: &mut App, out: &mut Vec<Effect>) {
     app.busy = Some("a redo");
     out.push(Effect::Ask(None, Tag::Redo, Request::Redo));
-}
-
-/// Freezes every agent, or lets all go on.
-pub(crate) fn freeze(app: &mut App, out: &mut Vec<Effect>) {
-    let frozen = !app.frozen();
-    let request = Request::Freeze {
-        session: None,
-        frozen,
-    };
-    out.push(Effect::Ask(None, Tag::Freeze(frozen), request));
 }
 
 /// Gives the focus a label.
@@ -102,8 +130,14 @@ pub(crate) fn answer(
     }
     match (tag, result) {
         (Tag::Rollback(to), Ok(Response::Rollback(report))) => {
-            let text = format!("Rolled back to {to}: {}", told(&report));
-            toast(app, tone(&report), text, &[Action::Undo], out);
+            let text = rolled_back(to, app.live.was.take(), &report);
+            toast(
+                app,
+                tone(&report),
+                text,
+                &[Action::Undo, Action::ViewDiff],
+                out,
+            );
         }
         (Tag::Undo, Ok(Response::Rollback(report))) => {
             let text = format!("Undid {}: {}", of(&report), told(&report));
@@ -126,12 +160,15 @@ pub(crate) fn answer(
             toast(app, Tone::Good, text, &[hint], out);
         }
         (Tag::Freeze(frozen), Ok(_)) => {
-            let text = if frozen {
-                "The agent is frozen"
-            } else {
-                "The agent goes on"
+            let whom = std::mem::take(&mut app.live.meant);
+            let several = whom.starts_with("all ");
+            let text = match (frozen, several) {
+                (true, false) => format!("{whom} is frozen"),
+                (true, true) => format!("{whom} are frozen"),
+                (false, false) => format!("{whom} goes on"),
+                (false, true) => format!("{whom} go on"),
             };
-            toast(app, Tone::Good, text.to_owned(), &[Action::Freeze], out);
+            toast(app, Tone::Good, text, &[Action::Freeze], out);
         }
         (Tag::Label(letter, at), Ok(_)) => {
             let text = format!("Label {letter} is on step {at}; '{letter} goes there");
@@ -154,6 +191,26 @@ pub(crate) fn answer(
             toast(app, Tone::Bad, text.to_owned(), &[], out);
         }
     }
+}
+
+/// What a rollback did: how many files, to where, from where, and under which step the state before it is kept.
+fn rolled_back(to: Ordinal, was: Option<Ordinal>, report: &RollbackReport) -> String {
+    let files = report.restored.len() + report.removed.len() + report.modes.len();
+    if !report.kept.is_empty() || files == 0 {
+        return format!("Rolled back to {to}: {}", told(report));
+    }
+    let gone = match report.removed.len() {
+        0 => String::new(),
+        n if n == files => format!(", {} removed", if n == 1 { "it was" } else { "all were" }),
+        n => format!(", {} of them removed", text::grouped(n as u64)),
+    };
+    let from = match (was, report.from.step) {
+        (Some(was), Some(saved)) if saved != was => format!(" (was {was}, saved as {saved})"),
+        (Some(step), _) | (None, Some(step)) => format!(" (was {step})"),
+        (None, None) => String::new(),
+    };
+    let files = text::plural(files as u64, "file");
+    format!("Rolled back {files} to {to}{from}{gone}.")
 }
 
 fn tone(report: &RollbackReport) -> Tone {

@@ -772,6 +772,12 @@ pub enum Notice {
     },
     /// How things stand has changed.
     Status(Box<EngineStatus>),
+    /// The row that follows was told by the engine at this time: sent now and then, so that a client can say how far behind
+    /// it is.
+    Told {
+        /// When.
+        at: Time,
+    },
     /// An operation was done.
     Operation(OpInfo),
     /// Notices were dropped because this client was slow: ask for rows again.

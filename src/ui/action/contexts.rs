@@ -35,6 +35,8 @@ contexts! {
     Raw "Raw record",
     /// The recordings of this machine.
     List "Recordings",
+    /// Events and the agent's terminal.
+    Live "Live",
     /// The conflict screen.
     Merge "Merge",
     /// A model's answer to a question.
@@ -57,6 +59,8 @@ contexts! {
     Labels "Labels",
     /// A question that is answered with yes or not at all.
     Question "Question",
+    /// The question before an agent is stopped.
+    StopDialog "Stop question",
     /// The question before parts of a past state are restored.
     Restore "Restore question",
     /// The help: what is typed there filters it.
@@ -75,6 +79,7 @@ pub(crate) const VIEWS: &[Context] = &[
     Context::Diff,
     Context::State,
     Context::Raw,
+    Context::Live,
 ];
 
 /// Views that lie over the timeline.
@@ -86,6 +91,7 @@ pub(crate) const OVER_HOME: &[Context] = &[
     Context::BranchList,
     Context::Sessions,
     Context::Labels,
+    Context::Live,
 ];
 
 /// Views in which something is selected that can be opened.
@@ -102,7 +108,12 @@ pub(crate) const OPENING: &[Context] = &[
 ];
 
 /// Views from which the state browser opens.
-pub(crate) const STATED: &[Context] = &[Context::Timeline, Context::Detail, Context::Diff];
+pub(crate) const STATED: &[Context] = &[
+    Context::Timeline,
+    Context::Detail,
+    Context::Diff,
+    Context::Live,
+];
 
 /// Views with files and panes.
 pub(crate) const PANES: &[Context] = &[
@@ -124,6 +135,7 @@ pub(crate) const PARTS: &[Context] = &[
     Context::BranchList,
     Context::Sessions,
     Context::Labels,
+    Context::Live,
 ];
 
 /// What moves up and down.
@@ -144,6 +156,7 @@ pub(crate) const LISTS: &[Context] = &[
     Context::Sessions,
     Context::Labels,
     Context::Manual,
+    Context::Live,
 ];
 
 /// What has a help of its own: what lies over a view has not.
@@ -161,6 +174,7 @@ pub(crate) const HELPED: &[Context] = &[
     Context::Sessions,
     Context::Labels,
     Context::Manual,
+    Context::Live,
 ];
 
 /// What can be scrolled sideways.
@@ -171,6 +185,7 @@ pub(crate) const WIDE: &[Context] = &[
     Context::State,
     Context::Raw,
     Context::Merge,
+    Context::Live,
 ];
 
 /// What a model can be asked about.
@@ -182,6 +197,7 @@ pub(crate) const ASKING: &[Context] = &[
     Context::Raw,
     Context::Merge,
     Context::Answer,
+    Context::Live,
 ];
 
 /// The views of a run, and the list of recordings.
@@ -197,6 +213,7 @@ pub(crate) const RUNS: &[Context] = &[
     Context::BranchList,
     Context::Sessions,
     Context::Labels,
+    Context::Live,
 ];
 
 /// What `q` closes: everything but questions, which want an answer.
@@ -216,6 +233,7 @@ pub(crate) const CLOSED: &[Context] = &[
     Context::Sessions,
     Context::Labels,
     Context::Manual,
+    Context::Live,
 ];
 
 /// Lists that lie over a view, from which something is taken.
@@ -264,6 +282,7 @@ pub(crate) const RUN: &[Context] = &[
     Context::BranchList,
     Context::Sessions,
     Context::Labels,
+    Context::Live,
 ];
 
 /// What can have a path selected.
@@ -315,3 +334,25 @@ pub(crate) const FOLDING: &[Context] = &[Context::Timeline, Context::Detail, Con
 
 /// The state browser.
 pub(crate) const STATE: &[Context] = &[Context::State];
+
+/// The live view alone.
+pub(crate) const LIVE: &[Context] = &[Context::Live];
+
+/// Views from which the live view opens.
+pub(crate) const BEFORE_LIVE: &[Context] = &[
+    Context::Timeline,
+    Context::Detail,
+    Context::Diff,
+    Context::State,
+    Context::Raw,
+    Context::Operations,
+    Context::BranchList,
+    Context::Sessions,
+    Context::Labels,
+];
+
+/// The question before an agent is stopped.
+pub(crate) const STOP_DIALOG: &[Context] = &[Context::StopDialog];
+
+/// From where the diff of a step opens.
+pub(crate) const TO_DIFF: &[Context] = &[Context::Timeline, Context::Detail, Context::Live];

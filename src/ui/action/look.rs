@@ -5,7 +5,7 @@
 
 macro_rules! look_actions {
     ([$($rest:ident)*] $($held:tt)*) => { chain! { [$($rest)*] $($held)*
-        ViewDiff "look.diff" Look HOME, ["d", "2"], "diff", "Show in full what the step changed.";
+        ViewDiff "look.diff" Look TO_DIFF, ["d", "2"], "diff", "Show in full what the step changed.";
         ViewState "look.state" Look STATED, ["3"], "state", "Browse all files as they were after the step.";
         ViewTimeline "look.timeline" Look OVER_HOME, ["1"], "timeline", "Return to the timeline.";
         Open "look.open" Look OPENING, ["<enter>"], "open", "Go into what is selected.";

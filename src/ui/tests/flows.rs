@@ -11,6 +11,7 @@ use crate::ui::app::Overlay;
 use crate::ui::app::{Pane, View};
 use crate::ui::msg::Msg;
 
+use super::live::Host;
 use super::machine::machine;
 use super::merging::{detail, every_kind, hunk};
 use super::script::World;
@@ -151,6 +152,15 @@ async fn every_binding_does_something() {
         (Context::Manual, "9G<f1>"),
         (Context::Manual, "9G<f1>jj"),
         (Context::List, "jj/a<enter>"),
+        (Context::Live, "9Gma14G/fn<enter>10G5<pause>"),
+        (Context::Live, "9Gma14G/fn<enter>41G5<pause>"),
+        (Context::Live, "9Gs14GH5<pause>"),
+        (Context::Live, "9G5<pause>"),
+        (Context::Live, "9G5<pause>s]eH"),
+        (Context::Live, "5<pause><tab>"),
+        (Context::Live, "5<pause><tab>ll"),
+        (Context::Live, "5<pause><enter>"),
+        (Context::StopDialog, "X"),
         (Context::Merge, "M"),
         (Context::Merge, "Mojjjll"),
         (Context::Merge, "M]x1"),
@@ -188,6 +198,10 @@ async fn every_binding_does_something() {
                     context,
                     Context::Merge | Context::Conflicts | Context::MergeDialog
                 );
+                let host = Host::start(&"0123456789".repeat(1_000), (300, 60));
+                if context == Context::Live {
+                    world.terminal = host.terminals();
+                }
                 world.desk = super::desk::told_of(matches!(
                     context,
                     Context::Operations
@@ -204,6 +218,14 @@ async fn every_binding_does_something() {
                 for part in place.split("<pause>").flat_map(|p| p.split("<wait>")) {
                     stage.keys(part).await.pause().await;
                     answered(&mut stage);
+                    if matches!(stage.app.view, Some(View::Live(_))) {
+                        stage
+                            .until(|s| {
+                                s.contains("cols ")
+                                    && (s.contains("as of") || s.contains("0123456789"))
+                            })
+                            .await;
+                    }
                 }
                 assert_eq!(stage.app.context(), context, "after {place}");
                 if stage.app.enabled(entry.action).is_err() {

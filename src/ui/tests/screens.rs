@@ -136,7 +136,7 @@ async fn palette() {
     assert!(stage.app.hint);
     stage.keys("qgg'q").await;
     assert_eq!(stage.focus(), 14);
-    stage.keys(":freeze").await;
+    stage.keys(":stop the agent").await;
     assert!(stage.screen().contains("Not now: no agent is running."));
     stage.keys("<esc>").await;
     assert!(stage.app.overlay.is_none());

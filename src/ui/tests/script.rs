@@ -65,6 +65,8 @@ pub(super) struct World {
     /// The recordings of its machine, each with what is found when it is looked into.
     pub recordings: Vec<RecordingInfo>,
     pub merge: super::merging::Merge,
+    /// The terminals of its agents.
+    pub terminal: super::live::Terminals,
     /// Steps that one answer to a search is about.
     pub slice: usize,
     pub desk: super::desk::Fake,
@@ -116,6 +118,7 @@ impl World {
             fail: None,
             recordings: Vec::new(),
             merge: super::merging::Merge::default(),
+            terminal: super::live::Terminals::default(),
             slice: usize::MAX,
             desk: super::desk::Fake::default(),
         }

@@ -168,12 +168,15 @@ impl World {
             last: self.rows.last().map(|r| r.ordinal),
             commits: self.commits.len() as u64,
             sessions: if self.running {
-                vec![LiveSession {
+                let first = LiveSession {
                     session,
                     frozen: self.frozen,
                     contained: true,
                     branch: None,
-                }]
+                };
+                let mut all = vec![first];
+                all.extend(self.terminal.more.iter().cloned());
+                all
             } else {
                 Vec::new()
             },
@@ -333,8 +336,11 @@ impl World {
                     "there is nothing to redo",
                 ));
             }
-            Request::Freeze { frozen, .. } => {
-                self.frozen = frozen;
+            Request::Terminal(query) => Response::Terminal(self.terminal.answer(query)?),
+            Request::Freeze { frozen, session } => {
+                if session.is_none_or(|s| s == self.session) {
+                    self.frozen = frozen;
+                }
                 self.tell(Notice::Status(Box::new(self.status())));
                 Response::Done(String::new())
             }

@@ -32,6 +32,8 @@ pub(super) struct Stage {
     messages: mpsc::UnboundedReceiver<Msg>,
     terminal: Terminal<TestBackend>,
     timers: Vec<Timer>,
+    /// The times that were asked for, with what for: a clock of the test's own.
+    pub waits: Vec<(std::time::Duration, Timer)>,
     pub copied: Vec<String>,
     pub quit: bool,
     pub suspended: usize,
@@ -85,6 +87,7 @@ impl Stage {
             messages,
             terminal: Terminal::new(TestBackend::new(width, height)).unwrap(),
             timers: Vec::new(),
+            waits: Vec::new(),
             copied: Vec::new(),
             quit: false,
             suspended: 0,
@@ -116,8 +119,9 @@ impl Stage {
 
     pub(super) fn take(&mut self, msg: Msg) {
         for effect in update(&mut self.app, msg) {
-            if let Effect::Later(_, timer) = effect {
+            if let Effect::Later(time, timer) = effect {
                 self.timers.push(timer);
+                self.waits.push((time, timer));
                 continue;
             }
             match self.runner.run(effect) {

@@ -21,7 +21,10 @@ async fn rollback_without_an_agent_is_one_key() {
     assert!(stage.app.overlay.is_none());
     let screen = stage.screen();
     assert!(screen.contains("workspace = 9"), "{screen}");
-    assert!(screen.contains("Rolled back to 9"), "{screen}");
+    assert!(
+        screen.contains("Rolled back") && screen.contains("to 9 (was 31)"),
+        "{screen}"
+    );
     stage.keys("u").await;
     let screen = stage.screen();
     assert!(screen.contains("workspace = 31"), "{screen}");
@@ -96,7 +99,12 @@ async fn labels_are_set_and_found() {
 #[tokio::test]
 async fn freezing_needs_an_agent() {
     let mut stage = open("9G ").await;
-    assert!(stage.screen().contains("no agent is running"));
+    assert!(stage.screen().contains("PLAYING"));
+    assert!(
+        !asked(&stage)
+            .iter()
+            .any(|r| matches!(r, Request::Freeze { .. }))
+    );
     let mut stage = Stage::open(live(), 100, 30).await;
     stage.keys(" ").await;
     assert!(stage.script.with(|w| w.frozen));
@@ -203,6 +211,7 @@ async fn actions_that_change_the_world_are_marked() {
                 | Action::MergeConfirm
                 | Action::Confirm
                 | Action::ConfirmFrozen
+                | Action::ForkInstead
                 | Action::OpRestore
                 | Action::OpRevert
                 | Action::BranchSwitch
