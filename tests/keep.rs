@@ -259,3 +259,93 @@ fn a_state_is_carried_to_another_project() {
     let said = refused(&other, &["import", file]);
     assert!(said.contains("cut, damaged or changed"), "{said}");
 }
+
+/// A state that was let go while another one has the same files can be read, but nobody may stand on it: with the other
+/// one its files would go.
+#[test]
+fn nobody_goes_to_a_state_that_nothing_keeps() {
+    let place = Place::new();
+    place.write("a.txt", "one\n");
+    place.ok(&["init"]);
+    let make = |content: &str, name: &str| {
+        place.write("a.txt", content);
+        let made = place.json(&["checkpoint", "-m", name, "--json"]);
+        made.last().unwrap()["id"].as_str().unwrap().to_owned()
+    };
+    let first = make("x\n", "first");
+    make("y\n", "between");
+    make("x\n", "again");
+    make("z\n", "last");
+    place.ok(&["branch", "create", "old", &first]);
+    place.ok(&["delete", "--force", &first]);
+    assert_eq!(place.ok(&["cat", &format!("{first}:a.txt")]), "x\n");
+    for args in [
+        &["rollback", &first][..],
+        &["rollback", "--dry-run", &first],
+        &["switch", "old"],
+        &["merge", "old"],
+        &["fork", &first],
+    ] {
+        let said = refused(&place, args);
+        assert!(
+            said.contains("is not kept any more (deleted on"),
+            "{args:?}: {said}"
+        );
+        assert_eq!(
+            fs::read_to_string(place.project.join("a.txt")).unwrap(),
+            "z\n"
+        );
+    }
+    assert!(place.ok(&["branch", "list"]).contains("*  main"));
+    let verified = place.json(&["verify", "--json"]).remove(0);
+    assert_eq!(verified["faults"], serde_json::json!([]));
+}
+
+/// `run` keeps signals off itself; the engine that it starts must hear them all the same, or the machine's shutdown would
+/// have to kill it.
+#[test]
+fn an_engine_that_run_started_ends_when_it_is_asked_to() {
+    if !common::fuse() {
+        return;
+    }
+    let place = Place::new();
+    let out = place
+        .command(["run", "--", "sh", "-c", "echo 1 > a.txt"])
+        .env("BACKTRAIL_IDLE", "600")
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{out:?}");
+    let status = place.json(&["status", "--json"]).remove(0);
+    let pid = i32::try_from(status["pid"].as_i64().unwrap()).unwrap();
+    assert!(pid > 1, "{status}");
+    let mask = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let mask = mask.lines().find_map(|l| l.strip_prefix("SigBlk:"));
+    let mask = u64::from_str_radix(mask.unwrap().trim(), 16).unwrap();
+    let engine = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(engine, rustix::process::Signal::TERM).unwrap();
+    let start = std::time::Instant::now();
+    let ended = loop {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // Nobody may have waited for it yet.
+        if stat.is_empty() || stat.contains(") Z ") {
+            break true;
+        }
+        if start.elapsed() > std::time::Duration::from_secs(30) {
+            break false;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    };
+    if !ended {
+        let _ = rustix::process::kill_process(engine, rustix::process::Signal::KILL);
+    }
+    assert!(ended, "the engine goes on");
+    // Termination, interruption.
+    assert_eq!(mask & (1 << 14 | 1 << 1), 0, "{mask:x}");
+    // What was running was recorded, and nothing is left mounted.
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    assert!(
+        !mounts.contains(place.runtime().to_str().unwrap()),
+        "{mounts}"
+    );
+    assert_eq!(place.ok(&["cat", "@:a.txt"]), "1\n");
+}

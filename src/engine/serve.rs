@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{SigSet, Signal};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::capture::recorder::Recorder;
@@ -34,6 +35,7 @@ const IDLE: Duration = Duration::from_secs(10);
 
 /// Runs the engine of `project` until it ends.
 pub fn serve(project: Project) -> Result<(), ApiError> {
+    hear_signals();
     project.make_dirs()?;
     let log = OpenOptions::new()
         .create(true)
@@ -81,6 +83,17 @@ pub fn serve(project: Project) -> Result<(), ApiError> {
     let result = runtime.block_on(live(&core));
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
+}
+
+/// `run` keeps signals off itself, for it takes them one by one, and the engine that it starts inherits that: without this
+/// one nobody could end the engine but by killing it. Before there are threads, which inherit it as well. A closed terminal
+/// stays unheard, as it is no reason to end.
+fn hear_signals() {
+    let mut all = SigSet::all();
+    all.remove(Signal::SIGHUP);
+    if let Err(e) = all.thread_unblock() {
+        tracing::warn!("signals cannot be heard: {e}");
+    }
 }
 
 /// Cuts the checkpoints that are asked for between two acts at one path.

@@ -18,7 +18,7 @@ use crate::capture::restore::{self, Applied, Plan, World};
 use crate::debug::rev;
 use crate::fs::Closed;
 use crate::model::{Cause, CommitId, OpId, OpKind, RepoPath, SessionId, Status, StepKind, Time};
-use crate::store::{NewOperation, Publication};
+use crate::store::{Gone, NewOperation, Publication};
 
 use super::api::{ApiError, ErrorCode, Resolved, RollbackReport, Switched};
 use super::core::{Core, Failure};
@@ -105,6 +105,7 @@ impl Core {
         // Named before anything is cut: `@~1` and `10m ago` mean what the person saw.
         let named = rev::resolve(&self.store, &*self.store, text, Time::now())?;
         self.refuse_imported(named.commit)?;
+        self.refuse_gone(named.commit)?;
         if dry_run {
             return self.preview(Some(named.commit), named.step);
         }
@@ -134,6 +135,9 @@ impl Core {
         step: Option<crate::model::Ordinal>,
     ) -> Result<RollbackReport, Failure> {
         // What is not committed yet will be half a second from now; without it the preview would not be exact.
+        if let Some(commit) = commit {
+            self.refuse_gone(commit)?;
+        }
         self.cut(Cause::Safety, None, None)?;
         let recorder = self.scanned()?;
         let (head, tree) = recorder.head().ok_or(rev::Error::Empty)?;
@@ -146,6 +150,24 @@ impl Core {
             plan,
             None,
         ))
+    }
+
+    /// Refuses a state whose content was let go. It may still be there, because another state has the same files or it
+    /// was stored a moment ago, but nothing keeps it: a branch there would lose its files with the next collection.
+    pub(super) fn refuse_gone(&self, commit: CommitId) -> Result<(), Failure> {
+        let Some(tomb) = self.store.tomb(Gone::Commit(commit))? else {
+            return Ok(());
+        };
+        Err(ApiError::new(
+            ErrorCode::Refused,
+            format!(
+                "the content of {} is not kept any more ({} on {}): take another state, as `backtrail log` lists them",
+                commit.short(),
+                tomb.why.word(),
+                tomb.time.local()
+            ),
+        )
+        .into())
     }
 
     pub(super) fn plan(
@@ -164,6 +186,9 @@ impl Core {
     pub(super) fn go(&self, mv: &Move<'_>) -> Result<RollbackReport, Failure> {
         // One that failed half-way is finished first; its intent says how.
         self.recover()?;
+        if let Some(target) = mv.target {
+            self.refuse_gone(target)?;
+        }
         let recorder = self.scanned()?;
         // Most of what is there is committed before anything stands still, so that the stillness is short. News of the
         // real directory are waited for once, below.

@@ -21,6 +21,9 @@ const PAGE: usize = 1_000;
 #[derive(Default)]
 pub(crate) struct Live {
     keys: HashSet<u128>,
+    /// Records that others are built on. They stay, but what they hold as directories is needed only where somebody needs
+    /// it: kept apart, so that they are walked when they are met as what they are.
+    bases: HashSet<u128>,
     /// What is not needed, whoever refers to it.
     but: HashSet<Key>,
     /// What is needed and not there, with the commit (or nothing, for a step's text) that needs it.
@@ -34,15 +37,20 @@ fn short(key: &Key) -> u128 {
 
 impl Live {
     pub fn has(&self, key: &Key) -> bool {
-        self.keys.contains(&short(key))
+        let key = short(key);
+        self.keys.contains(&key) || self.bases.contains(&key)
     }
 
     fn add(&mut self, key: &Key) -> bool {
         self.keys.insert(short(key))
     }
 
+    fn add_base(&mut self, key: &Key) {
+        self.bases.insert(short(key));
+    }
+
     pub fn len(&self) -> usize {
-        self.keys.len()
+        self.keys.union(&self.bases).count()
     }
 }
 
@@ -235,7 +243,7 @@ impl Store {
     fn tree_once(&self, id: TreeId, live: &mut Live) -> Result<Tree> {
         let (loc, raw, base) = self.tree_bytes(id)?;
         if let Some(base) = base {
-            live.add(&object_key(Kind::Tree, &base.0));
+            live.add_base(&object_key(Kind::Tree, &base.0));
         }
         tree_code::decode(&raw).map_err(|bad| self.wrong(loc.place, bad.0))
     }
@@ -252,7 +260,34 @@ pub(crate) fn texts_of(step: &Step) -> impl Iterator<Item = BlobId> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
+    use crate::model::Entry;
+
+    #[test]
+    fn a_base_stays_and_is_still_walked_when_it_is_needed_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let blob = store.put_blob(b"below the base").unwrap();
+        let tree = Tree {
+            entries: vec![Entry {
+                name: b"f".to_vec(),
+                kind: EntryKind::File { blob, size: 14 },
+                mode: 0o644,
+            }],
+        };
+        let id = store.put_tree(&tree).unwrap();
+        let (tree, blob) = (
+            object_key(Kind::Tree, &id.0),
+            object_key(Kind::Blob, &blob.0),
+        );
+        let mut live = Live::default();
+        live.add_base(&tree);
+        assert!(live.has(&tree) && !live.has(&blob));
+        store.mark_tree(id, None, &mut live).unwrap();
+        assert!(live.has(&tree) && live.has(&blob));
+        assert_eq!(live.len(), 2);
+    }
 
     #[test]
     fn ids_are_found_in_any_text() {

@@ -53,6 +53,7 @@ impl Core {
     /// The view first: a branch without one gets it when it is needed, a view without a branch is never seen.
     fn fork_at(&self, name: &str, commit: CommitId) -> Result<(), Failure> {
         self.refuse_imported(commit)?;
+        self.refuse_gone(commit)?;
         let _opening = self.forks.opening();
         self.fork_make(name, commit)?;
         let published = self.branched(
@@ -103,7 +104,9 @@ impl Core {
             let head = rev::head(&self.store)?.ok_or(rev::Error::Empty)?;
             self.fork_at(branch, head)?;
         }
-        self.refuse_imported(self.answers().tip(branch)?)?;
+        let tip = self.answers().tip(branch)?;
+        self.refuse_imported(tip)?;
+        self.refuse_gone(tip)?;
         let fork = self.fork_open(branch)?;
         fork.mounted().ok_or_else(|| {
             ApiError::new(

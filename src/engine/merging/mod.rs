@@ -379,6 +379,7 @@ impl Core {
         }
         let named = rev::resolve(&self.store, &*self.store, &asked.branch, Time::now())?.commit;
         self.refuse_imported(named)?;
+        self.refuse_gone(named)?;
         self.cut_sides(&into, &asked.branch)?;
         let unfinished = match asked.dry_run {
             true => None,
