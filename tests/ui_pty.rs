@@ -361,6 +361,11 @@ impl Stage {
         }
     }
 
+    /// Everything that was sent to the terminal so far.
+    fn raw(&self) -> Vec<u8> {
+        self.seen.0.lock().unwrap().raw.clone()
+    }
+
     /// Waits until what was seen fits.
     fn until(&self, what: &str, fits: impl Fn(&Seen) -> bool) -> Duration {
         let (lock, changed) = &*self.seen;
@@ -663,6 +668,68 @@ fn a_mistake_in_the_settings_is_told_at_the_start() {
 }
 
 #[test]
+fn the_mouse_clicks_and_can_be_given_back() {
+    let mut stage = Stage::start("plain", b"");
+    stage.shows("thought number 40, in full");
+    assert!(holds(&stage.raw(), b"\x1b[?1006h"));
+    // Not every movement: that would wake the program all the time.
+    assert!(!holds(&stage.raw(), b"\x1b[?1003h"));
+    let at = |seen: &Seen| {
+        let screen = seen.parser.screen().contents();
+        screen.lines().position(|l| l.contains("number 35"))
+    };
+    stage.until("step 35 in the list", |seen| at(seen).is_some());
+    let row = at(&stage.seen.0.lock().unwrap()).unwrap() + 1;
+    stage.press(&format!("\x1b[<0;10;{row}M\x1b[<0;10;{row}m"));
+    stage.shows("step 35 of 40");
+    stage.press("\x1b[<64;10;8M");
+    stage.shows("step 32 of 40");
+    stage.press("%");
+    stage.until("the mouse given back", |s| {
+        s.parser.screen().mouse_protocol_mode() == vt100::MouseProtocolMode::None
+    });
+    stage.press("%");
+    stage.until("the mouse taken again", |s| {
+        s.parser.screen().mouse_protocol_mode() != vt100::MouseProtocolMode::None
+    });
+    kill_process(stage.pid(), Signal::TERM).unwrap();
+    assert!(stage.ends().success());
+    stage.is_given_back();
+    let stage = Stage::start_with("plain", b"", &[], Some("mouse = \"off\"\n"));
+    stage.shows("thought number 40, in full");
+    assert!(!holds(&stage.raw(), b"\x1b[?1006h"));
+}
+
+#[test]
+fn without_colours_there_is_none() {
+    let stage = Stage::start_with(
+        "plain",
+        b"",
+        &[("NO_COLOR", "1")],
+        Some("theme = \"night\"\n"),
+    );
+    stage.shows("thought number 40, in full");
+    let raw = String::from_utf8_lossy(&stage.raw()).into_owned();
+    let mut reversed = false;
+    for part in raw.split("\x1b[").skip(1) {
+        let Some((codes, _)) = part.split_once('m') else {
+            continue;
+        };
+        if !codes.bytes().all(|b| b.is_ascii_digit() || b == b';') {
+            continue;
+        }
+        for code in codes.split(';') {
+            reversed |= code == "7";
+            let colour = code.len() == 2
+                && matches!(code.as_bytes()[0], b'3' | b'4')
+                && code.as_bytes()[1] != b'9';
+            assert!(!colour, "{codes}");
+        }
+    }
+    assert!(reversed, "the selection is not to be seen");
+}
+
+#[test]
 fn for_screen_readers_there_are_no_frames() {
     for (part, env) in [
         ("screen reader", &[][..]),
@@ -675,6 +742,17 @@ fn for_screen_readers_there_are_no_frames() {
         assert!(screen.is_ascii(), "{screen}");
         assert!(!screen.contains("--"), "{screen}");
     }
+}
+
+#[test]
+fn a_failure_of_the_screen_itself_gives_the_terminal_back_first() {
+    let mut stage = Stage::start("crash", b"");
+    assert!(!stage.ends().success());
+    // A long backtrace may have moved it off the screen.
+    stage.until("the message", |s| {
+        holds(&s.raw, b"the screen fails on purpose")
+    });
+    stage.is_given_back();
 }
 
 #[test]
