@@ -709,6 +709,9 @@ fn without_colours_there_is_none() {
         Some("theme = \"night\"\n"),
     );
     stage.shows("thought number 40, in full");
+    // The frame comes in pieces: the whole of it ends with the footer.
+    stage.shows("? help");
+    stage.until("the selection", |s| holds(&s.raw, b"\x1b[7m"));
     let raw = String::from_utf8_lossy(&stage.raw()).into_owned();
     let mut reversed = false;
     for part in raw.split("\x1b[").skip(1) {

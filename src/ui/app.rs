@@ -232,6 +232,8 @@ pub(crate) struct App {
     pub hint: bool,
     /// Numbers timers, so that an old one changes nothing.
     pub stamp: u64,
+    /// The timer that the keys of an unfinished sequence wait for.
+    pub waits: u64,
     pub toast: Option<Toast>,
     /// Ctrl-c was pressed once.
     pub interrupted: bool,
@@ -291,6 +293,7 @@ impl App {
             count: None,
             hint: false,
             stamp: 0,
+            waits: 0,
             toast: None,
             interrupted: false,
             asked: None,

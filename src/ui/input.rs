@@ -107,13 +107,15 @@ pub(crate) fn key(app: &mut App, key: Key, out: &mut Vec<Effect>) {
 
 fn wait(app: &mut App, out: &mut Vec<Effect>) {
     app.stamp += 1;
+    app.waits = app.stamp;
     let delay = app.feel.settings.which_key_delay;
-    out.push(Effect::Later(delay, Timer::Prefix(app.stamp)));
+    out.push(Effect::Later(delay, Timer::Prefix(app.waits)));
 }
 
 /// A prefix has waited: show what may follow. A digit alone has waited: it is the key of a view.
 pub(crate) fn prefix_timer(app: &mut App, stamp: u64, out: &mut Vec<Effect>) {
-    if stamp != app.stamp {
+    // Of its own: toasts and clocks, which take numbers too, must not make a key that waits be forgotten.
+    if stamp != app.waits {
         return;
     }
     if !app.pending.is_empty() {
