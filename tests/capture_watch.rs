@@ -183,19 +183,30 @@ fn takes_our_own_changes_for_ours() {
 
 #[test]
 fn an_operation_under_way_is_not_taken_for_a_strangers() {
-    let project = project();
-    let watched = Watched::new(&project);
-    project.scan();
-    let hand = project.hand("agent");
-    // The view says only a little later that it was it.
-    for n in 0..20 {
-        hand.write("src/a", format!("{n}").as_bytes()).unwrap();
-        std::thread::sleep(Duration::from_millis(2));
-        watched.note_own(&project, "src/a");
+    for _ in 0..10 {
+        let project = project();
+        let watched = Watched::new(&project);
+        project.scan();
+        let hand = project.hand("agent");
+        let mut longest = Duration::ZERO;
+        // The view says only a little later that it was it.
+        for n in 0..20 {
+            let begin = Instant::now();
+            hand.write("src/a", format!("{n}").as_bytes()).unwrap();
+            std::thread::sleep(Duration::from_millis(2));
+            watched.note_own(&project, "src/a");
+            longest = longest.max(begin.elapsed());
+        }
+        fs::write(project.path("sentinel"), "1").unwrap();
+        let before = watched.until("sentinel");
+        // A machine that let us stand for longer than news are waited with shows nothing.
+        if longest < Duration::from_millis(40) {
+            assert!(before.is_empty(), "{before:?}");
+            return;
+        }
+        println!("again: the machine paused for {longest:?}");
     }
-    fs::write(project.path("sentinel"), "1").unwrap();
-    let before = watched.until("sentinel");
-    assert!(before.is_empty(), "{before:?}");
+    panic!("the machine is too busy to try this");
 }
 
 #[test]
